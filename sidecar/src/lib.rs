@@ -1,0 +1,1 @@
+//! The Latchkey sidecar: enforces a bundle on every request to a tool server.
