@@ -1,0 +1,138 @@
+//! The tree of scopes: the platform, its organizations, their teams.
+
+use crate::id::ScopeId;
+
+/// One node of the tree.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scope {
+    /// The bare name; empty for the platform.
+    pub name: String,
+    /// The node above; the platform is its own.
+    pub parent: ScopeId,
+    /// The last node of the subtree in pre-order, so that containment is two comparisons.
+    pub last: ScopeId,
+}
+
+/// The tree in pre-order, siblings in name order; node 0 is the platform.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScopeTree {
+    nodes: Vec<Scope>,
+}
+
+impl ScopeTree {
+    /// The platform's id.
+    pub const PLATFORM: ScopeId = ScopeId(0);
+
+    /// Builds the tree of organizations and their teams. Names may come in any order.
+    #[must_use]
+    pub fn build<'a>(organizations: impl IntoIterator<Item = (&'a str, Vec<&'a str>)>) -> Self {
+        let mut organizations: Vec<_> = organizations.into_iter().collect();
+        organizations.sort_unstable();
+        let mut nodes = vec![Scope {
+            name: String::new(),
+            parent: Self::PLATFORM,
+            last: Self::PLATFORM,
+        }];
+        for (organization, mut teams) in organizations {
+            teams.sort_unstable();
+            let id = next_id(&nodes);
+            let last = ScopeId(id.0 + u32::try_from(teams.len()).unwrap_or(u32::MAX));
+            nodes.push(Scope {
+                name: organization.to_owned(),
+                parent: Self::PLATFORM,
+                last,
+            });
+            for team in teams {
+                let last = next_id(&nodes);
+                nodes.push(Scope {
+                    name: team.to_owned(),
+                    parent: id,
+                    last,
+                });
+            }
+        }
+        let last = ScopeId(next_id(&nodes).0.saturating_sub(1));
+        if let Some(platform) = nodes.first_mut() {
+            platform.last = last;
+        }
+        Self { nodes }
+    }
+
+    /// All nodes in pre-order.
+    #[must_use]
+    pub fn nodes(&self) -> &[Scope] {
+        &self.nodes
+    }
+
+    /// Whether a grant at `outer` reaches `inner`.
+    #[must_use]
+    pub fn covers(&self, outer: ScopeId, inner: ScopeId) -> bool {
+        outer <= inner
+            && self
+                .nodes
+                .get(outer.index())
+                .is_some_and(|node| inner <= node.last)
+    }
+
+    /// The node above; the platform's is itself.
+    #[must_use]
+    pub fn parent(&self, scope: ScopeId) -> ScopeId {
+        self.nodes
+            .get(scope.index())
+            .map_or(Self::PLATFORM, |node| node.parent)
+    }
+
+    /// The organization that a scope is or lies in; none for the platform.
+    #[must_use]
+    pub fn organization(&self, scope: ScopeId) -> Option<ScopeId> {
+        if scope == Self::PLATFORM {
+            return None;
+        }
+        let parent = self.parent(scope);
+        Some(if parent == Self::PLATFORM {
+            scope
+        } else {
+            parent
+        })
+    }
+
+    /// The team that a scope is; none for an organization or the platform.
+    #[must_use]
+    pub fn team(&self, scope: ScopeId) -> Option<ScopeId> {
+        self.organization(scope)
+            .filter(|organization| *organization != scope)
+            .map(|_| scope)
+    }
+
+    /// The bare name of a node; empty for the platform.
+    #[must_use]
+    pub fn name(&self, scope: ScopeId) -> &str {
+        self.nodes
+            .get(scope.index())
+            .map_or("", |node| node.name.as_str())
+    }
+
+    /// The path as people write it: `platform`, `acme`, `acme/payments`.
+    #[must_use]
+    pub fn path(&self, scope: ScopeId) -> String {
+        match (self.organization(scope), self.team(scope)) {
+            (None, _) => "platform".to_owned(),
+            (Some(organization), None) => self.name(organization).to_owned(),
+            (Some(organization), Some(team)) => {
+                format!("{}/{}", self.name(organization), self.name(team))
+            }
+        }
+    }
+
+    /// The node with this path.
+    #[must_use]
+    pub fn find(&self, path: &str) -> Option<ScopeId> {
+        (0..self.nodes.len())
+            .filter_map(|at| u32::try_from(at).ok().map(ScopeId))
+            .find(|scope| self.path(*scope) == path)
+    }
+}
+
+fn next_id(nodes: &[Scope]) -> ScopeId {
+    ScopeId(u32::try_from(nodes.len()).unwrap_or(u32::MAX))
+}
