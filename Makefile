@@ -1,0 +1,45 @@
+# Every command works from a clean checkout with Rust, Python 3.10 or later and git. What is
+# missing is fetched once; a second run needs no network.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+VENV := .cache/demo-venv
+
+.PHONY: help demo test test-fast lint bench fuzz-smoke
+
+help: ## this list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1 \t\2/' | expand -t 20
+
+demo: $(VENV)/installed ## the whole story on one page: policy, bundle, sidecar, a change, a swap
+	@cargo build --quiet --locked -p latchkey -p latchkey-sidecar --bins
+	@$(VENV)/bin/python demo/demo.py
+
+test: nextest ## every test of every crate
+	@cargo nextest run --workspace --locked
+
+test-fast: nextest ## the inner loop: the engine and the gate
+	@cargo nextest run --locked -p latchkey-engine -p latchkey-gate
+
+lint: ## format, clippy and, where cargo-deny is installed, licences, bans and sources
+	@cargo fmt --all --check
+	@cargo clippy --workspace --all-targets --locked -- -D warnings
+	@if command -v cargo-deny >/dev/null; then cargo deny --offline check licenses bans sources; \
+	 else echo "lint: cargo-deny is not installed; CI checks licences, bans and sources"; fi
+
+bench: ## decisions and proxying beside their peers, in one run
+	@bench/run
+
+fuzz-smoke: ## each fuzz target for half a minute (needs a nightly toolchain and cargo-fuzz)
+	@command -v cargo-fuzz >/dev/null || cargo install cargo-fuzz --locked
+	@cd fuzz && for target in $$(cargo +nightly fuzz list); do \
+	  cargo +nightly fuzz run "$$target" -- -max_total_time=30 || exit 1; done
+
+.PHONY: nextest
+nextest:
+	@command -v cargo-nextest >/dev/null || cargo install cargo-nextest --locked
+
+$(VENV)/installed: demo/requirements.txt
+	@echo "demo: installing the official MCP SDK into $(VENV), once"
+	@rm -rf $(VENV) && python3 -m venv $(VENV)
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r demo/requirements.txt
+	@touch $@
