@@ -23,7 +23,7 @@ test-fast: nextest ## the inner loop: the engine and the gate
 lint: ## format, clippy and, where cargo-deny is installed, licences, bans and sources
 	@cargo fmt --all --check
 	@cargo clippy --workspace --all-targets --locked -- -D warnings
-	@if command -v cargo-deny >/dev/null; then cargo deny --offline --all-features check --hide-inclusion-graph licenses bans sources; \
+	@if command -v cargo-deny >/dev/null; then cargo deny --all-features check --hide-inclusion-graph licenses bans sources; \
 	 else echo "lint: cargo-deny is not installed; CI checks licences, bans and sources"; fi
 
 bench: ## decisions and proxying beside their peers, in one run
