@@ -5,6 +5,27 @@
 //! [`Index`](crate::index::Index). In that form strong Kleene logic, collapsed at the root, is plain
 //! boolean evaluation with one default for each undetermined literal (design review 1.1, S1).
 
+pub mod canonical;
+pub mod check;
+pub mod eval;
+pub mod expr;
+pub mod lower;
+pub mod parse;
+pub mod pattern;
+pub mod problem;
+pub mod shape;
+
+pub use self::{
+    canonical::is_canonical,
+    check::{Typed, check, check_everywhere},
+    eval::{Defaults, Facts, Program},
+    expr::Expr,
+    lower::{Arena, Lowered},
+    parse::parse,
+    problem::{Problem, ProblemKind, Span},
+    shape::{Environment, Kind, Shape},
+};
+
 use std::net::IpAddr;
 
 use crate::{
