@@ -1,1 +1,17 @@
 //! The pure request path of Latchkey: from request bytes and claims to a verdict.
+//!
+//! [`Gate::open`](gate::Gate::open) puts a slice of a bundle in force; [`admit`](admit::admit)
+//! takes one request through `parse -> classify -> coarse -> bind -> validate -> decide`. Nothing
+//! here reads a file, socket, clock or environment variable, so a test runs what the sidecar runs.
+
+pub mod admit;
+pub mod call;
+pub mod event;
+pub mod filter;
+pub mod gate;
+pub mod identity;
+pub mod inbound;
+pub mod json;
+mod route;
+pub mod schema;
+pub mod wire;

@@ -1,0 +1,135 @@
+//! What is known of one request once it is decided: the raw material of the audit event.
+
+use std::net::IpAddr;
+
+use latchkey_engine::{index::Obligation, reason::Reason};
+
+/// Facts of one request. Everything is by name, so that they outlive a bundle.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Facts {
+    /// The server's name.
+    pub server: String,
+    /// The JSON-RPC method, or the HTTP method of a route.
+    pub method: String,
+    /// The request's path, a route's template, or `/__unmatched__`.
+    pub path: String,
+    /// The JSON-RPC id as written; `None` for notifications and plain HTTP.
+    pub rpc_id: Option<String>,
+    /// The protocol revision that an MCP request names.
+    pub protocol: Option<String>,
+    /// The surface as `server/name`.
+    pub surface: Option<String>,
+    /// The surface's risk: `read`, `write` or `destructive`.
+    pub risk: Option<&'static str>,
+    /// The operations of the surface that are called; joined by `,`.
+    pub operation: Option<String>,
+    /// The scopes, as sorted paths; empty before they are derived.
+    pub scopes: Vec<String>,
+    /// The permissions that the call needs, in their exact form.
+    pub permissions: Vec<String>,
+    /// The chain's names, current actor first; empty for an anonymous caller.
+    pub callers: Vec<String>,
+    /// `human`, `service`, `agent` or `anonymous`: the current actor's type.
+    pub principal_type: Option<&'static str>,
+    /// The current actor's organization.
+    pub organization: Option<String>,
+    /// The current actor's team, by its bare name.
+    pub team: Option<String>,
+    /// The declared groups of the current actor.
+    pub groups: Vec<String>,
+    /// The issuer's name in the policy.
+    pub issuer: Option<String>,
+    /// The token's id.
+    pub token_id: Option<String>,
+    /// Where the call came from.
+    pub address: Option<IpAddr>,
+    /// The reason; `ok` is the only allow.
+    pub reason: Reason,
+    /// Every failing check, in order; empty on an allow.
+    pub failed: Vec<Reason>,
+    /// What exactly is wrong with a request that was refused before it was decided.
+    pub detail: Option<String>,
+    /// The rule that denied.
+    pub rule: Option<String>,
+    /// What the rule's author tells a refused caller.
+    pub message: Option<String>,
+    /// The granting bindings, sorted: the deciding one, or all where the request was explained.
+    pub granted_by: Vec<String>,
+    /// The rules that matched, where the request was refused or explained.
+    pub matched: Vec<String>,
+    /// Bindings that nearly granted and why not, where the request was refused or explained.
+    pub missed: Vec<(String, &'static str)>,
+    /// Attributes that a condition could not determine; sorted.
+    pub undetermined: Vec<String>,
+    /// Where the rule, or the first granting binding, stands in Git.
+    pub place: Option<String>,
+    /// What the allow carries.
+    pub obligations: Vec<Obligation>,
+    /// The attributes that conditions of this surface read.
+    pub slots: Vec<SlotFact>,
+    /// Whether the caller could be allowed on this surface at all.
+    pub visible: bool,
+    /// The activation that unlocked a destructive surface.
+    pub activation: Option<String>,
+}
+
+impl Facts {
+    /// Facts of a request of which nothing is known yet but why it would be refused.
+    #[must_use]
+    pub fn new(reason: Reason) -> Self {
+        Self {
+            server: String::new(),
+            method: String::new(),
+            path: String::new(),
+            rpc_id: None,
+            protocol: None,
+            surface: None,
+            risk: None,
+            operation: None,
+            scopes: Vec::new(),
+            permissions: Vec::new(),
+            callers: Vec::new(),
+            principal_type: None,
+            organization: None,
+            team: None,
+            groups: Vec::new(),
+            issuer: None,
+            token_id: None,
+            address: None,
+            reason,
+            failed: Vec::new(),
+            detail: None,
+            rule: None,
+            message: None,
+            granted_by: Vec::new(),
+            matched: Vec::new(),
+            missed: Vec::new(),
+            undetermined: Vec::new(),
+            place: None,
+            obligations: Vec::new(),
+            slots: Vec::new(),
+            visible: false,
+            activation: None,
+        }
+    }
+}
+
+/// One attribute that the decision could read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SlotFact {
+    /// Its path, such as `args.branch`.
+    pub attribute: String,
+    /// What it was.
+    pub value: SlotValue,
+}
+
+/// What an attribute was, before it is redacted for the audit event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SlotValue {
+    /// The request does not have it.
+    Absent,
+    /// Canonical JSON text that must leave as a keyed digest only.
+    Digest(String),
+    /// Canonical JSON text that the surface's `audit` allows to be logged.
+    Value(String),
+}

@@ -1,0 +1,160 @@
+//! Argument schemas: one function compiles them, for the compiler and for the gate.
+
+use std::fmt;
+
+use jsonschema::{Draft, PatternOptions};
+use serde_json::Value;
+
+/// The longest schema text that is compiled, in bytes.
+const MAX_SCHEMA: usize = 256 * 1024;
+/// The deepest nesting of a schema.
+const MAX_DEPTH: usize = 64;
+
+/// A compiled schema.
+#[derive(Debug)]
+pub struct Validator(jsonschema::Validator);
+
+/// Why a text is not a schema that can be enforced.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SchemaError {
+    /// Where in the schema, as a JSON Pointer; empty is the whole.
+    pub pointer: String,
+    /// What is wrong there.
+    pub what: String,
+}
+
+impl fmt::Display for SchemaError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.pointer.is_empty() {
+            f.write_str(&self.what)
+        } else {
+            write!(f, "{} at {}", self.what, self.pointer)
+        }
+    }
+}
+
+impl std::error::Error for SchemaError {}
+
+/// Where an instance fails its schema.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// Where in the instance, as a JSON Pointer; empty is the whole.
+    pub pointer: String,
+    /// The keyword that failed; the message is left out because it quotes the value.
+    pub keyword: String,
+}
+
+/// Compiles a schema: draft 2020-12, formats asserted, patterns in linear time, references only
+/// inside the schema itself.
+pub fn compile(text: &str) -> Result<Validator, SchemaError> {
+    let fault = |pointer: &str, what: &str| SchemaError {
+        pointer: pointer.to_owned(),
+        what: what.to_owned(),
+    };
+    if text.len() > MAX_SCHEMA {
+        return Err(fault("", "the schema is larger than 256 KiB"));
+    }
+    let schema: Value = serde_json::from_str(text)
+        .map_err(|error| fault("", &format!("the schema is not JSON: {error}")))?;
+    if !schema.is_object() {
+        return Err(fault("", "a schema is an object"));
+    }
+    check(&schema, &mut String::new(), 0)?;
+    jsonschema::options()
+        .with_draft(Draft::Draft202012)
+        .should_validate_formats(true)
+        .should_ignore_unknown_formats(false)
+        .with_pattern_options(PatternOptions::regex())
+        .build(&schema)
+        .map(Validator)
+        .map_err(|error| fault(&error.instance_path().to_string(), &error.to_string()))
+}
+
+/// What the library would accept and this project does not: other dialects, references outside the
+/// schema, absurd depth.
+fn check(schema: &Value, pointer: &mut String, depth: usize) -> Result<(), SchemaError> {
+    let fault = |pointer: &str, what: &str| {
+        Err(SchemaError {
+            pointer: pointer.to_owned(),
+            what: what.to_owned(),
+        })
+    };
+    if depth > MAX_DEPTH {
+        return fault(pointer, "the schema is nested deeper than 64");
+    }
+    let length = pointer.len();
+    match schema {
+        Value::Object(members) => {
+            for (key, value) in members {
+                pointer.push('/');
+                pointer.push_str(&key.replace('~', "~0").replace('/', "~1"));
+                if let (Some(word), Value::String(text)) = (keyword(key), value) {
+                    word.judge(text)
+                        .or_else(|what| fault(pointer.as_str(), what))?;
+                }
+                check(value, pointer, depth + 1)?;
+                pointer.truncate(length);
+            }
+        }
+        Value::Array(items) => {
+            for (at, item) in items.iter().enumerate() {
+                pointer.push('/');
+                pointer.push_str(&at.to_string());
+                check(item, pointer, depth + 1)?;
+                pointer.truncate(length);
+            }
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// A keyword whose text is judged here.
+enum Keyword {
+    Dialect,
+    Reference,
+    Id,
+}
+
+fn keyword(key: &str) -> Option<Keyword> {
+    match key {
+        "$schema" => Some(Keyword::Dialect),
+        "$ref" | "$dynamicRef" => Some(Keyword::Reference),
+        "$id" => Some(Keyword::Id),
+        _ => None,
+    }
+}
+
+impl Keyword {
+    fn judge(&self, text: &str) -> Result<(), &'static str> {
+        let dialect = "https://json-schema.org/draft/2020-12/schema";
+        match self {
+            Self::Dialect if text.trim_end_matches('#') != dialect => {
+                Err("only draft 2020-12 is read; leave `$schema` out or name that draft")
+            }
+            Self::Reference if !text.starts_with('#') => {
+                Err("a reference may only point into the schema itself; inline what it names")
+            }
+            Self::Id => Err("`$id` moves the base of references; leave it out"),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Validator {
+    /// Whether an instance is valid.
+    #[must_use]
+    pub fn is_valid(&self, instance: &Value) -> bool {
+        self.0.is_valid(instance)
+    }
+
+    /// The first place where an instance is not valid.
+    #[must_use]
+    pub fn violation(&self, instance: &Value) -> Option<Violation> {
+        let error = self.0.iter_errors(instance).next()?;
+        Some(Violation {
+            pointer: error.instance_path().to_string(),
+            keyword: error.kind().keyword().to_owned(),
+        })
+    }
+}
