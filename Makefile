@@ -11,6 +11,7 @@ help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1 \t\2/' | expand -t 20
 
 demo: $(VENV)/installed ## the whole story on one page: policy, bundle, sidecar, a change, a swap
+	@echo "demo: building latchkey and latchkey-sidecar (some minutes the first time)"
 	@cargo build --quiet --locked -p latchkey -p latchkey-sidecar --bins
 	@$(VENV)/bin/python demo/demo.py
 

@@ -143,6 +143,9 @@ def act_compile(stage: Stage) -> None:
 
 async def act_lists(stage: Stage) -> None:
     heading("2. Callers see only the tools they might be allowed to call")
+    for server in stage.servers:
+        behind = await client.tools(stage.upstream(server), None)
+        print(dim(f"  the {server} server itself offers\n    {', '.join(behind)}"))
     for caller, server, expected in LISTS:
         shown = await client.tools(stage.url(server), caller.token(server))
         print(f"  {caller.title} at {server}\n    {', '.join(shown)}")

@@ -91,7 +91,7 @@ class Stage:
             ours = f"http://127.0.0.1:{port}/mcp"
             if ours not in text:
                 raise DemoError(f"servers/{name}.yaml must name {ours}")
-            path.write_text(text.replace(ours, f"http://127.0.0.1:{self._port(name, 'upstream')}/mcp"))
+            path.write_text(text.replace(ours, self.upstream(name)))
 
     def _port(self, server: str, use: str) -> int:
         return self._ports[server][use]
@@ -105,6 +105,10 @@ class Stage:
     def url(self, server: str) -> str:
         """Where clients reach the sidecar of a server."""
         return f"http://127.0.0.1:{self._port(server, 'listen')}/mcp"
+
+    def upstream(self, server: str) -> str:
+        """Where the server itself listens, which only the sidecar should reach."""
+        return f"http://127.0.0.1:{self._port(server, 'upstream')}/mcp"
 
     def latchkey(self, *arguments: str, why: str, shown: bool = False) -> None:
         """Runs the compiler on the policies; its exit code must be 0."""
