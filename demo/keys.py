@@ -5,7 +5,7 @@ tokens. The policy project under `policies/` trusts these keys so that its bundl
 and its demo runs anywhere. Never trust them in a system that matters: replace `policies/keys/`
 with the key sets of your own identity providers.
 
-`python demo/keys.py` rewrites `policies/keys/*.jwks.json`; it must produce no difference.
+`python demo/keys.py` prints the public key sets, as `policies/` must hold them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import json
 import sys
 import time
 import uuid
-from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -80,11 +79,8 @@ def mint(
 
 
 def main() -> int:
-    folder = Path(__file__).resolve().parent.parent / "policies" / "keys"
     for issuer in ISSUERS:
-        path = folder / f"{issuer}.demo-only.jwks.json"
-        path.write_text(json.dumps(jwks(issuer), indent=2) + "\n")
-        print(path.name)
+        print(f"{issuer}: {json.dumps(jwks(issuer))}")
     return 0
 
 

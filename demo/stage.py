@@ -11,7 +11,6 @@ import sys
 import time
 import urllib.request
 from pathlib import Path
-from types import TracebackType
 
 SERVERS = {"github": 9000, "payments": 9001}  # the ports that the policies name
 START_SECONDS = 20
@@ -71,9 +70,7 @@ class Stage:
     def __enter__(self) -> Stage:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for _, child in self._children:
             child.terminate()
         for _, child in self._children:
