@@ -1,0 +1,221 @@
+//! The form for people: the source with the place underlined, then what to do.
+
+use std::fmt;
+
+use miette::{
+    Diagnostic as MietteDiagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan,
+    NamedSource, SourceCode,
+};
+
+use crate::diag::{Diagnostic, Label, Report, Severity};
+use crate::source::{FileId, SourceMap};
+
+/// How to draw.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Style {
+    /// Whether to use ANSI colours.
+    pub colour: bool,
+    /// Whether to draw with Unicode; plain ASCII otherwise.
+    pub unicode: bool,
+    /// The width of the page, in characters.
+    pub width: usize,
+}
+
+impl Default for Style {
+    fn default() -> Self {
+        Self {
+            colour: false,
+            unicode: true,
+            width: 100,
+        }
+    }
+}
+
+/// The whole report as text, with a summary line at the end.
+pub fn render(report: &Report, sources: &SourceMap, style: Style) -> String {
+    let handler = handler(style);
+    let mut out = String::new();
+    for found in &report.diagnostics {
+        let drawn = handler.render_report(&mut out, &Drawn::new(found, sources));
+        if drawn.is_err() {
+            // What cannot be drawn is still said.
+            out.push_str(&plain(found, sources));
+        }
+        out.push('\n');
+    }
+    out.push_str(&summary(report, sources));
+    out
+}
+
+/// The counts of a report in one line.
+pub fn summary(report: &Report, sources: &SourceMap) -> String {
+    let files = counted(sources.files().count(), "file");
+    let silenced = match report.suppressed {
+        0 => String::new(),
+        count => format!(" ({count} silenced)"),
+    };
+    let (errors, warnings) = (
+        report.count(Severity::Error),
+        report.count(Severity::Warning),
+    );
+    if errors + warnings == 0 {
+        return format!("no findings in {files}{silenced}\n");
+    }
+    let (errors, warnings) = (counted(errors, "error"), counted(warnings, "warning"));
+    format!("{errors}, {warnings}{silenced} in {files}\n")
+}
+
+fn counted(count: usize, noun: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {noun}{plural}")
+}
+
+fn handler(style: Style) -> GraphicalReportHandler {
+    let mut theme = match (style.colour, style.unicode) {
+        (true, true) => GraphicalTheme::unicode(),
+        (false, true) => GraphicalTheme::unicode_nocolor(),
+        (_, false) => GraphicalTheme::none(),
+    };
+    if !style.unicode {
+        theme.characters = miette::ThemeCharacters::ascii();
+    }
+    GraphicalReportHandler::new_themed(theme)
+        .with_width(style.width)
+        .with_links(false)
+        .with_context_lines(1)
+}
+
+fn plain(found: &Diagnostic, sources: &SourceMap) -> String {
+    let place = found
+        .primary()
+        .map_or(String::new(), |span| format!(" {}", sources.place(span)));
+    format!(
+        "{}[{}]{place}: {}\n",
+        found.severity.name(),
+        found.code.id,
+        found.message
+    )
+}
+
+/// A diagnostic as the drawing library wants it: one file each, the others as related reports.
+#[derive(Debug)]
+struct Drawn {
+    message: String,
+    code: Option<String>,
+    severity: miette::Severity,
+    help: Option<String>,
+    source: Option<NamedSource<String>>,
+    labels: Vec<LabeledSpan>,
+    related: Vec<Drawn>,
+}
+
+impl Drawn {
+    fn new(found: &Diagnostic, sources: &SourceMap) -> Self {
+        let severity = match found.severity {
+            Severity::Error => miette::Severity::Error,
+            Severity::Warning => miette::Severity::Warning,
+            Severity::Note => miette::Severity::Advice,
+        };
+        let home = found.primary().map(|span| span.file);
+        let mut help = found.notes.clone();
+        help.extend(found.help.clone());
+        let help = (!help.is_empty()).then(|| help.join("\n"));
+        Self {
+            message: found.message.clone(),
+            code: Some(format!(
+                "{}[{}] {}",
+                found.severity.name(),
+                found.code.id,
+                found.code.slug
+            )),
+            severity,
+            help,
+            source: home.and_then(|file| source(file, sources)),
+            labels: labels(
+                found
+                    .labels
+                    .iter()
+                    .filter(|label| Some(label.span.file) == home),
+            ),
+            related: found
+                .labels
+                .iter()
+                .filter(|label| Some(label.span.file) != home)
+                .map(|label| Self::elsewhere(label, sources))
+                .collect(),
+        }
+    }
+
+    fn elsewhere(label: &Label, sources: &SourceMap) -> Self {
+        Self {
+            message: label.text.clone(),
+            code: None,
+            severity: miette::Severity::Advice,
+            help: None,
+            source: source(label.span.file, sources),
+            labels: vec![LabeledSpan::underline(label.span.range())],
+            related: Vec::new(),
+        }
+    }
+}
+
+fn source(file: FileId, sources: &SourceMap) -> Option<NamedSource<String>> {
+    sources
+        .file(file)
+        .map(|file| NamedSource::new(file.path(), file.text().to_owned()))
+}
+
+fn labels<'a>(labels: impl Iterator<Item = &'a Label>) -> Vec<LabeledSpan> {
+    labels
+        .map(|label| {
+            let text = (!label.text.is_empty()).then(|| label.text.clone());
+            if label.primary {
+                LabeledSpan::new_primary_with_span(text, label.span.range())
+            } else {
+                LabeledSpan::new_with_span(text, label.span.range())
+            }
+        })
+        .collect()
+}
+
+impl fmt::Display for Drawn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Drawn {}
+
+impl MietteDiagnostic for Drawn {
+    fn code<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        self.code
+            .as_ref()
+            .map(|code| Box::new(code) as Box<dyn fmt::Display>)
+    }
+
+    fn severity(&self) -> Option<miette::Severity> {
+        Some(self.severity)
+    }
+
+    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        self.help
+            .as_ref()
+            .map(|help| Box::new(help) as Box<dyn fmt::Display>)
+    }
+
+    fn source_code(&self) -> Option<&dyn SourceCode> {
+        self.source.as_ref().map(|source| source as &dyn SourceCode)
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        Some(Box::new(self.labels.iter().cloned()))
+    }
+
+    fn related<'a>(&'a self) -> Option<Box<dyn Iterator<Item = &'a dyn MietteDiagnostic> + 'a>> {
+        let related = self
+            .related
+            .iter()
+            .map(|each| each as &dyn MietteDiagnostic);
+        Some(Box::new(related))
+    }
+}

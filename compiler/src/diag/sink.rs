@@ -1,0 +1,157 @@
+//! Where findings are collected, ordered and counted.
+
+use std::collections::BTreeMap;
+
+use super::{Diagnostic, Severity};
+
+/// What `latchkey.toml` says about one lint.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Level {
+    /// Silenced, and counted as suppressed.
+    Allow,
+    /// Shown as a warning.
+    Warn,
+    /// Shown as an error.
+    Deny,
+}
+
+/// Levels by slug. Errors are not changed by a level: they cannot be silenced.
+pub type Levels = BTreeMap<String, Level>;
+
+/// Collects findings of all stages.
+#[derive(Debug, Default)]
+pub struct Sink {
+    found: Vec<Diagnostic>,
+}
+
+impl Sink {
+    /// An empty sink.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a finding.
+    pub fn push(&mut self, diagnostic: Diagnostic) {
+        self.found.push(diagnostic);
+    }
+
+    /// Whether an error was found so far; lint levels are not considered.
+    pub fn has_errors(&self) -> bool {
+        self.found
+            .iter()
+            .any(|found| found.severity == Severity::Error)
+    }
+
+    /// Everything found, ordered by file, offset and code, without repetition, at these levels.
+    pub fn finish(self, levels: &Levels) -> Report {
+        let mut report = Report::default();
+        let mut found = self.found;
+        found.sort_by(|a, b| a.order().cmp(&b.order()));
+        found.dedup_by(|a, b| a.order() == b.order() && a.labels == b.labels);
+        for mut diagnostic in found {
+            if diagnostic.severity == Severity::Warning {
+                match levels.get(diagnostic.code.slug) {
+                    Some(Level::Allow) => {
+                        report.suppressed += 1;
+                        continue;
+                    }
+                    Some(Level::Deny) => diagnostic.severity = Severity::Error,
+                    Some(Level::Warn) | None => {}
+                }
+            }
+            report.diagnostics.push(diagnostic);
+        }
+        report
+    }
+}
+
+/// The findings of one run, ready to be shown.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// The findings in order.
+    pub diagnostics: Vec<Diagnostic>,
+    /// How many warnings were silenced.
+    pub suppressed: usize,
+}
+
+impl Report {
+    /// How many findings have this severity.
+    pub fn count(&self, severity: Severity) -> usize {
+        self.diagnostics
+            .iter()
+            .filter(|found| found.severity == severity)
+            .count()
+    }
+
+    /// Whether there is an error.
+    pub fn has_errors(&self) -> bool {
+        self.count(Severity::Error) > 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::diag::codes::{Code, NOT_UTF8, YAML_SYNTAX};
+    use crate::source::{FileId, Span};
+
+    use super::*;
+
+    static LINT: Code = Code {
+        id: "LK8999",
+        slug: "a-lint",
+        severity: Severity::Warning,
+        title: "A lint for this test",
+        page: "",
+    };
+
+    fn at(code: &'static Code, file: u32, start: usize) -> Diagnostic {
+        Diagnostic::new(code, Span::new(FileId(file), start..start + 1), "x")
+    }
+
+    #[test]
+    fn findings_are_ordered_by_file_offset_and_code_and_said_once() {
+        let mut sink = Sink::new();
+        for found in [(1, 0), (0, 9), (0, 2), (0, 9)] {
+            sink.push(at(&YAML_SYNTAX, found.0, found.1));
+        }
+        sink.push(at(&NOT_UTF8, 0, 9));
+        let report = sink.finish(&Levels::new());
+        let order: Vec<_> = report
+            .diagnostics
+            .iter()
+            .map(|found| {
+                (
+                    found.primary().unwrap().file.0,
+                    found.primary().unwrap().start,
+                    found.code.id,
+                )
+            })
+            .collect();
+        let expected = [
+            (0, 2, "LK0004"),
+            (0, 9, "LK0002"),
+            (0, 9, "LK0004"),
+            (1, 0, "LK0004"),
+        ];
+        assert_eq!(order, expected);
+    }
+
+    #[test]
+    fn levels_raise_and_silence_warnings_but_never_errors() {
+        let run = |slug: &str, level| {
+            let mut sink = Sink::new();
+            sink.push(at(&LINT, 0, 0));
+            sink.push(at(&YAML_SYNTAX, 0, 0));
+            let report = sink.finish(&Levels::from([(slug.to_owned(), level)]));
+            (
+                report.count(Severity::Error),
+                report.count(Severity::Warning),
+                report.suppressed,
+            )
+        };
+        assert_eq!(run("a-lint", Level::Allow), (1, 0, 1));
+        assert_eq!(run("a-lint", Level::Deny), (2, 0, 0));
+        assert_eq!(run("a-lint", Level::Warn), (1, 1, 0));
+        assert_eq!(run("yaml-syntax", Level::Allow), (1, 1, 0));
+    }
+}

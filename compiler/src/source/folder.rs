@@ -1,0 +1,113 @@
+//! A project folder on disk.
+
+use std::fs;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use super::{MAX_FILE_BYTES, Tree};
+
+/// A folder as a [`Tree`]; hidden entries, symbolic links to folders, and links that leave the
+/// folder are not followed.
+#[derive(Clone, Debug)]
+pub struct Folder {
+    root: PathBuf,
+}
+
+impl Folder {
+    /// The folder at `root`.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+}
+
+impl Tree for Folder {
+    fn paths(&self) -> io::Result<Vec<String>> {
+        let mut found = Vec::new();
+        let mut folders = vec![(self.root.clone(), String::new())];
+        while let Some((folder, prefix)) = folders.pop() {
+            for entry in fs::read_dir(&folder)? {
+                let entry = entry?;
+                let name = entry.file_name();
+                // A name that is not Unicode cannot match a glob, and its path has no spelling.
+                let Some(name) = name.to_str().filter(|name| !name.starts_with('.')) else {
+                    continue;
+                };
+                let path = format!("{prefix}{name}");
+                if entry.file_type()?.is_dir() {
+                    folders.push((entry.path(), format!("{path}/")));
+                } else {
+                    found.push(path);
+                }
+            }
+        }
+        found.sort();
+        Ok(found)
+    }
+
+    fn read(&self, path: &str) -> io::Result<Vec<u8>> {
+        let full = self.root.join(path);
+        if fs::symlink_metadata(&full)?.is_symlink() {
+            inside(&self.root, &full)?;
+        }
+        let file = fs::File::open(&full)?;
+        if !file.metadata()?.is_file() {
+            return Err(io::Error::other("it is not a regular file"));
+        }
+        let mut bytes = Vec::new();
+        file.take(MAX_FILE_BYTES as u64 + 1)
+            .read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+}
+
+fn inside(root: &Path, full: &Path) -> io::Result<()> {
+    if full.canonicalize()?.starts_with(root.canonicalize()?) {
+        return Ok(());
+    }
+    Err(io::Error::other(
+        "it is a symbolic link that leaves the project",
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn temporary(name: &str) -> PathBuf {
+        let root = std::env::temp_dir().join(format!("latchkey-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&root);
+        fs::create_dir_all(root.join("inner")).unwrap();
+        root
+    }
+
+    #[test]
+    fn the_walk_is_sorted_and_skips_hidden_entries() {
+        let root = temporary("walk");
+        for path in ["b.yaml", "a.yaml", "inner/c.yaml", ".hidden.yaml"] {
+            fs::write(root.join(path), "").unwrap();
+        }
+        let paths = Folder::new(&root).paths().unwrap();
+        fs::remove_dir_all(&root).unwrap();
+        assert_eq!(paths, ["a.yaml", "b.yaml", "inner/c.yaml"]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_out_of_the_project_is_refused_and_one_within_is_read() {
+        let root = temporary("links");
+        fs::write(root.join("a.yaml"), "x").unwrap();
+        std::os::unix::fs::symlink(root.join("a.yaml"), root.join("inner/in.yaml")).unwrap();
+        std::os::unix::fs::symlink("/etc/hostname", root.join("out.yaml")).unwrap();
+        let folder = Folder::new(&root);
+        let inner = folder.read("inner/in.yaml");
+        let outer = folder.read("out.yaml");
+        fs::remove_dir_all(&root).unwrap();
+        assert_eq!(inner.unwrap(), b"x");
+        assert!(
+            outer
+                .unwrap_err()
+                .to_string()
+                .contains("leaves the project")
+        );
+    }
+}

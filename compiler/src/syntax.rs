@@ -1,0 +1,283 @@
+//! The language as written: typed entries with exact places, before names are resolved.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value as Json, json};
+
+use crate::diag::{Diagnostic, Sink, codes, suggest};
+use crate::project;
+use crate::source::{File, SourceMap};
+
+pub mod binding;
+pub mod collection;
+pub mod group;
+pub mod issuer;
+pub mod json;
+pub mod matrix;
+pub mod node;
+pub mod organization;
+mod plain;
+pub mod principal;
+pub mod reference;
+pub mod reserved;
+pub mod role;
+pub mod rule;
+pub mod scalar;
+pub mod scope_source;
+pub mod server;
+pub mod shape;
+pub mod surface;
+pub mod table;
+pub mod yaml;
+
+pub use binding::Binding;
+pub use collection::{Entry, List, Listing, Names};
+pub use group::Group;
+pub use issuer::Issuer;
+pub use json::{Lock, LockedTool};
+pub use matrix::Matrix;
+pub use node::Node;
+pub use organization::{Organization, Team};
+pub use principal::Principal;
+pub use reference::{PrincipalType, Risk, ScopePath, Selector, SurfaceRef, Who};
+pub use role::Role;
+pub use rule::Rule;
+pub use scalar::Prose;
+pub use scope_source::ScopeSource;
+pub use server::Server;
+pub use surface::Surface;
+
+use collection::read_entry;
+use scalar::Label;
+use shape::{Reader, Shape, expect_map, listed, not_enforced};
+
+/// Reads every included file. Findings go to the sink; what could be read is in the result.
+///
+/// One broken file never hides the findings of others, and one broken entry never those of its
+/// neighbours.
+pub fn parse(sources: &SourceMap, project: &project::Project, sink: &mut Sink) -> Project {
+    let mut read = Project::default();
+    for (id, file) in sources
+        .files()
+        .filter(|(_, file)| project.includes(file.path()))
+    {
+        if file.invalid_at().is_some() || file.text().len() > crate::source::MAX_FILE_BYTES {
+            // Reported when the project was opened.
+            read.unread(file);
+            continue;
+        }
+        let document = yaml::parse(id, file.text(), sink);
+        if !document.complete {
+            read.unread(file);
+        }
+        if let Some(root) = document.root {
+            let mut cx = Reader {
+                sources,
+                sink: &mut *sink,
+            };
+            for pair in expect_map(&root, "of sections", &mut cx).unwrap_or_default() {
+                read.section(pair, &mut cx);
+            }
+        }
+    }
+    read.locks_and_keys(&mut Reader { sources, sink });
+    read
+}
+
+/// The JSON Schema of one file of the language, for editors.
+pub fn schema() -> Json {
+    let properties: serde_json::Map<_, _> = SECTIONS
+        .iter()
+        .map(|section| {
+            let mut schema = (section.schema)();
+            if let Some(map) = schema.as_object_mut() {
+                map.insert("description".to_owned(), json!(section.doc));
+            }
+            (section.name.to_owned(), schema)
+        })
+        .collect();
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Latchkey policy file",
+        "type": "object",
+        "properties": properties,
+        "additionalProperties": false,
+    })
+}
+
+/// A section of the language.
+#[derive(Clone, Copy, Debug)]
+pub struct Section {
+    /// Its key.
+    pub name: &'static str,
+    /// What it holds.
+    pub doc: &'static str,
+    /// The JSON Schema of its value.
+    pub schema: fn() -> Json,
+    /// The keys of its entries.
+    pub fields: fn() -> Vec<shape::Field>,
+}
+
+macro_rules! sections {
+    ($($(#[doc = $doc:literal])+ $name:ident: $type:ty;)+) => {
+        /// Everything that was written, by section and name.
+        #[derive(Clone, Debug, Default)]
+        pub struct Project {
+            $($(#[doc = $doc])+ pub $name: Names<$type>,)+
+            /// The lock of each server that names one.
+            pub locks: BTreeMap<String, Lock>,
+            /// The JSON Web Key Set of each issuer, inline or from its file, as JSON text.
+            pub key_sets: BTreeMap<String, Json>,
+            broken: BTreeSet<(&'static str, String)>,
+            unread: BTreeSet<String>,
+        }
+
+        /// Every section, in the order of the reference.
+        pub const SECTIONS: &[Section] = &[$(Section {
+            name: stringify!($name),
+            doc: concat!($($doc),+),
+            schema: <Names<$type> as Shape>::schema,
+            fields: <$type as shape::Record>::fields,
+        }),+];
+
+        impl Project {
+            fn section(&mut self, pair: &node::Pair, cx: &mut Reader<'_>) {
+                match pair.key.value.as_str() {
+                    $(stringify!($name) => {
+                        let entries = self.$name.entries_mut();
+                        merge(stringify!($name), entries, &mut self.broken, &pair.value, cx);
+                    })+
+                    _ => unknown_section(pair, cx),
+                }
+            }
+        }
+    };
+}
+
+sections! {
+    /// Tenants and their teams.
+    organizations: Organization;
+    /// Who signs the tokens that are accepted.
+    issuers: Issuer;
+    /// Sets of callers.
+    groups: Group;
+    /// Who calls.
+    principals: Principal;
+    /// Sets of surfaces.
+    roles: Role;
+    /// Who has which roles, and where.
+    bindings: Binding;
+    /// What is denied or required.
+    rules: Rule;
+    /// What is called.
+    servers: Server;
+    /// Golden tables of expected outcomes.
+    matrices: Matrix;
+}
+
+impl Project {
+    /// Whether the section may hold this name after all: an entry of this name was refused, or
+    /// it may stand in a part of a file that could not be read. A later stage should then not
+    /// say that the name is unknown.
+    pub fn may_declare(&self, section: &str, name: &str) -> bool {
+        let refused = self
+            .broken
+            .iter()
+            .any(|(at, broken)| *at == section && broken == name);
+        refused || self.unread.contains(name)
+    }
+
+    /// Whether everything could be read.
+    pub fn is_complete(&self) -> bool {
+        self.broken.is_empty() && self.unread.is_empty()
+    }
+
+    fn unread(&mut self, file: &File) {
+        let word = |c: char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'));
+        self.unread.extend(
+            file.text()
+                .split(word)
+                .filter(|w| !w.is_empty())
+                .map(str::to_owned),
+        );
+        // An unread file without a single word is still unread.
+        self.unread.insert(String::new());
+    }
+
+    fn locks_and_keys(&mut self, cx: &mut Reader<'_>) {
+        for (name, server) in self.servers.iter() {
+            let Some(path) = &server.lock else { continue };
+            match json::read_lock(path, cx) {
+                Some(lock) => {
+                    self.locks.insert(name.clone(), lock);
+                }
+                None => {
+                    self.broken.insert(("servers", name.clone()));
+                }
+            }
+        }
+        for (name, issuer) in self.issuers.iter() {
+            if let Some(keys) = key_set(issuer, cx) {
+                self.key_sets.insert(name.clone(), keys);
+            }
+        }
+    }
+}
+
+fn key_set(issuer: &Issuer, cx: &mut Reader<'_>) -> Option<Json> {
+    if let Some(file) = &issuer.jwks.file {
+        return json::read_keys(file, cx);
+    }
+    let text = issuer.jwks.inline.as_ref()?.to_json()?;
+    serde_json::from_str(&text).ok()
+}
+
+/// Adds the entries of one file to a section; a name that is there already is refused.
+fn merge<T: Shape>(
+    section: &'static str,
+    entries: &mut BTreeMap<String, Entry<T>>,
+    broken: &mut BTreeSet<(&'static str, String)>,
+    node: &Node,
+    cx: &mut Reader<'_>,
+) {
+    for pair in expect_map(node, "from name to entry", cx).unwrap_or_default() {
+        let Some(entry) = read_entry::<T, Label>(pair, cx) else {
+            broken.insert((section, pair.key.value.clone()));
+            continue;
+        };
+        match entries.get(&entry.name.value) {
+            Some(first) => {
+                let message = format!("`{section}` already has an entry `{}`", entry.name.value);
+                cx.sink.push(
+                    Diagnostic::new(&codes::DUPLICATE_ENTRY, entry.name.span, message)
+                        .label("declared again here")
+                        .also(first.name.span, "first declared here")
+                        .help("rename one of them, or merge them"),
+                );
+            }
+            None => {
+                entries.insert(entry.name.value.clone(), entry);
+            }
+        }
+    }
+}
+
+fn unknown_section(pair: &node::Pair, cx: &mut Reader<'_>) {
+    let key = &pair.key;
+    if let Some(what) = reserved::reason("file", key) {
+        cx.sink.push(not_enforced(key, what, key.span));
+        return;
+    }
+    let known: Vec<_> = SECTIONS.iter().map(|section| section.name).collect();
+    let message = format!("there is no section `{}`", key.value);
+    let found = Diagnostic::new(&codes::UNKNOWN_SECTION, key.span, message);
+    cx.sink
+        .push(if suggest::closest(key, known.iter().copied()).is_some() {
+            found.did_you_mean(key, key.span, known)
+        } else {
+            found.help(format!("the sections are {}", listed(&known)))
+        });
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,203 @@
+//! Lists and maps of entries.
+
+use std::collections::BTreeMap;
+use std::marker::PhantomData;
+use std::ops::Deref;
+
+use serde_json::{Value as Json, json};
+
+use crate::diag::{Diagnostic, codes};
+use crate::source::Spanned;
+use crate::syntax::node::{Node, Pair, Value};
+use crate::syntax::scalar::{Label, Scalar, refused};
+use crate::syntax::shape::{Reader, Shape, expect_map, wrong_type};
+
+/// A named entry.
+#[derive(Clone, Debug)]
+pub struct Entry<T> {
+    /// Its name, where the key stands.
+    pub name: Spanned<String>,
+    /// What it says.
+    pub value: T,
+}
+
+impl<T> Deref for Entry<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.value
+    }
+}
+
+/// A map from names of kind `K` to entries, sorted by name; absent is empty.
+#[derive(Clone, Debug)]
+pub struct Names<T, K = Label> {
+    entries: BTreeMap<String, Entry<T>>,
+    kind: PhantomData<K>,
+}
+
+impl<T, K> Default for Names<T, K> {
+    fn default() -> Self {
+        Self {
+            entries: BTreeMap::new(),
+            kind: PhantomData,
+        }
+    }
+}
+
+impl<T, K> Deref for Names<T, K> {
+    type Target = BTreeMap<String, Entry<T>>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.entries
+    }
+}
+
+impl<T, K> Names<T, K> {
+    pub(crate) fn entries_mut(&mut self) -> &mut BTreeMap<String, Entry<T>> {
+        &mut self.entries
+    }
+}
+
+impl<T: Shape, K: Scalar> Shape for Names<T, K> {
+    fn read(node: &Node, cx: &mut Reader<'_>) -> Option<Self> {
+        let pairs = expect_map(node, "from name to entry", cx)?;
+        let mut names = Self::default();
+        let mut sound = true;
+        for pair in pairs {
+            match read_entry::<T, K>(pair, cx) {
+                Some(entry) => {
+                    names.entries.insert(entry.name.value.clone(), entry);
+                }
+                None => sound = false,
+            }
+        }
+        sound.then_some(names)
+    }
+
+    fn absent() -> Option<Self> {
+        Some(Self::default())
+    }
+
+    fn schema() -> Json {
+        json!({
+            "type": "object",
+            "propertyNames": K::schema(),
+            "additionalProperties": T::schema(),
+        })
+    }
+}
+
+/// Reads one entry with its name.
+pub(crate) fn read_entry<T: Shape, K: Scalar>(
+    pair: &Pair,
+    cx: &mut Reader<'_>,
+) -> Option<Entry<T>> {
+    let named = K::parse(&pair.key);
+    let sound = named.is_ok();
+    if let Err(problem) = named {
+        cx.sink.push(refused(problem, &pair.key, pair.key.span));
+    }
+    let value = T::read(&pair.value, cx)?;
+    sound.then(|| Entry {
+        name: pair.key.clone(),
+        value,
+    })
+}
+
+/// A list that says something: at least one item, and none twice.
+#[derive(Clone, Debug)]
+pub struct List<T>(Vec<T>);
+
+impl<T> Deref for List<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        &self.0
+    }
+}
+
+impl<T: Shape> Shape for List<T> {
+    fn read(node: &Node, cx: &mut Reader<'_>) -> Option<Self> {
+        let items = read_items(node, cx)?;
+        if items.is_empty() {
+            let key = cx.sources.text(node.blame).to_owned();
+            cx.sink.push(
+                Diagnostic::new(
+                    &codes::EMPTY_LIST,
+                    node.span,
+                    format!("`{key}` lists nothing"),
+                )
+                .help("list something, or remove the key: absent and empty must not be mixed up"),
+            );
+            return None;
+        }
+        Some(Self(items))
+    }
+
+    fn schema() -> Json {
+        json!({ "type": "array", "items": T::schema(), "minItems": 1, "uniqueItems": true })
+    }
+}
+
+/// A list in which empty is a statement, and absent says the same.
+#[derive(Clone, Debug)]
+pub struct Listing<T>(Vec<T>);
+
+impl<T> Default for Listing<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T> Deref for Listing<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        &self.0
+    }
+}
+
+impl<T: Shape> Shape for Listing<T> {
+    fn read(node: &Node, cx: &mut Reader<'_>) -> Option<Self> {
+        read_items(node, cx).map(Self)
+    }
+
+    fn absent() -> Option<Self> {
+        Some(Self::default())
+    }
+
+    fn schema() -> Json {
+        json!({ "type": "array", "items": T::schema(), "uniqueItems": true })
+    }
+}
+
+fn read_items<T: Shape>(node: &Node, cx: &mut Reader<'_>) -> Option<Vec<T>> {
+    let Value::List(items) = &node.value else {
+        return wrong_type(node, "a list", cx);
+    };
+    let mut sound = true;
+    let mut read = Vec::with_capacity(items.len());
+    let mut seen: BTreeMap<&str, &Node> = BTreeMap::new();
+    for item in items {
+        if let Some(text) = item.as_text()
+            && let Some(first) = seen.insert(text, item)
+        {
+            cx.sink.push(
+                Diagnostic::new(
+                    &codes::REPEATED_ITEM,
+                    item.span,
+                    format!("`{text}` is already listed"),
+                )
+                .also(first.span, "first listed here")
+                .help("remove one of them"),
+            );
+            sound = false;
+        }
+        match T::read(item, cx) {
+            Some(value) => read.push(value),
+            None => sound = false,
+        }
+    }
+    sound.then_some(read)
+}

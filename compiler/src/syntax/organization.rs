@@ -1,0 +1,26 @@
+//! Section `organizations`.
+
+use crate::source::Spanned;
+use crate::syntax::collection::{List, Names};
+use crate::syntax::scalar::Uuid;
+use crate::syntax::shape::record;
+
+record! {
+    /// A tenant: the owner of principals, teams and servers.
+    pub struct Organization: "organization" {
+        /// Its lasting identity, a lowercase UUID.
+        id "id": Option<Spanned<Uuid>>;
+        /// Values that name it in tokens.
+        claims "claims": Option<List<Spanned<String>>>;
+        /// Its teams.
+        teams "teams": Names<Team>;
+    }
+}
+
+record! {
+    /// A team of an organization.
+    pub struct Team: "team" {
+        /// Its lasting identity, a lowercase UUID.
+        id "id": Option<Spanned<Uuid>>;
+    }
+}

@@ -1,0 +1,145 @@
+//! Text with a grammar of its own inside: conditions and tables, with exact places.
+
+use std::ops::Range;
+
+use serde_json::{Value as Json, json};
+
+use crate::source::Span;
+use crate::syntax::node::{Node, Style, Value};
+use crate::syntax::shape::{Reader, Shape, wrong_type};
+
+/// A text whose parts can be pointed at, whatever its quotes, escapes and indentation.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Prose {
+    /// The text as read.
+    pub value: String,
+    /// Where all of it stands.
+    pub span: Span,
+    /// For each byte of the value, and its end, the byte of the file.
+    offsets: Vec<u32>,
+}
+
+impl Prose {
+    /// The place of some bytes of the value.
+    pub fn span_of(&self, range: Range<usize>) -> Span {
+        let at = |index: usize| {
+            self.offsets
+                .get(index)
+                .or(self.offsets.last())
+                .copied()
+                .unwrap_or(self.span.start)
+        };
+        let start = at(range.start);
+        // The end of a part is one past its last byte, not the start of what comes after it.
+        let end = match range.end.checked_sub(1).filter(|&last| last >= range.start) {
+            Some(last) => at(range.end).min(self.after(last)),
+            None => start,
+        };
+        Span {
+            file: self.span.file,
+            start,
+            end: end.max(start),
+        }
+    }
+
+    fn after(&self, last: usize) -> u32 {
+        let mut first = last;
+        while first > 0 && !self.value.is_char_boundary(first) {
+            first -= 1;
+        }
+        let here = self.offsets.get(first).copied().unwrap_or(self.span.end);
+        let width = self.value.get(first..).and_then(|rest| rest.chars().next());
+        let raw = width.map_or(1, char::len_utf8);
+        let next = self
+            .offsets
+            .get(first + raw)
+            .copied()
+            .unwrap_or(self.span.end);
+        // In a block, the next character may stand on the next line, after its indentation.
+        if width == Some('\n') {
+            here + 1
+        } else {
+            next.max(here)
+        }
+    }
+}
+
+impl Shape for Prose {
+    fn read(node: &Node, cx: &mut Reader<'_>) -> Option<Self> {
+        let Value::Text(value, style) = &node.value else {
+            return wrong_type(node, "text", cx);
+        };
+        let raw = cx.sources.text(node.span);
+        let column = cx.sources.position(node.span).column as usize - 1;
+        let offsets = align(value, raw, *style, column);
+        let base = node.span.start;
+        let offsets = offsets
+            .into_iter()
+            .map(|at| base + u32::try_from(at).unwrap_or_default())
+            .collect();
+        Some(Self {
+            value: value.clone(),
+            span: node.span,
+            offsets,
+        })
+    }
+
+    fn schema() -> Json {
+        json!({ "type": "string", "minLength": 1 })
+    }
+}
+
+/// For each byte of the value, and its end, the byte of the raw text that it came from.
+fn align(value: &str, raw: &str, style: Style, indent: usize) -> Vec<usize> {
+    let mut offsets = Vec::with_capacity(value.len() + 1);
+    let mut at = usize::from(matches!(style, Style::Single | Style::Double));
+    for c in value.chars() {
+        let length;
+        (at, length) = step(c, raw, at, style);
+        for byte in 0..c.len_utf8() {
+            let inner = if length == c.len_utf8() { byte } else { 0 };
+            offsets.push(at + inner);
+        }
+        at += length;
+        if style == Style::Literal && c == '\n' {
+            at += spaces(raw.get(at..).unwrap_or_default()).min(indent);
+        }
+    }
+    offsets.push(at.min(raw.len()));
+    offsets
+}
+
+/// Where in the raw text the character stands, and how many bytes it takes there.
+fn step(c: char, raw: &str, at: usize, style: Style) -> (usize, usize) {
+    let rest = raw.get(at..).unwrap_or_default();
+    match rest.chars().next() {
+        Some('\\') if style == Style::Double => (at, escape(rest)),
+        Some('\'') if style == Style::Single => (at, 2),
+        Some('\r') if c == '\n' => (at, 2),
+        Some(found) if found == c => (at, c.len_utf8()),
+        // A folded line break: the value has one space or line feed for a run of blanks.
+        Some(found) if found.is_whitespace() && c.is_whitespace() => {
+            (at, rest.len() - rest.trim_start().len())
+        }
+        // Blanks that folding dropped.
+        Some(found) if found.is_whitespace() => {
+            let skipped = rest.len() - rest.trim_start().len();
+            (at + skipped, c.len_utf8())
+        }
+        _ => (at, 0),
+    }
+}
+
+fn escape(rest: &str) -> usize {
+    match rest.chars().nth(1) {
+        Some('x') => 4,
+        Some('u') => 6,
+        Some('U') => 10,
+        Some(c) => 1 + c.len_utf8(),
+        None => 1,
+    }
+}
+
+fn spaces(text: &str) -> usize {
+    text.len() - text.trim_start_matches(' ').len()
+}

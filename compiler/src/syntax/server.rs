@@ -1,0 +1,176 @@
+//! Section `servers`.
+
+use crate::diag::{Diagnostic, codes};
+use crate::source::Spanned;
+use crate::syntax::collection::{List, Names};
+use crate::syntax::reference::ScopePath;
+use crate::syntax::scalar::{ArgumentName, ByteSize, Literal, Millis, Rate, SurfaceName, choice};
+use crate::syntax::scope_source::ScopeSource;
+use crate::syntax::shape::{Map, Reader, record};
+use crate::syntax::surface::{Prompt, Resource, Route, Tool};
+
+record! {
+    /// An MCP server or HTTP API that a sidecar stands in front of.
+    pub struct Server: "server" {
+        /// Where it belongs: `platform`, an organization or a team.
+        within "in": Spanned<ScopePath>;
+        /// What it speaks; `mcp` if absent.
+        transport "transport": Option<Spanned<Transport>>;
+        /// Its address, `http://...` or `https://...`.
+        upstream "upstream": Spanned<String>;
+        /// The lock file, relative to the file that names it, ending in `.lock.json`.
+        lock "lock": Option<Spanned<String>>;
+        /// Facts about arguments, for every surface that has an argument of that name.
+        arguments "arguments": Names<Argument, ArgumentName>;
+        /// What the scope of a call is; `server` if absent.
+        scopes "scopes": Option<ScopeSource>;
+        /// Its tools.
+        tools "tools": Names<Tool, SurfaceName>;
+        /// Its prompts.
+        prompts "prompts": Names<Prompt, SurfaceName>;
+        /// Its resources.
+        resources "resources": Names<Resource, SurfaceName>;
+        /// Its routes.
+        routes "routes": Names<Route, SurfaceName>;
+        /// Its limits.
+        limits "limits": Option<ServerLimits>;
+        /// What a denied caller is told; `code` if absent.
+        disclose "disclose": Option<Spanned<Disclose>>;
+    }
+    check check_server;
+}
+
+record! {
+    /// A fact about the arguments of one name.
+    pub struct Argument: "argument" {
+        /// How the upstream folds its values.
+        fold "fold": Option<Spanned<Fold>>;
+        /// The only values that are accepted, after folding.
+        only "only": Option<List<Spanned<Literal>>>;
+        /// The value that the sidecar writes, whatever the caller sent.
+        force "force": Option<Spanned<Literal>>;
+        /// Whether a call with this argument is refused.
+        forbid "forbid": Option<Spanned<bool>>;
+    }
+    check check_argument;
+}
+
+record! {
+    /// Limits of a server.
+    pub struct ServerLimits: "server limits" {
+        /// The largest request body.
+        body "body": Option<Spanned<ByteSize>>;
+        /// How long the headers of a request may take to arrive.
+        header_timeout "headerTimeout": Option<Spanned<Millis>>;
+        /// How long an answer may take to begin.
+        timeout "timeout": Option<Spanned<Millis>>;
+        /// How many calls a caller may make in a period.
+        rate "rate": Option<Spanned<Rate>>;
+    }
+}
+
+choice! {
+    /// What a server speaks.
+    pub enum Transport: "transport" {
+        /// MCP over HTTP.
+        Mcp = "mcp",
+        /// Plain HTTP.
+        Http = "http",
+    }
+}
+
+choice! {
+    /// How an upstream folds the values of an argument.
+    pub enum Fold: "fold" {
+        /// Capital and small ASCII letters are the same.
+        AsciiLower = "ascii-lower",
+        /// `.`, `..` and `//` are resolved as in a path.
+        PosixPath = "posix-path",
+    }
+}
+
+choice! {
+    /// What a denied caller is told.
+    pub enum Disclose: "disclose" {
+        /// That the call was denied.
+        Hidden = "hidden",
+        /// The code of the reason.
+        Code = "code",
+        /// The code, the rule, its message and its place.
+        Full = "full",
+    }
+}
+
+fn check_server(server: &Server, map: &Map<'_>, cx: &mut Reader<'_>) -> bool {
+    let mut sound = check_upstream(server, cx) & check_shared_names(server, cx);
+    let routes = "`transport: mcp` has tools, prompts and resources; routes are for `http`";
+    let tools = "`transport: http` has routes; tools, prompts and resources are for `mcp`";
+    match server.transport.map(|transport| transport.value) {
+        Some(Transport::Http) => {
+            for key in ["tools", "prompts", "resources", "lock"] {
+                sound &= map.must_not_have(key, tools, cx);
+            }
+        }
+        Some(Transport::Mcp) | None => sound &= map.must_not_have("routes", routes, cx),
+    }
+    sound
+}
+
+fn check_upstream(server: &Server, cx: &mut Reader<'_>) -> bool {
+    let address = &server.upstream;
+    let rest = ["http://", "https://"]
+        .iter()
+        .find_map(|scheme| address.strip_prefix(scheme));
+    let authority = rest.map(|rest| rest.split(['/', '?', '#']).next().unwrap_or_default());
+    let plain = authority.is_some_and(|host| {
+        !host.is_empty() && !host.contains('@') && !address.contains([' ', '?', '#'])
+    });
+    if !plain {
+        let message = format!("`{}` is not the address of an upstream", address.value);
+        cx.sink.push(
+            Diagnostic::new(&codes::BAD_VALUE, address.span, message)
+                .help("write `http://host:port/path` without user, query or fragment"),
+        );
+    }
+    plain
+}
+
+/// Tools, prompts, resources and routes of one server share one name space.
+fn check_shared_names(server: &Server, cx: &mut Reader<'_>) -> bool {
+    let names = server.tools.values().map(|entry| &entry.name);
+    let names = names.chain(server.prompts.values().map(|entry| &entry.name));
+    let names = names.chain(server.resources.values().map(|entry| &entry.name));
+    let names = names.chain(server.routes.values().map(|entry| &entry.name));
+    let mut seen = std::collections::BTreeMap::new();
+    let mut sound = true;
+    for name in names {
+        if let Some(first) = seen.insert(&name.value, name.span) {
+            let message = format!("the server already has a surface `{}`", name.value);
+            cx.sink.push(
+                Diagnostic::new(&codes::DUPLICATE_ENTRY, name.span, message)
+                    .also(first, "first declared here")
+                    .help("tools, prompts, resources and routes of a server share one name space"),
+            );
+            sound = false;
+        }
+    }
+    sound
+}
+
+fn check_argument(argument: &Argument, map: &Map<'_>, cx: &mut Reader<'_>) -> bool {
+    let mut sound = true;
+    if let Some(forbid) = argument.forbid {
+        for key in ["fold", "only", "force"] {
+            sound &= map.exclusive("forbid", key, "a forbidden argument has no value", cx);
+        }
+        if !forbid.value {
+            let message = "`forbid: false` says nothing";
+            cx.sink.push(
+                Diagnostic::new(&codes::BAD_VALUE, forbid.span, message).help("remove the key"),
+            );
+            sound = false;
+        }
+    }
+    let why = "a forced argument has one value, whatever the caller sent";
+    sound && map.exclusive("only", "force", why, cx)
+}

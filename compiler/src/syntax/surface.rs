@@ -1,0 +1,228 @@
+//! What can be called of a server: tools, prompts, resources, routes.
+
+use crate::diag::{Diagnostic, codes};
+use crate::source::Spanned;
+use crate::syntax::collection::{List, Names};
+use crate::syntax::node::Node;
+use crate::syntax::reference::Risk;
+use crate::syntax::scalar::{ArgumentName, Rate, choice};
+use crate::syntax::scope_source::ScopeSource;
+use crate::syntax::shape::{Map, Reader, record};
+
+record! {
+    /// A tool, prompt, resource or route of a server.
+    pub struct Surface: "tool" {
+        /// What a call can do.
+        risk "risk": Option<Spanned<Risk>>;
+        /// The operations that one argument chooses between, instead of one risk.
+        operations "operations": Option<Operations>;
+        /// What the scope of a call is; the server's `scopes` if absent.
+        scope "scope": Option<ScopeSource>;
+        /// The JSON Schema of the arguments, when it is not in the lock.
+        input "input": Option<Node>;
+        /// Who may call; `permission` if absent.
+        access "access": Option<Spanned<Access>>;
+        /// Why it is public.
+        reason "reason": Option<Spanned<String>>;
+        /// What a destructive call needs besides a grant; `break_glass` if absent.
+        unlock "unlock": Option<Spanned<Unlock>>;
+        /// Its limits.
+        limits "limits": Option<SurfaceLimits>;
+        /// Arguments whose values may be logged.
+        audit "audit": Option<List<Spanned<ArgumentName>>>;
+    }
+    check check_surface;
+}
+
+record! {
+    /// A tool, as MCP names it.
+    pub struct Tool: "tool" {
+        ..surface: Surface;
+    }
+    check check_tool;
+}
+
+record! {
+    /// A prompt, as MCP names it.
+    pub struct Prompt: "prompt" {
+        ..surface: Surface;
+    }
+    check check_prompt;
+}
+
+record! {
+    /// Resources of one pattern.
+    pub struct Resource: "resource" {
+        ..surface: Surface;
+        /// The URI, with `{name}` for what may vary.
+        uri "uri": Spanned<String>;
+    }
+    check check_resource;
+}
+
+record! {
+    /// A route of an HTTP API.
+    pub struct Route: "route" {
+        ..surface: Surface;
+        /// The method, in capitals.
+        method "method": Spanned<Method>;
+        /// The path, with `{name}` for what may vary.
+        path "path": Spanned<String>;
+    }
+    check check_route;
+}
+
+record! {
+    /// Operations that one argument chooses between.
+    pub struct Operations: "operations" {
+        /// The argument whose value is the operation.
+        argument "argument": Spanned<ArgumentName>;
+        /// The operations, by that value; any other value is refused.
+        values "values": Names<Operation, ArgumentName>;
+    }
+    check check_operations;
+}
+
+record! {
+    /// One operation.
+    pub struct Operation: "operation" {
+        /// What it can do.
+        risk "risk": Spanned<Risk>;
+        /// What a destructive one needs besides a grant; the surface's if absent.
+        unlock "unlock": Option<Spanned<Unlock>>;
+    }
+    check check_operation;
+}
+
+record! {
+    /// Limits of one surface.
+    pub struct SurfaceLimits: "surface limits" {
+        /// How many calls a caller may make in a period.
+        rate "rate": Spanned<Rate>;
+    }
+}
+
+choice! {
+    /// Who may call a surface.
+    pub enum Access: "access" {
+        /// Callers with a grant.
+        Permission = "permission",
+        /// Every caller that is known.
+        Authenticated = "authenticated",
+        /// Anybody.
+        Public = "public",
+    }
+}
+
+choice! {
+    /// What a destructive call needs besides a grant.
+    pub enum Unlock: "unlock" {
+        /// An activation of break-glass.
+        BreakGlass = "break_glass",
+        /// Nothing: the grant names the surface.
+        Grant = "grant",
+    }
+}
+
+choice! {
+    /// A method of HTTP.
+    pub enum Method: "method" {
+        /// GET.
+        Get = "GET",
+        /// HEAD.
+        Head = "HEAD",
+        /// POST.
+        Post = "POST",
+        /// PUT.
+        Put = "PUT",
+        /// PATCH.
+        Patch = "PATCH",
+        /// DELETE.
+        Delete = "DELETE",
+        /// OPTIONS.
+        Options = "OPTIONS",
+    }
+}
+
+fn check_tool(tool: &Tool, map: &Map<'_>, cx: &mut Reader<'_>) -> bool {
+    check_surface(&tool.surface, map, cx)
+}
+
+fn check_prompt(prompt: &Prompt, map: &Map<'_>, cx: &mut Reader<'_>) -> bool {
+    check_surface(&prompt.surface, map, cx)
+}
+
+fn check_resource(resource: &Resource, map: &Map<'_>, cx: &mut Reader<'_>) -> bool {
+    check_surface(&resource.surface, map, cx)
+}
+
+fn check_route(route: &Route, map: &Map<'_>, cx: &mut Reader<'_>) -> bool {
+    let path = &route.path;
+    let rooted = path.starts_with('/') && !path.contains(['?', '#', ' ']);
+    if !rooted {
+        let message = format!("`{}` is not the path of a route", path.value);
+        cx.sink.push(
+            Diagnostic::new(&codes::BAD_VALUE, path.span, message)
+                .help("start it with `/` and leave out the query and the fragment"),
+        );
+    }
+    check_surface(&route.surface, map, cx) && rooted
+}
+
+fn check_surface(surface: &Surface, map: &Map<'_>, cx: &mut Reader<'_>) -> bool {
+    let mut sound = map.either("risk", "operations", cx)
+        && map.exclusive("risk", "operations", "each operation says its own risk", cx);
+    match surface.access.map(|access| access.value) {
+        Some(Access::Public) => {
+            sound &= map.needs(
+                "access",
+                "reason",
+                "public access is reviewed by its reason",
+                cx,
+            );
+        }
+        Some(Access::Authenticated | Access::Permission) | None => {
+            let why = "the reason is for `access: public`";
+            sound &= map.must_not_have("reason", why, cx);
+        }
+    }
+    let mut risks: Vec<_> = surface.risk.iter().map(|risk| risk.value).collect();
+    if let Some(operations) = &surface.operations {
+        risks.extend(
+            operations
+                .values
+                .values()
+                .map(|operation| operation.risk.value),
+        );
+    }
+    if !risks.contains(&Risk::Destructive) {
+        let why = "only destructive surfaces are locked";
+        sound &= map.must_not_have("unlock", why, cx);
+    }
+    if let Some(input) = &surface.input
+        && input.as_map().is_none()
+    {
+        let message = format!("expected a JSON Schema (a map), found {}", input.kind());
+        cx.sink
+            .push(Diagnostic::new(&codes::WRONG_TYPE, input.span, message));
+        sound = false;
+    }
+    sound
+}
+
+fn check_operations(operations: &Operations, map: &Map<'_>, cx: &mut Reader<'_>) -> bool {
+    let named = !operations.values.is_empty();
+    if !named {
+        let message = "these operations name no value";
+        cx.sink.push(
+            Diagnostic::new(&codes::MISSING_KEY, map.blame, message)
+                .help("list each value of the argument under `values`, with its risk"),
+        );
+    }
+    named
+}
+
+fn check_operation(operation: &Operation, map: &Map<'_>, cx: &mut Reader<'_>) -> bool {
+    let destructive = operation.risk.value == Risk::Destructive;
+    destructive || map.must_not_have("unlock", "only destructive operations are locked", cx)
+}

@@ -1,0 +1,456 @@
+//! YAML text to the spanned tree, on the strict subset of the language.
+//!
+//! This is the only module that knows the YAML library. Everything outside the subset is reported
+//! and reading goes on, so that one run finds what there is to find.
+
+use granit_parser::{Event, Parser, ScalarStyle, Span as EventSpan, Tag};
+
+use crate::diag::{Applicability, Diagnostic, Sink, codes};
+use crate::source::{FileId, Span, Spanned};
+use crate::syntax::node::{Node, Pair, Style, Value};
+use crate::syntax::plain::{Plain, classify};
+
+mod characters;
+
+/// The deepest nesting that is read.
+pub const MAX_DEPTH: usize = 64;
+
+/// What a file says: its top value, and whether it could be read to the end.
+#[derive(Debug)]
+pub(crate) struct Document {
+    /// The top value; `None` for an empty file.
+    pub(crate) root: Option<Node>,
+    /// False when reading stopped early, so that entries of this file may be missing.
+    pub(crate) complete: bool,
+}
+
+/// Reads one file.
+pub(crate) fn parse(file: FileId, text: &str, sink: &mut Sink) -> Document {
+    characters::check(file, text, sink);
+    // A byte-order mark is reported above; the parser would count it as content.
+    let body = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let shift = text.len() - body.len();
+    let mut builder = Builder {
+        file,
+        text,
+        shift,
+        sink,
+        stack: Vec::new(),
+        root: None,
+    };
+    let complete = builder.run(body);
+    let root = builder.unwind();
+    Document { root, complete }
+}
+
+struct Builder<'a> {
+    file: FileId,
+    text: &'a str,
+    shift: usize,
+    sink: &'a mut Sink,
+    stack: Vec<Open>,
+    root: Option<Node>,
+}
+
+/// A list or map that is still being read.
+enum Open {
+    List {
+        items: Vec<Node>,
+        start: Span,
+        flow: bool,
+    },
+    Map {
+        pairs: Vec<Pair>,
+        key: Option<Key>,
+        start: Span,
+        flow: bool,
+    },
+}
+
+/// A key that waits for its value; `None` if the key was refused and its value is dropped.
+struct Key(Option<Spanned<String>>);
+
+impl Builder<'_> {
+    fn run(&mut self, body: &str) -> bool {
+        let options = granit_parser::options! {
+            disallow_directives: true,
+            emit_unresolved_aliases: true,
+            emit_anchor_events: true,
+            emit_comments: false,
+        };
+        let mut documents = 0;
+        for next in Parser::new_from_str_with_options(body, options) {
+            let (event, place) = match next {
+                Ok(next) => next,
+                Err(error) => {
+                    self.syntax_error(&error);
+                    return false;
+                }
+            };
+            if matches!(event, Event::DocumentStart(..)) {
+                documents += 1;
+                if documents > 1 {
+                    self.second_document(&place);
+                    return false;
+                }
+            }
+            if self.event(event, &place).is_none() {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Takes one event; `None` ends the reading.
+    fn event(&mut self, event: Event<'_>, place: &EventSpan) -> Option<()> {
+        match event {
+            Event::Scalar(text, style, _, tag) => {
+                self.tag(tag.as_deref(), place);
+                self.scalar(&text, style, self.span(place));
+            }
+            Event::SequenceStart(style, _, tag) => {
+                self.tag(tag.as_deref(), place);
+                let flow = style == granit_parser::StructureStyle::Flow;
+                let start = self.span(place);
+                self.open(Open::List {
+                    items: Vec::new(),
+                    start,
+                    flow,
+                })?;
+            }
+            Event::MappingStart(style, _, tag) => {
+                self.tag(tag.as_deref(), place);
+                let flow = style == granit_parser::StructureStyle::Flow;
+                let start = self.span(place);
+                self.open(Open::Map {
+                    pairs: Vec::new(),
+                    key: None,
+                    start,
+                    flow,
+                })?;
+            }
+            Event::SequenceEnd | Event::MappingEnd => {
+                let end = self.span(place);
+                if let Some(open) = self.stack.pop() {
+                    self.add(close(open, Some(end)));
+                }
+            }
+            Event::Alias(_) | Event::UnresolvedAlias(_) => {
+                let span = self.span(place);
+                self.anchor(
+                    span,
+                    "an alias stands for text that is elsewhere in the file",
+                );
+                self.add(Node::new(Value::Broken, span));
+            }
+            Event::Anchor(..) => {
+                let span = self.span(place);
+                self.anchor(span, "an anchor gives this value a name for aliases");
+            }
+            _ => {}
+        }
+        Some(())
+    }
+
+    fn open(&mut self, open: Open) -> Option<()> {
+        if self.stack.len() >= MAX_DEPTH {
+            let (Open::List { start, .. } | Open::Map { start, .. }) = &open;
+            let message = format!("values are nested deeper than {MAX_DEPTH} levels");
+            self.sink.push(
+                Diagnostic::new(&codes::TOO_DEEP, *start, message)
+                    .label("the rest of this file is not read")
+                    .help("no entry of the language needs this depth; look for a lost bracket"),
+            );
+            return None;
+        }
+        self.stack.push(open);
+        Some(())
+    }
+
+    fn scalar(&mut self, text: &str, style: ScalarStyle, span: Span) {
+        if let Some(Open::Map {
+            key: key @ None, ..
+        }) = self.stack.last_mut()
+        {
+            *key = Some(Key(Some(Spanned::new(text.to_owned(), span))));
+            self.check_key();
+            return;
+        }
+        let style = match style {
+            ScalarStyle::SingleQuoted => Style::Single,
+            ScalarStyle::DoubleQuoted => Style::Double,
+            ScalarStyle::Literal => Style::Literal,
+            ScalarStyle::Folded => Style::Folded,
+            _ => Style::Plain,
+        };
+        let node = if style == Style::Plain {
+            self.plain(text, span)
+        } else {
+            Node::new(Value::Text(text.to_owned(), style), span)
+        };
+        self.add(node);
+    }
+
+    fn plain(&mut self, text: &str, span: Span) -> Node {
+        let value = match classify(text) {
+            Plain::Null => {
+                self.null(text, span);
+                Value::Broken
+            }
+            Plain::Bool(value) => Value::Bool(value),
+            Plain::Number => Value::Number(text.to_owned()),
+            Plain::Text => Value::Text(text.to_owned(), Style::Plain),
+            Plain::Ambiguous(kind) => {
+                self.sink.push(ambiguous(text, kind, span));
+                let value = Value::Text(text.to_owned(), Style::Plain);
+                return Node {
+                    doubtful: true,
+                    ..Node::new(value, span)
+                };
+            }
+        };
+        Node::new(value, span)
+    }
+
+    fn null(&mut self, text: &str, span: Span) {
+        let key = match self.stack.last() {
+            Some(Open::Map {
+                key: Some(Key(Some(key))),
+                ..
+            }) => Some(key.clone()),
+            _ => None,
+        };
+        let found = match key {
+            Some(key) if text.is_empty() => {
+                let message = format!("`{}` has no value", key.value);
+                Diagnostic::new(&codes::NULL_VALUE, key.span, message)
+                    .help("give it a value, `{}` for an empty map, or remove the key")
+            }
+            _ => Diagnostic::new(&codes::NULL_VALUE, span, "null is not a value here")
+                .help("remove the key or the item; what is absent is left out"),
+        };
+        self.sink.push(found);
+    }
+
+    /// Refuses keys that are empty, a merge, or already there; their values are still read.
+    fn check_key(&mut self) {
+        let Some(Open::Map {
+            pairs,
+            key: Some(slot),
+            ..
+        }) = self.stack.last_mut()
+        else {
+            return;
+        };
+        let Some(key) = &slot.0 else { return };
+        let earlier = pairs.iter().find(|pair| pair.key.value == key.value);
+        let found = if key.value == "<<" {
+            Diagnostic::new(
+                &codes::YAML_ANCHOR,
+                key.span,
+                "merge keys are not used here",
+            )
+            .label("this would copy entries from an anchor")
+            .help("write the entries out: what a policy says must stand where it is read")
+        } else if key.value.is_empty() {
+            Diagnostic::new(&codes::NULL_VALUE, key.span, "a key is empty")
+                .help("give the entry a name")
+        } else if let Some(earlier) = earlier {
+            Diagnostic::new(
+                &codes::DUPLICATE_KEY,
+                key.span,
+                format!("the key `{}` is already in this map", key.value),
+            )
+            .label("said again here")
+            .also(earlier.key.span, "first said here")
+            .help("keep one of them: YAML readers differ on which one counts")
+        } else {
+            return;
+        };
+        slot.0 = None;
+        self.sink.push(found);
+    }
+
+    /// Puts a finished node where it belongs.
+    fn add(&mut self, mut node: Node) {
+        match self.stack.last_mut() {
+            None => self.root = Some(node),
+            Some(Open::List { items, .. }) => items.push(node),
+            Some(Open::Map { pairs, key, .. }) => match key.take() {
+                Some(Key(Some(key))) => {
+                    node.blame = key.span;
+                    pairs.push(Pair { key, value: node });
+                }
+                Some(Key(None)) => {}
+                None => {
+                    *key = Some(Key(None));
+                    if !matches!(node.value, Value::Broken) {
+                        let message = format!("a key must be text, and this is {}", node.kind());
+                        self.sink
+                            .push(Diagnostic::new(&codes::WRONG_TYPE, node.span, message));
+                    }
+                }
+            },
+        }
+    }
+
+    /// Closes what is still open after reading stopped early, and gives the root.
+    fn unwind(&mut self) -> Option<Node> {
+        while let Some(open) = self.stack.pop() {
+            self.add(close(open, None));
+        }
+        self.root.take()
+    }
+
+    fn tag(&mut self, tag: Option<&Tag>, place: &EventSpan) {
+        if tag.is_none() {
+            return;
+        }
+        let start = place.tag_start().and_then(|mark| mark.byte_offset());
+        let start = start.map_or(self.span(place).start as usize, |at| at + self.shift);
+        let rest = self.text.get(start..).unwrap_or_default();
+        let length = rest.find(char::is_whitespace).unwrap_or(rest.len());
+        let span = Span::new(self.file, start..start + length);
+        self.sink.push(
+            Diagnostic::new(&codes::YAML_TAG, span, "YAML tags are not used here")
+                .help("remove the tag; every key of the language has one type"),
+        );
+    }
+
+    fn anchor(&mut self, span: Span, why: &str) {
+        self.sink.push(
+            Diagnostic::new(
+                &codes::YAML_ANCHOR,
+                span,
+                "anchors and aliases are not used here",
+            )
+            .label(why)
+            .help("write the value out: what a policy says must stand where it is read"),
+        );
+    }
+
+    fn second_document(&mut self, place: &EventSpan) {
+        let span = self.span(place);
+        self.sink.push(
+            Diagnostic::new(
+                &codes::YAML_DOCUMENTS,
+                span,
+                "a file holds one YAML document",
+            )
+            .label("a second document starts here and is not read")
+            .help("merge its sections into the first one, or move them to a file of their own"),
+        );
+    }
+
+    fn syntax_error(&mut self, error: &granit_parser::ScanError) {
+        let at = error
+            .marker()
+            .byte_offset()
+            .map_or(self.text.len(), |at| at + self.shift);
+        let span = self.visible(at);
+        if *error.kind() == granit_parser::ErrorKind::DirectiveDisallowed {
+            self.sink.push(
+                Diagnostic::new(
+                    &codes::YAML_DOCUMENTS,
+                    span,
+                    "YAML directives are not used here",
+                )
+                .help("remove the line"),
+            );
+            return;
+        }
+        let found = Diagnostic::new(&codes::YAML_SYNTAX, span, error.info())
+            .label("reading stopped here")
+            .help("what stands above was read; the rest of this file was not");
+        let found = match self.opening_quote(at) {
+            Some(quote) => found.also(quote, "perhaps this quote is never closed"),
+            None => found,
+        };
+        self.sink.push(found);
+    }
+
+    /// One visible character at or before `at`, so that there is something to underline.
+    fn visible(&self, at: usize) -> Span {
+        let at = (0..=at.min(self.text.len()))
+            .rev()
+            .find(|&at| self.text.is_char_boundary(at));
+        let before = self.text.get(..at.unwrap_or(0)).unwrap_or_default();
+        let here = self
+            .text
+            .get(before.len()..)
+            .and_then(|rest| rest.chars().next());
+        match here.filter(|c| !c.is_whitespace()) {
+            Some(c) => Span::new(self.file, before.len()..before.len() + c.len_utf8()),
+            None => {
+                let end = before.trim_end().len();
+                let last = before.get(..end).and_then(|text| text.chars().next_back());
+                Span::new(self.file, end - last.map_or(0, char::len_utf8)..end)
+            }
+        }
+    }
+
+    /// A quote that opens before `at` on a line with an odd number of them.
+    fn opening_quote(&self, at: usize) -> Option<Span> {
+        let before = self.text.get(..at)?.trim_end();
+        let start = before.rfind('\n').map_or(0, |at| at + 1);
+        let line = before.get(start..)?;
+        let quote = ['"', '\'']
+            .into_iter()
+            .find(|&q| line.matches(q).count() % 2 == 1)?;
+        let at = start + line.rfind(quote)?;
+        Some(Span::new(self.file, at..at + 1))
+    }
+
+    fn span(&self, place: &EventSpan) -> Span {
+        let range = place
+            .byte_range()
+            .unwrap_or(self.text.len()..self.text.len());
+        Span::new(self.file, range.start + self.shift..range.end + self.shift)
+    }
+}
+
+fn close(open: Open, end: Option<Span>) -> Node {
+    let (value, start, flow, first) = match open {
+        Open::List { items, start, flow } => {
+            let first = items.first().map(|item| item.span);
+            (Value::List(items), start, flow, first)
+        }
+        Open::Map {
+            pairs, start, flow, ..
+        } => {
+            let first = pairs.first().map(|pair| pair.key.span);
+            (Value::Map(pairs), start, flow, first)
+        }
+    };
+    let span = match (flow, end) {
+        (true, Some(end)) => start.to(end),
+        _ => first.unwrap_or(start),
+    };
+    Node::new(value, span)
+}
+
+fn ambiguous(text: &str, kind: &str, span: Span) -> Diagnostic {
+    // Quoting keeps what the author saw; for `no` it may not be what the author meant.
+    let sure = kind != "a boolean" && kind != "null";
+    let applicability = if sure {
+        Applicability::Always
+    } else {
+        Applicability::Maybe
+    };
+    let found = Diagnostic::new(
+        &codes::AMBIGUOUS_VALUE,
+        span,
+        format!("`{text}` is text for some YAML readers and {kind} for others"),
+    )
+    .label("must be quoted");
+    let found = match kind {
+        "a boolean" => found.help("write `true` or `false`, or quote it if it is text"),
+        "a number" => found.help("quote it if it is text, or write it as a plain decimal number"),
+        _ => found.help("quote it"),
+    };
+    let quoted = serde_json::to_string(text).unwrap_or_default();
+    found.fix("quote the value", applicability, span, quoted)
+}
+
+#[cfg(test)]
+mod tests;
