@@ -1,0 +1,454 @@
+//! One strict reading of JSON, after which the original bytes are safe to forward.
+//!
+//! Whatever two real parsers could read differently is refused (duplicate members, a byte-order
+//! mark, invalid UTF-8, lone surrogates, U+0000, absurd numbers, deep nesting, trailing bytes), so
+//! the meaning seen here is the meaning that any upstream sees. A [`Document`] borrows the source:
+//! values know their byte span, and [`splice`] rewrites single values while every other byte stays.
+
+mod number;
+mod parse;
+mod splice;
+
+use std::fmt;
+use std::ops::Range;
+
+pub use number::to_value;
+pub use parse::{Limits, parse, parse_with};
+pub use splice::{Edit, splice};
+
+/// A parsed JSON text; it borrows the source and holds one flat list of nodes.
+#[derive(Debug)]
+pub struct Document<'a> {
+    source: &'a str,
+    root: Node,
+    rest: Vec<Node>,
+}
+
+impl<'a> Document<'a> {
+    /// The outermost value.
+    pub fn root(&self) -> Value<'_> {
+        Value {
+            source: self.source,
+            node: &self.root,
+            rest: &self.rest,
+        }
+    }
+
+    /// The text that was parsed, byte for byte.
+    pub fn source(&self) -> &'a str {
+        self.source
+    }
+}
+
+/// One value of a document: cheap to copy, and it knows where it stands in the source.
+#[derive(Clone, Copy)]
+pub struct Value<'d> {
+    source: &'d str,
+    node: &'d Node,
+    /// Nodes after this one; the first `node.size - 1` of them are its descendants.
+    rest: &'d [Node],
+}
+
+/// What a value is.
+#[derive(Clone, Copy, Debug)]
+pub enum Kind<'d> {
+    /// `null`.
+    Null,
+    /// `true` or `false`.
+    Bool(bool),
+    /// A number exactly as written; valid RFC 8259 and of finite magnitude.
+    Number(&'d str),
+    /// A string, decoded.
+    Text(&'d str),
+    /// An array.
+    Array(Array<'d>),
+    /// An object; its keys are distinct after decoding.
+    Object(Object<'d>),
+}
+
+impl<'d> Value<'d> {
+    /// What this value is.
+    pub fn kind(&self) -> Kind<'d> {
+        match &self.node.kind {
+            NodeKind::Null => Kind::Null,
+            NodeKind::Bool(value) => Kind::Bool(*value),
+            NodeKind::Number => Kind::Number(self.raw()),
+            NodeKind::Text(decoded) => Kind::Text(text(self.source, self.node, decoded.as_deref())),
+            NodeKind::Array { .. } => Kind::Array(Array(*self)),
+            NodeKind::Object { .. } => Kind::Object(Object(*self)),
+        }
+    }
+
+    /// The bytes of the source that spell this value.
+    pub fn span(&self) -> Range<usize> {
+        self.node.span()
+    }
+
+    /// This value as it is written in the source.
+    pub fn raw(&self) -> &'d str {
+        self.source.get(self.node.span()).unwrap_or_default()
+    }
+
+    /// The decoded string, if this is one.
+    pub fn as_text(&self) -> Option<&'d str> {
+        match self.kind() {
+            Kind::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The number as written, if this is one.
+    pub fn as_number(&self) -> Option<&'d str> {
+        match self.kind() {
+            Kind::Number(lexeme) => Some(lexeme),
+            _ => None,
+        }
+    }
+
+    /// The integer, if this is a number written as one (no fraction, no exponent) that fits.
+    pub fn as_i64(&self) -> Option<i64> {
+        self.as_number()?.parse().ok()
+    }
+
+    /// The boolean, if this is one.
+    pub fn as_bool(&self) -> Option<bool> {
+        match self.kind() {
+            Kind::Bool(value) => Some(value),
+            _ => None,
+        }
+    }
+
+    /// The object, if this is one.
+    pub fn as_object(&self) -> Option<Object<'d>> {
+        match self.kind() {
+            Kind::Object(object) => Some(object),
+            _ => None,
+        }
+    }
+
+    /// The array, if this is one.
+    pub fn as_array(&self) -> Option<Array<'d>> {
+        match self.kind() {
+            Kind::Array(array) => Some(array),
+            _ => None,
+        }
+    }
+
+    /// Whether this is `null`.
+    pub fn is_null(&self) -> bool {
+        matches!(self.node.kind, NodeKind::Null)
+    }
+
+    /// The member `key` of this value, if it is an object that has it.
+    pub fn get(&self, key: &str) -> Option<Value<'d>> {
+        self.as_object()?.get(key)
+    }
+
+    fn children(&self) -> Children<'d> {
+        let own = (self.node.size as usize).saturating_sub(1);
+        Children {
+            source: self.source,
+            rest: self.rest.get(..own).unwrap_or_default(),
+        }
+    }
+}
+
+impl fmt::Debug for Value<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.raw())
+    }
+}
+
+/// An array of a document.
+#[derive(Clone, Copy, Debug)]
+pub struct Array<'d>(Value<'d>);
+
+impl<'d> Array<'d> {
+    /// The elements in order.
+    pub fn values(&self) -> Values<'d> {
+        Values(self.0.children())
+    }
+
+    /// The number of elements.
+    pub fn len(&self) -> usize {
+        match self.0.node.kind {
+            NodeKind::Array { len } => len as usize,
+            _ => 0,
+        }
+    }
+
+    /// Whether there is no element.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// An object of a document.
+#[derive(Clone, Copy, Debug)]
+pub struct Object<'d>(Value<'d>);
+
+/// One member of an object.
+#[derive(Clone, Debug)]
+pub struct Member<'d> {
+    /// The decoded key.
+    pub key: &'d str,
+    /// Where the key stands in the source, with its quotes.
+    pub key_span: Range<usize>,
+    /// The value.
+    pub value: Value<'d>,
+}
+
+impl<'d> Object<'d> {
+    /// The members in the order of the source.
+    pub fn members(&self) -> Members<'d> {
+        Members(self.0.children())
+    }
+
+    /// The value of `key`, compared with the decoded keys.
+    pub fn get(&self, key: &str) -> Option<Value<'d>> {
+        self.members()
+            .find(|member| member.key == key)
+            .map(|member| member.value)
+    }
+
+    /// The number of members.
+    pub fn len(&self) -> usize {
+        match self.0.node.kind {
+            NodeKind::Object { len } => len as usize,
+            _ => 0,
+        }
+    }
+
+    /// Whether there is no member.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The bytes of the source that spell this object, braces included.
+    pub fn span(&self) -> Range<usize> {
+        self.0.span()
+    }
+
+    /// Refuses a key that a case-insensitive parser would read as one of `names` but is not it.
+    ///
+    /// Go servers match keys by Unicode simple folding, where U+017F is an `s` and U+212A a `k`;
+    /// `names` are expected to be ASCII.
+    pub fn refuse_case_variants<'n>(
+        &self,
+        names: impl IntoIterator<Item = &'n str> + Clone,
+    ) -> Result<(), JsonError> {
+        for member in self.members() {
+            let mut names = names.clone().into_iter();
+            if names.any(|name| member.key != name && folds_equal(member.key, name)) {
+                return Err(JsonError {
+                    at: member.key_span.start,
+                    what: JsonFault::CaseVariant,
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The elements of an array, in order.
+#[derive(Clone, Debug)]
+pub struct Values<'d>(Children<'d>);
+
+impl<'d> Iterator for Values<'d> {
+    type Item = Value<'d>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.0.next_value()
+    }
+}
+
+/// The members of an object, in the order of the source.
+#[derive(Clone, Debug)]
+pub struct Members<'d>(Children<'d>);
+
+impl<'d> Iterator for Members<'d> {
+    type Item = Member<'d>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let key = self.0.next_value()?;
+        let value = self.0.next_value()?;
+        Some(Member {
+            key: key.as_text()?,
+            key_span: key.span(),
+            value,
+        })
+    }
+}
+
+/// Why a text is not taken as JSON, and where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct JsonError {
+    /// Byte offset in the source of what is wrong.
+    pub at: usize,
+    /// What is wrong there.
+    pub what: JsonFault,
+}
+
+impl fmt::Display for JsonError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at byte {}", self.what.message(), self.at)
+    }
+}
+
+impl std::error::Error for JsonError {}
+
+/// The kinds of refusal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum JsonFault {
+    /// The text is longer than the limit.
+    TooLarge,
+    /// The text starts with a byte-order mark.
+    ByteOrderMark,
+    /// The bytes are not UTF-8.
+    NotUtf8,
+    /// The text ends inside a value, or is empty.
+    UnexpectedEnd,
+    /// A byte that cannot stand there.
+    UnexpectedByte,
+    /// An unescaped control character in a string.
+    ControlCharacter,
+    /// An escape that RFC 8259 does not know.
+    BadEscape,
+    /// A `\u` escape of half a surrogate pair.
+    LoneSurrogate,
+    /// U+0000, at which some parsers end a string.
+    NulCharacter,
+    /// A number not spelled as RFC 8259 says.
+    BadNumber,
+    /// A number too long or too large to mean the same everywhere.
+    NumberRange,
+    /// A number that a double cannot hold exactly as written.
+    NumberPrecision,
+    /// The same key twice in one object, after decoding.
+    DuplicateKey,
+    /// A key that differs only in case from one that has a meaning here.
+    CaseVariant,
+    /// Nested deeper than the limit.
+    TooDeep,
+    /// More values than the limit.
+    TooManyValues,
+    /// Something follows the value.
+    TrailingBytes,
+}
+
+impl JsonFault {
+    /// The stable word for logs and audit events.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::TooLarge => "too_large",
+            Self::ByteOrderMark => "byte_order_mark",
+            Self::NotUtf8 => "not_utf8",
+            Self::UnexpectedEnd => "unexpected_end",
+            Self::UnexpectedByte => "unexpected_byte",
+            Self::ControlCharacter => "control_character",
+            Self::BadEscape => "bad_escape",
+            Self::LoneSurrogate => "lone_surrogate",
+            Self::NulCharacter => "nul_character",
+            Self::BadNumber => "bad_number",
+            Self::NumberRange => "number_range",
+            Self::NumberPrecision => "number_precision",
+            Self::DuplicateKey => "duplicate_key",
+            Self::CaseVariant => "case_variant",
+            Self::TooDeep => "too_deep",
+            Self::TooManyValues => "too_many_values",
+            Self::TrailingBytes => "trailing_bytes",
+        }
+    }
+
+    /// One phrase for people that says what is wrong; it never quotes the input.
+    pub fn message(self) -> &'static str {
+        match self {
+            Self::TooLarge => "the JSON text is too large",
+            Self::ByteOrderMark => "a byte-order mark; send plain UTF-8",
+            Self::NotUtf8 => "bytes that are not UTF-8",
+            Self::UnexpectedEnd => "the JSON text ends too early",
+            Self::UnexpectedByte => "a character that JSON does not allow here",
+            Self::ControlCharacter => "an unescaped control character in a string",
+            Self::BadEscape => "an unknown escape in a string",
+            Self::LoneSurrogate => "half a surrogate pair in a string",
+            Self::NulCharacter => "U+0000 in a string",
+            Self::BadNumber => "a number that JSON does not allow",
+            Self::NumberRange => "a number that is too long or too large",
+            Self::NumberPrecision => "a number with more digits than a double holds",
+            Self::DuplicateKey => "a key that its object already has",
+            Self::CaseVariant => "a key that differs only in case from a known one",
+            Self::TooDeep => "nesting that is too deep",
+            Self::TooManyValues => "more values than one request may hold",
+            Self::TrailingBytes => "something after the end of the JSON value",
+        }
+    }
+}
+
+/// One value or key, in document order; a container is followed by its descendants.
+#[derive(Clone, Debug)]
+struct Node {
+    kind: NodeKind,
+    start: u32,
+    end: u32,
+    /// Number of nodes in this subtree, itself included.
+    size: u32,
+}
+
+#[derive(Clone, Debug)]
+enum NodeKind {
+    Null,
+    Bool(bool),
+    Number,
+    /// The decoded text where it differs from the source.
+    Text(Option<Box<str>>),
+    Array {
+        len: u32,
+    },
+    Object {
+        len: u32,
+    },
+}
+
+impl Node {
+    fn span(&self) -> Range<usize> {
+        self.start as usize..self.end as usize
+    }
+}
+
+/// Walks the direct children in a run of nodes.
+#[derive(Clone, Debug)]
+struct Children<'d> {
+    source: &'d str,
+    rest: &'d [Node],
+}
+
+impl<'d> Children<'d> {
+    fn next_value(&mut self) -> Option<Value<'d>> {
+        let (node, rest) = self.rest.split_first()?;
+        let below = (node.size as usize).saturating_sub(1);
+        self.rest = rest.get(below..).unwrap_or_default();
+        Some(Value {
+            source: self.source,
+            node,
+            rest,
+        })
+    }
+}
+
+/// The text of a string node: what was decoded, or the source between the quotes.
+fn text<'d>(source: &'d str, node: &'d Node, decoded: Option<&'d str>) -> &'d str {
+    let inner = node.start as usize + 1..(node.end as usize).saturating_sub(1);
+    decoded.unwrap_or_else(|| source.get(inner).unwrap_or_default())
+}
+
+fn folds_equal(key: &str, name: &str) -> bool {
+    let fold = |c: char| match c {
+        '\u{17f}' => 's',
+        '\u{212a}' => 'k',
+        other => other.to_ascii_lowercase(),
+    };
+    key.chars().map(fold).eq(name.chars().map(fold))
+}
+
+#[cfg(test)]
+mod tests;
