@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 use crate::{
     bundle::OpenError,
     call::Caller,
+    condition::Program,
     id::{
         AttributeId, BindingId, GroupId, IssuerId, PermissionId, PrincipalId, RoleId, RuleId,
         ScopeId, ServerId, SurfaceId,
@@ -40,6 +41,7 @@ pub struct Policy {
     slots: slots::Slots,
     obligations: obligations::Table,
     pub(crate) facts: facts::Plan,
+    pub(crate) program: Program,
     pub(crate) roles: roles::Table,
     pub(crate) grants: grants::Table,
     pub(crate) rules: rules::Table,
@@ -64,6 +66,8 @@ impl Policy {
             groups_by_claim: groups_by_claim(&index),
             slots: slots::Slots::build(&index, &permission_starts),
             facts: facts::Plan::build(&index)?,
+            program: Program::compile(&index.attributes, &index.formulas)
+                .map_err(|what| OpenError { offset: 0, what })?,
             grants: grants::Table::build(&index),
             rules: rules::Table::build(&index, &permission_starts),
             obligations,
@@ -446,6 +450,11 @@ impl Policy {
             .flat_map(|surface| self.obligations.of(surface))
             .enumerate()
             .map(|(at, (obligation, source))| (at, *obligation, *source))
+    }
+
+    /// Whether calls of a surface may have to carry anything.
+    pub(crate) fn has_obligations(&self, surface: SurfaceId) -> bool {
+        !self.obligations.of(surface).is_empty()
     }
 
     /// The positions of one surface's obligations that come from one source.

@@ -1,6 +1,6 @@
 //! The tree of scopes: the platform, its organizations, their teams.
 
-use crate::id::ScopeId;
+use crate::{id::ScopeId, name::is_label};
 
 /// One node of the tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,6 +58,44 @@ impl ScopeTree {
         Self { nodes }
     }
 
+    /// The tree of these parents and names, in pre-order; `None` unless they are one, with siblings
+    /// sorted and distinct and every name legal.
+    pub(crate) fn from_nodes(given: Vec<(ScopeId, String)>) -> Option<Self> {
+        let mut organizations: Vec<(&str, Vec<&str>)> = Vec::new();
+        for ((parent, name), at) in given.iter().zip(0_u32..) {
+            if at == 0 {
+                continue;
+            }
+            if *parent == Self::PLATFORM {
+                organizations.push((name, Vec::new()));
+            } else {
+                organizations.last_mut()?.1.push(name);
+            }
+        }
+        let tree = Self::build(organizations);
+        let same = tree.nodes.len() == given.len()
+            && tree
+                .nodes
+                .iter()
+                .zip(&given)
+                .all(|(node, (parent, name))| node.parent == *parent && node.name == *name);
+        (same && tree.is_well_formed()).then_some(tree)
+    }
+
+    /// Whether all names are legal and siblings distinct.
+    pub(crate) fn is_well_formed(&self) -> bool {
+        let (mut organization, mut team) = ("", "");
+        self.nodes.iter().skip(1).all(|node| {
+            let before = if node.parent == Self::PLATFORM {
+                team = "";
+                std::mem::replace(&mut organization, &node.name)
+            } else {
+                std::mem::replace(&mut team, &node.name)
+            };
+            before < node.name.as_str() && is_label(&node.name)
+        })
+    }
+
     /// All nodes in pre-order.
     #[must_use]
     pub fn nodes(&self) -> &[Scope] {
@@ -72,6 +110,21 @@ impl ScopeTree {
                 .nodes
                 .get(outer.index())
                 .is_some_and(|node| inner <= node.last)
+    }
+
+    /// Whether a grant at the scope with this path reaches a scope; without allocation.
+    #[must_use]
+    pub fn path_covers(&self, outer: &str, inner: ScopeId) -> bool {
+        if outer == "platform" {
+            return true;
+        }
+        let named = |scope: Option<ScopeId>, name| scope.is_some_and(|it| self.name(it) == name);
+        match outer.split_once('/') {
+            None => named(self.organization(inner), outer),
+            Some((organization, team)) => {
+                named(self.organization(inner), organization) && named(self.team(inner), team)
+            }
+        }
     }
 
     /// The node above; the platform's is itself.

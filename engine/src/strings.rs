@@ -8,6 +8,14 @@ pub struct Strings {
 }
 
 impl Strings {
+    /// The texts of a heap that end at these offsets; `None` unless they fill it, in order, and
+    /// none cuts a character.
+    pub(crate) fn from_parts(heap: String, ends: Vec<u32>) -> Option<Self> {
+        let bounded = ends.iter().all(|end| heap.is_char_boundary(*end as usize));
+        let filled = ends.last().map_or(0, |end| *end as usize) == heap.len();
+        (bounded && filled && ends.is_sorted()).then_some(Self { heap, ends })
+    }
+
     /// How many texts there are.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -42,7 +50,7 @@ impl Strings {
     }
 
     /// All texts, in order.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = &str> {
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &str> + Clone {
         (0..self.len()).map(|at| self.get(at))
     }
 

@@ -2,7 +2,11 @@
 //!
 //! It is a file of its own, so that a comment or a blank line changes no slice.
 
-use super::{EncodeError, OpenError};
+use super::{
+    EncodeError, OpenError,
+    format::{MAX_BYTES, PLACES, Reader, Wire, Writer, wire_choices, wire_structs},
+};
+use crate::name::is_label;
 
 /// The places of one release.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -63,19 +67,63 @@ impl Places {
 
     /// Encodes the places.
     pub fn encode(&self) -> Result<Vec<u8>, EncodeError> {
-        Err(EncodeError {
+        let wrong = |what| EncodeError {
             section: "places",
-            what: "",
-        })
+            what,
+        };
+        check(&self.entries).map_err(wrong)?;
+        let mut file = Writer::default();
+        file.bytes.extend_from_slice(&PLACES);
+        self.entries.write(&mut file);
+        if file.overflow || file.bytes.len() > MAX_BYTES {
+            return Err(wrong("too large"));
+        }
+        Ok(file.bytes)
     }
 
     /// Opens the bytes of a places file, and refuses any deviation.
-    pub fn open(_bytes: &[u8]) -> Result<Self, OpenError> {
-        Err(OpenError {
-            offset: 0,
-            what: "",
-        })
+    pub fn open(bytes: &[u8]) -> Result<Self, OpenError> {
+        let mut reader = Reader::new(bytes, 0);
+        if bytes.len() > MAX_BYTES {
+            return Err(reader.wrong("larger than any places file"));
+        }
+        if reader.take(PLACES.len())? != PLACES {
+            return Err(OpenError {
+                offset: 0,
+                what: "not a places file of format version 1",
+            });
+        }
+        let wrong = |what| OpenError {
+            offset: PLACES.len(),
+            what,
+        };
+        let entries = Vec::read(&mut reader)?;
+        reader.end()?;
+        check(&entries).map_err(wrong)?;
+        Ok(Self { entries })
     }
+}
+
+fn check(entries: &[Place]) -> Result<(), &'static str> {
+    let keys = || entries.iter().map(|it| (it.kind, it.name.as_str()));
+    if !keys().zip(keys().skip(1)).all(|(a, b)| a < b) {
+        return Err("places must be sorted and distinct");
+    }
+    if !entries.iter().all(|it| is_label(&it.name)) {
+        return Err("an illegal name");
+    }
+    if entries.iter().any(|it| it.line == 0 || it.column == 0) {
+        return Err("lines and columns count from 1");
+    }
+    Ok(())
+}
+
+wire_choices! {
+    PlaceKind { Rule = 0, Binding = 1, Role = 2 }
+}
+
+wire_structs! {
+    Place { kind, name, file, line, column }
 }
 
 impl std::fmt::Display for Place {

@@ -7,7 +7,7 @@ use crate::{
 };
 
 /// The most obligations that one surface may have.
-pub const MAX_OBLIGATIONS: usize = 64;
+pub(crate) const MAX_OBLIGATIONS: usize = 64;
 
 /// Where an obligation comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -1,0 +1,423 @@
+//! What the tables of a bundle must say to each other, proved once so that nothing later asks.
+
+use super::Section;
+use crate::{
+    condition::is_canonical,
+    id::{DatesId, FormulaId, ScopeId},
+    index::{
+        Access, Bindings, Effect, Index, Principals, Risk, Rule, ScopeSource, Subject, Surface,
+    },
+    name::{is_label, is_surface},
+    policy::{facts, grants, obligations},
+    time::Dates,
+};
+
+/// What is wrong with an index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Flaw {
+    pub(super) section: Section,
+    pub(super) what: &'static str,
+}
+
+/// Proves every rule that [`Index`] documents.
+pub(super) fn check(index: &Index) -> Result<(), Flaw> {
+    let check = Check {
+        index,
+        permissions: index.surfaces.iter().map(Surface::permission_count).sum(),
+    };
+    for section in Section::ALL {
+        check.prove(*section).map_err(|what| Flaw {
+            section: *section,
+            what,
+        })?;
+    }
+    Ok(())
+}
+
+type Outcome = Result<(), &'static str>;
+
+struct Check<'a> {
+    index: &'a Index,
+    /// How many permissions there are.
+    permissions: usize,
+}
+
+impl Check<'_> {
+    fn prove(&self, section: Section) -> Outcome {
+        match section {
+            Section::Project => self.project(),
+            Section::Scopes => self.scopes(),
+            Section::Issuers => self.issuers(),
+            Section::Groups => self.groups(),
+            Section::Tags => self.tags(),
+            Section::Principals => self.principals(),
+            Section::Servers => self.servers(),
+            Section::Surfaces => self.surfaces(),
+            Section::Schemas => self.schemas(),
+            Section::Attributes => self.attributes(),
+            Section::Formulas => self.formulas(),
+            Section::Dates => self.dates(),
+            Section::Roles => self.roles(),
+            Section::RoleSets => self.role_sets(),
+            Section::Bindings => self.bindings(),
+            Section::Rules => self.rules(),
+        }
+    }
+
+    fn project(&self) -> Outcome {
+        ensure(is_label(&self.index.project), "an illegal name")
+    }
+
+    fn scopes(&self) -> Outcome {
+        ensure(
+            self.index.scopes.is_well_formed(),
+            "scope names must be legal, sorted and distinct",
+        )
+    }
+
+    fn issuers(&self) -> Outcome {
+        let issuers = &self.index.issuers;
+        names(issuers.iter().map(|it| it.name.as_str()))?;
+        let mut urls: Vec<&str> = issuers.iter().map(|it| it.url.as_str()).collect();
+        urls.sort_unstable();
+        ensure(sorted(&urls), "two issuers with one URL")?;
+        for issuer in issuers {
+            ensure(!issuer.url.is_empty(), "an issuer without a URL")?;
+            ensure(sorted(&issuer.audiences), "audiences must be sorted")?;
+            ensure(sorted(&issuer.algorithms), "algorithms must be sorted")?;
+            ensure(
+                sorted(&issuer.organizations),
+                "organizations must be sorted",
+            )?;
+            for scope in &issuer.organizations {
+                self.scope(*scope)?;
+                ensure(
+                    self.index.scopes.organization(*scope) == Some(*scope),
+                    "an issuer speaks for organizations only",
+                )?;
+            }
+        }
+        Ok(())
+    }
+
+    fn groups(&self) -> Outcome {
+        names(self.index.groups.iter().map(|it| it.name.as_str()))?;
+        let issuers = self.index.groups.iter().filter_map(|it| it.claim.as_ref());
+        for (issuer, _) in issuers {
+            within(issuer.index(), self.index.issuers.len())?;
+        }
+        Ok(())
+    }
+
+    fn tags(&self) -> Outcome {
+        names(self.index.tags.iter())
+    }
+
+    fn principals(&self) -> Outcome {
+        let index = self.index;
+        let principals: &Principals = &index.principals;
+        let count = principals.names.len();
+        names(principals.names.iter())?;
+        let lengths = [
+            principals.types.len(),
+            principals.scopes.len(),
+            principals.dates.len(),
+        ];
+        ensure(lengths == [count; 3], UNEQUAL)?;
+        for scope in &principals.scopes {
+            self.scope(*scope)?;
+        }
+        for dates in &principals.dates {
+            self.period(*dates)?;
+        }
+        ensure(sorted(&principals.suspended), UNSORTED)?;
+        ensure(sorted(&principals.tags), UNSORTED)?;
+        ensure(sorted(&principals.groups), UNSORTED)?;
+        for principal in &principals.suspended {
+            within(principal.index(), count)?;
+        }
+        for (principal, tag) in &principals.tags {
+            within(principal.index(), count)?;
+            within(tag.index(), index.tags.len())?;
+        }
+        for (principal, group) in &principals.groups {
+            within(principal.index(), count)?;
+            within(group.index(), index.groups.len())?;
+        }
+        self.identities(principals)
+    }
+
+    fn identities(&self, principals: &Principals) -> Outcome {
+        let (identities, subjects) = (&principals.identities, &principals.identity_subjects);
+        ensure(identities.len() == subjects.len(), UNEQUAL)?;
+        let keys = || identities.iter().map(|(it, _)| *it).zip(subjects.iter());
+        let rising = keys().zip(keys().skip(1)).all(|(a, b)| a < b);
+        ensure(rising, UNSORTED)?;
+        for ((issuer, principal), subject) in identities.iter().zip(subjects.iter()) {
+            within(issuer.index(), self.index.issuers.len())?;
+            within(principal.index(), principals.names.len())?;
+            ensure(!subject.is_empty(), "an identity without a subject")?;
+        }
+        Ok(())
+    }
+
+    fn servers(&self) -> Outcome {
+        let servers = &self.index.servers;
+        names(servers.iter().map(|it| it.name.as_str()))?;
+        servers.iter().try_for_each(|it| self.scope(it.scope))
+    }
+
+    fn surfaces(&self) -> Outcome {
+        let surfaces = &self.index.surfaces;
+        let keys = || surfaces.iter().map(|it| (it.server, it.name.as_str()));
+        ensure(keys().zip(keys().skip(1)).all(|(a, b)| a < b), UNSORTED)?;
+        let mut permissions = 0_u32;
+        for surface in surfaces {
+            self.surface(surface)?;
+            permissions = u32::try_from(surface.permission_count())
+                .ok()
+                .and_then(|count| permissions.checked_add(count))
+                .ok_or("too many permissions")?;
+        }
+        Ok(())
+    }
+
+    fn surface(&self, surface: &Surface) -> Outcome {
+        within(surface.server.index(), self.index.servers.len())?;
+        ensure(is_surface(&surface.name), "an illegal name")?;
+        let public = surface.access == Access::Public;
+        let destructive = surface.risk == Risk::Destructive;
+        ensure(!(public && destructive), "a public surface is destructive")?;
+        if let Some(operations) = &surface.operations {
+            ensure(
+                !operations.argument.is_empty(),
+                "an argument without a name",
+            )?;
+            ensure(!operations.values.is_empty(), "no operation")?;
+            ensure(sorted_by(&operations.values, |(name, _)| name), UNSORTED)?;
+            let highest = operations.values.iter().map(|(_, risk)| *risk).max();
+            ensure(
+                highest == Some(surface.risk),
+                "a surface's risk is the highest of its operations'",
+            )?;
+        }
+        self.scope_source(&surface.scope)?;
+        ensure(sorted_by(&surface.arguments, |it| &it.argument), UNSORTED)?;
+        for fact in &surface.arguments {
+            ensure(!fact.argument.is_empty(), "an argument without a name")?;
+            ensure(sorted(&fact.only), UNSORTED)?;
+        }
+        if let Some(schema) = surface.schema {
+            within(schema.index(), self.index.schemas.len())?;
+        }
+        ensure(sorted(&surface.obligations), UNSORTED)?;
+        ensure(sorted(&surface.audit), UNSORTED)
+    }
+
+    fn scope_source(&self, source: &ScopeSource) -> Outcome {
+        let named =
+            |argument: &[String]| ensure(!argument.is_empty(), "an argument without a name");
+        match source {
+            ScopeSource::Server | ScopeSource::Principal | ScopeSource::Unscoped => Ok(()),
+            ScopeSource::Force { argument, .. } => named(argument),
+            ScopeSource::Map {
+                argument,
+                exact,
+                prefixes,
+            } => {
+                named(argument)?;
+                ensure(sorted_by(exact, |(value, _)| value), UNSORTED)?;
+                let longest_first =
+                    |prefix: &str| (std::cmp::Reverse(prefix.len()), prefix.to_owned());
+                ensure(
+                    sorted_by(prefixes, |(prefix, _)| longest_first(prefix)),
+                    UNSORTED,
+                )?;
+                let scopes = exact.iter().chain(prefixes).map(|(_, scope)| *scope);
+                scopes.into_iter().try_for_each(|scope| self.scope(scope))
+            }
+        }
+    }
+
+    fn schemas(&self) -> Outcome {
+        ensure(sorted(&self.index.schemas), UNSORTED)
+    }
+
+    fn attributes(&self) -> Outcome {
+        let attributes = &self.index.attributes;
+        ensure(sorted(attributes), UNSORTED)?;
+        ensure(
+            attributes
+                .iter()
+                .all(|attribute| facts::Source::of(attribute).is_some()),
+            "an attribute that does not exist",
+        )
+    }
+
+    fn formulas(&self) -> Outcome {
+        let formulas = &self.index.formulas;
+        is_canonical(&self.index.attributes, formulas)
+    }
+
+    fn dates(&self) -> Outcome {
+        let dates = &self.index.dates;
+        ensure(sorted(dates), UNSORTED)?;
+        ensure(
+            !dates.contains(&Dates::default()),
+            "a period without an end is no period",
+        )
+    }
+
+    fn roles(&self) -> Outcome {
+        names(self.index.roles.iter().map(|it| it.name.as_str()))?;
+        self.index
+            .roles
+            .iter()
+            .try_for_each(|role| self.permissions(&role.permissions))
+    }
+
+    fn permissions(&self, permissions: &[crate::id::PermissionId]) -> Outcome {
+        ensure(!permissions.is_empty(), "no permission")?;
+        ensure(sorted(permissions), UNSORTED)?;
+        let last = permissions.last().map_or(0, |last| last.index());
+        within(last, self.permissions)
+    }
+
+    fn role_sets(&self) -> Outcome {
+        let sets = &self.index.role_sets;
+        ensure(sorted(sets), UNSORTED)?;
+        ensure(
+            sets.len() <= grants::MAX_ROLE_SETS,
+            "too many sets of roles",
+        )?;
+        for set in sets {
+            ensure(!set.is_empty(), "a set without roles")?;
+            ensure(sorted(set), UNSORTED)?;
+            for role in set {
+                within(role.index(), self.index.roles.len())?;
+            }
+        }
+        Ok(())
+    }
+
+    fn bindings(&self) -> Outcome {
+        let bindings: &Bindings = &self.index.bindings;
+        let count = bindings.names.len();
+        names(bindings.names.iter())?;
+        let lengths = [
+            bindings.subject_ends.len(),
+            bindings.roles.len(),
+            bindings.scopes.len(),
+            bindings.conditions.len(),
+            bindings.dates.len(),
+            bindings.cross_organization.len(),
+        ];
+        ensure(lengths == [count; 6], UNEQUAL)?;
+        for set in &bindings.roles {
+            within(set.index(), self.index.role_sets.len())?;
+        }
+        for scope in &bindings.scopes {
+            self.scope(*scope)?;
+        }
+        for condition in &bindings.conditions {
+            self.condition(*condition)?;
+        }
+        for dates in &bindings.dates {
+            self.period(*dates)?;
+        }
+        self.binding_subjects(bindings)
+    }
+
+    fn binding_subjects(&self, bindings: &Bindings) -> Outcome {
+        let ends = &bindings.subject_ends;
+        ensure(sorted(ends), "a binding without subjects")?;
+        ensure(ends.first() != Some(&0), "a binding without subjects")?;
+        let last = ends.last().map_or(0, |end| *end as usize);
+        ensure(last == bindings.subjects.len(), UNEQUAL)?;
+        for binding in 0..ends.len() {
+            let subjects = grants::subjects_of(bindings, binding);
+            ensure(sorted(subjects), UNSORTED)?;
+            self.subjects(subjects)?;
+            ensure(
+                !subjects.contains(&Subject::Everyone),
+                "a binding speaks of everyone",
+            )?;
+        }
+        Ok(())
+    }
+
+    fn rules(&self) -> Outcome {
+        names(self.index.rules.iter().map(|it| it.name.as_str()))?;
+        for rule in &self.index.rules {
+            self.rule(rule)?;
+        }
+        let starts = self.index.permission_starts();
+        let built = obligations::Table::build(self.index, &starts);
+        built.map(|_| ()).map_err(|error| error.what)
+    }
+
+    fn rule(&self, rule: &Rule) -> Outcome {
+        if let Effect::Require(obligations) = &rule.effect {
+            ensure(!obligations.is_empty(), "a rule that requires nothing")?;
+            ensure(sorted(obligations), UNSORTED)?;
+        }
+        for subjects in [&rule.who, &rule.except] {
+            ensure(sorted(subjects), UNSORTED)?;
+            self.subjects(subjects)?;
+        }
+        self.permissions(&rule.permissions)?;
+        self.scope(rule.scope)?;
+        self.condition(rule.condition)?;
+        self.period(rule.dates)
+    }
+
+    fn subjects(&self, subjects: &[Subject]) -> Outcome {
+        subjects.iter().try_for_each(|subject| match subject {
+            Subject::Principal(it) => within(it.index(), self.index.principals.names.len()),
+            Subject::Group(it) => within(it.index(), self.index.groups.len()),
+            Subject::Tag(it) => within(it.index(), self.index.tags.len()),
+            Subject::Type(_) | Subject::Everyone => Ok(()),
+        })
+    }
+
+    fn scope(&self, scope: ScopeId) -> Outcome {
+        within(scope.index(), self.index.scopes.nodes().len())
+    }
+
+    fn condition(&self, condition: Option<FormulaId>) -> Outcome {
+        condition.map_or(Ok(()), |it| within(it.index(), self.index.formulas.len()))
+    }
+
+    fn period(&self, dates: Option<DatesId>) -> Outcome {
+        dates.map_or(Ok(()), |it| within(it.index(), self.index.dates.len()))
+    }
+}
+
+const UNSORTED: &str = "entries must be sorted and distinct";
+const UNEQUAL: &str = "columns of different lengths";
+
+fn ensure(holds: bool, what: &'static str) -> Outcome {
+    if holds { Ok(()) } else { Err(what) }
+}
+
+fn within(at: usize, count: usize) -> Outcome {
+    ensure(at < count, "an id without an entry")
+}
+
+fn sorted<T: Ord>(entries: &[T]) -> bool {
+    entries.windows(2).all(|pair| match pair {
+        [a, b] => a < b,
+        _ => true,
+    })
+}
+
+fn sorted_by<'a, T, K: Ord>(entries: &'a [T], key: impl Fn(&'a T) -> K) -> bool {
+    let keys = || entries.iter().map(&key);
+    keys().zip(keys().skip(1)).all(|(a, b)| a < b)
+}
+
+fn names<'a>(names: impl Iterator<Item = &'a str> + Clone) -> Outcome {
+    ensure(names.clone().all(is_label), "an illegal name")?;
+    let rising = names.clone().zip(names.skip(1)).all(|(a, b)| a < b);
+    ensure(rising, "names must be sorted and distinct")
+}

@@ -1,0 +1,182 @@
+//! How each type of the index is spelt, in the alphabet of [`super::format`].
+
+use super::{
+    OpenError,
+    format::{Reader, Wire, Writer, wire_choices, wire_enums, wire_newtypes, wire_structs},
+};
+use crate::{
+    condition::{Attribute, Comparison, Formula, Network, Root, Segment, Test, Value},
+    decimal::Decimal,
+    id::{
+        AttributeId, DatesId, FormulaId, GroupId, IssuerId, PermissionId, PrincipalId, RoleId,
+        RoleSetId, SchemaId, ScopeId, ServerId, TagId,
+    },
+    index::{
+        Access, Algorithm, ArgumentFact, Bindings, Disclose, Effect, Fold, Group, Issuer,
+        Obligation, Operations, PrincipalType, Principals, Risk, Role, Rule, ScopeSource, Server,
+        Subject, Surface, SurfaceKind, Transport, Unlock,
+    },
+    scope::ScopeTree,
+    strings::Strings,
+    time::{Dates, Time},
+};
+
+wire_newtypes! {
+    AttributeId(u32), DatesId(u32), FormulaId(u32), GroupId(u32), IssuerId(u32),
+    PermissionId(u32), PrincipalId(u32), RoleId(u32), RoleSetId(u32), SchemaId(u32), ScopeId(u32),
+    ServerId(u32), TagId(u32), Time(i64),
+}
+
+wire_choices! {
+    PrincipalType { Human = 0, Service = 1, Agent = 2 }
+    Algorithm { EdDsa = 0, Es256 = 1, Rs256 = 2 }
+    Transport { Mcp = 0, Http = 1 }
+    Disclose { Hidden = 0, Code = 1, Full = 2 }
+    Risk { Read = 0, Write = 1, Destructive = 2 }
+    Unlock { BreakGlass = 0, Grant = 1 }
+    Access { Permission = 0, Authenticated = 1, Public = 2 }
+    Fold { AsciiLower = 0, PosixPath = 1 }
+    Root { Principal = 0, Subject = 1, Args = 2, Scope = 3, Request = 4 }
+    Comparison { Equal = 0, Less = 1, LessOrEqual = 2, Greater = 3, GreaterOrEqual = 4 }
+}
+
+wire_enums! {
+    Subject { 0 => Principal(id), 1 => Group(id), 2 => Tag(id), 3 => Type(kind), 4 => Everyone }
+    SurfaceKind {
+        0 => Tool,
+        1 => Prompt,
+        2 => Resource { uri },
+        3 => Route { method, path },
+    }
+    ScopeSource {
+        0 => Server,
+        1 => Principal,
+        2 => Map { argument, exact, prefixes },
+        3 => Force { argument, team },
+        4 => Unscoped,
+    }
+    Obligation { 0 => Rate { count, seconds } }
+    Effect { 0 => Deny, 1 => Require(obligations) }
+    Segment { 0 => Field(name), 1 => Each }
+    Value { 0 => Bool(value), 1 => Number(value), 2 => Text(value), 3 => Time(value) }
+    Test {
+        0 => Present(it),
+        1 => True(it),
+        2 => Compare(it, comparison, value),
+        3 => In(it, values),
+        4 => Member(it, value),
+        5 => StartsWith(it, text),
+        6 => EndsWith(it, text),
+        7 => Contains(it, text),
+        8 => Matches(it, pattern),
+        9 => Size(it, comparison, size),
+        10 => Network(it, network),
+        11 => Same(one, other),
+    }
+    Formula {
+        0 => Constant(value),
+        1 => All(parts),
+        2 => Any(parts),
+        3 => Literal { test, negated },
+        4 => Every(list, body),
+        5 => Some(list, body),
+    }
+}
+
+wire_structs! {
+    Issuer {
+        name, url, audiences, algorithms, keys, organizations, undeclared, undeclared_type,
+        groups_claim, clock_skew, max_lifetime,
+    }
+    Group { name, claim }
+    Principals {
+        names, types, scopes, dates, suspended, identities, identity_subjects, tags, groups,
+    }
+    Server {
+        name, scope, transport, upstream, disclose, max_body, header_timeout, timeout,
+    }
+    Surface {
+        server, name, kind, risk, unlock, access, operations, scope, arguments, schema,
+        obligations, audit,
+    }
+    Operations { argument, values }
+    ArgumentFact { argument, fold, only, force, forbid }
+    Role { name, permissions }
+    Bindings {
+        names, subject_ends, subjects, roles, scopes, conditions, dates, cross_organization,
+    }
+    Rule { name, effect, who, except, permissions, scope, condition, dates, message }
+    Attribute { root, path }
+    Network { first, last }
+    Dates { not_before, expires }
+}
+
+impl Wire for Decimal {
+    const MIN: usize = <i128 as Wire>::MIN;
+
+    fn write(&self, to: &mut Writer) {
+        self.billionths().write(to);
+    }
+
+    fn read(from: &mut Reader<'_>) -> Result<Self, OpenError> {
+        let wrong = from.wrong("a number beyond what policy can read");
+        Self::from_billionths(i128::read(from)?).ok_or(wrong)
+    }
+}
+
+impl Wire for Strings {
+    const MIN: usize = 4;
+
+    fn write(&self, to: &mut Writer) {
+        to.count(self.len());
+        for text in self.iter() {
+            to.count(text.len());
+        }
+        for text in self.iter() {
+            to.bytes.extend_from_slice(text.as_bytes());
+        }
+    }
+
+    fn read(from: &mut Reader<'_>) -> Result<Self, OpenError> {
+        let count = from.count(4)?;
+        let mut ends = Vec::with_capacity(count);
+        let mut end = 0_u32;
+        for _ in 0..count {
+            let wrong = from.wrong("texts of more than 4 GiB");
+            end = end.checked_add(u32::read(from)?).ok_or(wrong)?;
+            ends.push(end);
+        }
+        let wrong = from.wrong("a text that is not UTF-8");
+        let heap = from.take(end as usize)?;
+        let heap = std::str::from_utf8(heap).ok();
+        heap.and_then(|heap| Self::from_parts(heap.to_owned(), ends))
+            .ok_or(wrong)
+    }
+}
+
+impl Wire for ScopeTree {
+    const MIN: usize = 4;
+
+    fn write(&self, to: &mut Writer) {
+        to.count(self.nodes().len());
+        for node in self.nodes() {
+            node.parent.write(to);
+        }
+        for node in self.nodes() {
+            node.name.write(to);
+        }
+    }
+
+    fn read(from: &mut Reader<'_>) -> Result<Self, OpenError> {
+        let count = from.count(4)?;
+        let wrong = from.wrong("the scopes are no tree in pre-order");
+        let mut nodes = Vec::with_capacity(count);
+        for _ in 0..count {
+            nodes.push((ScopeId::read(from)?, String::new()));
+        }
+        for (_, name) in &mut nodes {
+            *name = String::read(from)?;
+        }
+        Self::from_nodes(nodes).ok_or(wrong)
+    }
+}
