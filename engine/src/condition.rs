@@ -9,11 +9,13 @@ pub mod canonical;
 pub mod check;
 pub mod eval;
 pub mod expr;
+mod lex;
 pub mod lower;
 pub mod parse;
 pub mod pattern;
 pub mod problem;
 pub mod shape;
+mod subset;
 
 pub use self::{
     canonical::is_canonical,
