@@ -305,8 +305,8 @@ mod tests {
         assert_eq!(file.position(4), Position { line: 1, column: 4 });
         assert_eq!(file.position(11), Position { line: 2, column: 4 });
         assert_eq!(file.position(999), Position { line: 2, column: 6 });
-        assert_eq!(&file.text()[file.line(1).unwrap()], "é: x");
-        assert_eq!(&file.text()[file.line(2).unwrap()], "ö: yz");
+        assert_eq!(file.text().get(file.line(1).unwrap()), Some("é: x"));
+        assert_eq!(file.text().get(file.line(2).unwrap()), Some("ö: yz"));
         assert_eq!(file.line(3), None);
     }
 

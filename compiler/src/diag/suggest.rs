@@ -35,7 +35,7 @@ mod tests {
     fn close_names_are_suggested_and_far_ones_are_not() {
         let known = ["audiences", "algorithms", "issuer", "in", "notBefore"];
         assert_eq!(closest("audience", known), Some("audiences"));
-        assert_eq!(closest("not_before", known), None);
+        assert_eq!(closest("not_before", known), Some("notBefore"));
         assert_eq!(closest("notbefore", known), Some("notBefore"));
         assert_eq!(closest("isuser", known), Some("issuer"));
         assert_eq!(closest("colour", known), None);

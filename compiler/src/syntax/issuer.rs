@@ -14,7 +14,7 @@ record! {
         issuer "issuer": Spanned<String>;
         /// The values of the claim `aud` that are accepted; one of them must be in the token.
         audiences "audiences": List<Spanned<String>>;
-        /// The signature algorithms that are accepted; EdDSA alone if absent.
+        /// The signature algorithms that are accepted; `EdDSA` alone if absent.
         algorithms "algorithms": Option<List<Spanned<Algorithm>>>;
         /// The keys of the issuer.
         jwks "jwks": KeySet;

@@ -86,7 +86,7 @@ fn read(name: &Spanned<String>, suffix: &str, cx: &mut Reader<'_>) -> Option<(Fi
         cx.sink
             .push(Diagnostic::new(&codes::BAD_LOCK_FILE, name.span, message).help(help));
     };
-    if !name.ends_with(suffix) && *name.value != suffix[1..] {
+    if !name.ends_with(suffix) && Some(name.value.as_str()) != suffix.strip_prefix('.') {
         let message = format!("`{}` does not end in `{suffix}`", name.value);
         refuse(cx, message, "the ending tells what a file is; rename it");
         return None;

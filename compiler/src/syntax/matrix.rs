@@ -115,17 +115,15 @@ impl Shape for Call {
         if text("uri") {
             return ResourceCall::read(node, cx).map(|call| Self::Resource { uri: call.uri });
         }
-        match pairs.as_slice() {
-            [pair] => read_surface(pair, cx),
-            _ => {
-                let message = "a call names one surface with its arguments";
-                cx.sink.push(
-                    Diagnostic::new(&codes::WRONG_TYPE, node.blame, message)
-                        .help("write {tool: {argument: value}}, or {method: ..., path: ...}"),
-                );
-                None
-            }
+        if let [pair] = pairs.as_slice() {
+            return read_surface(pair, cx);
         }
+        let message = "a call names one surface with its arguments";
+        cx.sink.push(
+            Diagnostic::new(&codes::WRONG_TYPE, node.blame, message)
+                .help("write {tool: {argument: value}}, or {method: ..., path: ...}"),
+        );
+        None
     }
 
     fn schema() -> Json {

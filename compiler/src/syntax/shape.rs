@@ -358,22 +358,13 @@ macro_rules! record {
             const DOC: &'static str = concat!($($doc),+);
 
             fn fields() -> Vec<$crate::syntax::shape::Field> {
-                use $crate::syntax::shape::Field;
-                #[allow(
-                    unused_mut,
-                    clippy::allow_attributes,
-                    clippy::vec_init_then_push,
-                    reason = "a record may take no other record in, or have no keys"
-                )]
-                let mut fields: Vec<Field> = Vec::new();
-                $(fields.extend(<$base_type as $crate::syntax::shape::Record>::fields());)?
-                $(fields.push(Field {
+                let own: Vec<$crate::syntax::shape::Field> = vec![$($crate::syntax::shape::Field {
                     key: $key,
                     doc: concat!($($field_doc),+),
                     required: <$type as $crate::syntax::shape::Shape>::absent().is_none(),
                     schema: <$type as $crate::syntax::shape::Shape>::schema,
-                });)*
-                fields
+                }),*];
+                [$(<$base_type as $crate::syntax::shape::Record>::fields(),)? own].concat()
             }
 
             fn take(

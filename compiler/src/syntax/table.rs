@@ -74,24 +74,20 @@ pub(crate) fn read(text: Prose, cx: &mut Reader<'_>) -> Option<Table> {
     };
     let mut rows = Vec::new();
     for line in lines {
-        match row(&text, &line, columns.len()) {
-            Some(row) => rows.push(row),
-            None => {
-                let place = text.span_of(trimmed(&text.value, &line));
-                let count = words(&text.value, &line).len();
-                let message = format!(
-                    "this row needs a call and {} outcomes, and has {count} words",
-                    columns.len(),
-                );
-                refuse(
-                    cx,
-                    place,
-                    &message,
-                    "write one outcome for each caller of the first row",
-                );
-                sound = false;
-            }
+        if let Some(row) = row(&text, &line, columns.len()) {
+            rows.push(row);
+            continue;
         }
+        sound = false;
+        let place = text.span_of(trimmed(&text.value, &line));
+        let (wanted, count) = (columns.len(), words(&text.value, &line).len());
+        let message = format!("this row needs a call and {wanted} outcomes, and has {count} words");
+        refuse(
+            cx,
+            place,
+            &message,
+            "write one outcome for each caller of the first row",
+        );
     }
     sound.then_some(Table {
         text,

@@ -155,16 +155,20 @@ impl Builder<'_> {
     fn open(&mut self, open: Open) -> Option<()> {
         if self.stack.len() >= MAX_DEPTH {
             let (Open::List { start, .. } | Open::Map { start, .. }) = &open;
-            let message = format!("values are nested deeper than {MAX_DEPTH} levels");
-            self.sink.push(
-                Diagnostic::new(&codes::TOO_DEEP, *start, message)
-                    .label("the rest of this file is not read")
-                    .help("no entry of the language needs this depth; look for a lost bracket"),
-            );
+            self.too_deep(*start);
             return None;
         }
         self.stack.push(open);
         Some(())
+    }
+
+    fn too_deep(&mut self, span: Span) {
+        let message = format!("values are nested deeper than {MAX_DEPTH} levels");
+        self.sink.push(
+            Diagnostic::new(&codes::TOO_DEEP, span, message)
+                .label("the rest of this file is not read")
+                .help("no entry of the language needs this depth; look for a lost bracket"),
+        );
     }
 
     fn scalar(&mut self, text: &str, style: ScalarStyle, span: Span) {
@@ -181,7 +185,7 @@ impl Builder<'_> {
             ScalarStyle::DoubleQuoted => Style::Double,
             ScalarStyle::Literal => Style::Literal,
             ScalarStyle::Folded => Style::Folded,
-            _ => Style::Plain,
+            ScalarStyle::Plain => Style::Plain,
         };
         let node = if style == Style::Plain {
             self.plain(text, span)
@@ -194,7 +198,7 @@ impl Builder<'_> {
     fn plain(&mut self, text: &str, span: Span) -> Node {
         let value = match classify(text) {
             Plain::Null => {
-                self.null(text, span);
+                self.null(span);
                 Value::Broken
             }
             Plain::Bool(value) => Value::Bool(value),
@@ -212,7 +216,7 @@ impl Builder<'_> {
         Node::new(value, span)
     }
 
-    fn null(&mut self, text: &str, span: Span) {
+    fn null(&mut self, span: Span) {
         let key = match self.stack.last() {
             Some(Open::Map {
                 key: Some(Key(Some(key))),
@@ -221,7 +225,7 @@ impl Builder<'_> {
             _ => None,
         };
         let found = match key {
-            Some(key) if text.is_empty() => {
+            Some(key) if span.start == span.end => {
                 let message = format!("`{}` has no value", key.value);
                 Diagnostic::new(&codes::NULL_VALUE, key.span, message)
                     .help("give it a value, `{}` for an empty map, or remove the key")
@@ -252,7 +256,7 @@ impl Builder<'_> {
             )
             .label("this would copy entries from an anchor")
             .help("write the entries out: what a policy says must stand where it is read")
-        } else if key.value.is_empty() {
+        } else if key.span.start == key.span.end {
             Diagnostic::new(&codes::NULL_VALUE, key.span, "a key is empty")
                 .help("give the entry a name")
         } else if let Some(earlier) = earlier {
@@ -295,9 +299,17 @@ impl Builder<'_> {
     }
 
     /// Closes what is still open after reading stopped early, and gives the root.
+    ///
+    /// The sections and their finished entries stay; an entry that was cut off is dropped, so
+    /// that nothing is said to be missing from it.
     fn unwind(&mut self) -> Option<Node> {
         while let Some(open) = self.stack.pop() {
-            self.add(close(open, None));
+            let whole = self.stack.len() < 2 && matches!(open, Open::Map { .. });
+            let mut node = close(open, None);
+            if !whole {
+                node.value = Value::Broken;
+            }
+            self.add(node);
         }
         self.root.take()
     }
@@ -348,6 +360,10 @@ impl Builder<'_> {
             .byte_offset()
             .map_or(self.text.len(), |at| at + self.shift);
         let span = self.visible(at);
+        if *error.kind() == granit_parser::ErrorKind::RecursionLimitExceeded {
+            self.too_deep(span);
+            return;
+        }
         if *error.kind() == granit_parser::ErrorKind::DirectiveDisallowed {
             self.sink.push(
                 Diagnostic::new(
@@ -379,14 +395,12 @@ impl Builder<'_> {
             .text
             .get(before.len()..)
             .and_then(|rest| rest.chars().next());
-        match here.filter(|c| !c.is_whitespace()) {
-            Some(c) => Span::new(self.file, before.len()..before.len() + c.len_utf8()),
-            None => {
-                let end = before.trim_end().len();
-                let last = before.get(..end).and_then(|text| text.chars().next_back());
-                Span::new(self.file, end - last.map_or(0, char::len_utf8)..end)
-            }
+        if let Some(c) = here.filter(|c| !c.is_whitespace()) {
+            return Span::new(self.file, before.len()..before.len() + c.len_utf8());
         }
+        let end = before.trim_end().len();
+        let last = before.get(..end).and_then(|text| text.chars().next_back());
+        Span::new(self.file, end - last.map_or(0, char::len_utf8)..end)
     }
 
     /// A quote that opens before `at` on a line with an odd number of them.

@@ -119,9 +119,9 @@ impl Drawn {
         let home = found.primary().map(|span| span.file);
         let mut help = found.notes.clone();
         help.extend(found.help.clone());
-        let help = (!help.is_empty()).then(|| help.join("\n"));
+        let help = (!help.is_empty()).then(|| visible(&help.join("\n")));
         Self {
-            message: found.message.clone(),
+            message: visible(&found.message),
             code: Some(format!(
                 "{}[{}] {}",
                 found.severity.name(),
@@ -148,7 +148,7 @@ impl Drawn {
 
     fn elsewhere(label: &Label, sources: &SourceMap) -> Self {
         Self {
-            message: label.text.clone(),
+            message: visible(&label.text),
             code: None,
             severity: miette::Severity::Advice,
             help: None,
@@ -162,13 +162,30 @@ impl Drawn {
 fn source(file: FileId, sources: &SourceMap) -> Option<NamedSource<String>> {
     sources
         .file(file)
-        .map(|file| NamedSource::new(file.path(), file.text().to_owned()))
+        .map(|file| NamedSource::new(visible(file.path()), visible(file.text())))
+}
+
+/// Text that cannot steer the terminal or hide what it says; every byte keeps its offset.
+fn visible(text: &str) -> String {
+    let steers = |c: char| {
+        let bidirectional = matches!(c,
+            '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'
+            | '\u{2066}'..='\u{2069}' | '\u{feff}');
+        bidirectional || (c.is_control() && !matches!(c, '\n' | '\r' | '\t'))
+    };
+    let shown = |c: char| match c.len_utf8() {
+        _ if !steers(c) => c,
+        1 => '?',
+        2 => '\u{b7}',
+        _ => char::REPLACEMENT_CHARACTER,
+    };
+    text.chars().map(shown).collect()
 }
 
 fn labels<'a>(labels: impl Iterator<Item = &'a Label>) -> Vec<LabeledSpan> {
     labels
         .map(|label| {
-            let text = (!label.text.is_empty()).then(|| label.text.clone());
+            let text = (!label.text.is_empty()).then(|| visible(&label.text));
             if label.primary {
                 LabeledSpan::new_primary_with_span(text, label.span.range())
             } else {
@@ -219,3 +236,6 @@ impl MietteDiagnostic for Drawn {
         Some(Box::new(related))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -189,7 +189,7 @@ mod tests {
 
     #[test]
     fn display_is_the_inverse_of_parse() {
-        for second in (-100_000_000_000..100_000_000_000).step_by(12_345_677_777) {
+        for second in (-62_000_000_000..250_000_000_000).step_by(12_345_677_777) {
             let time = Timestamp(second);
             assert_eq!(
                 Timestamp::parse(&time.to_string()).map(|t| t.0).ok(),
