@@ -87,6 +87,100 @@ codes! {
     BAD_LOCK_FILE = "LK0026", "bad-json-file", Error,
         "A lock file or key file is missing or malformed";
     REPEATED_ITEM = "LK0027", "repeated-item", Error, "A list says the same thing twice";
+    UNKNOWN_SCOPE = "LK1001", "unknown-scope", Error, "An organization or team does not exist";
+    UNKNOWN_ISSUER = "LK1002", "unknown-issuer", Error, "An issuer does not exist";
+    UNKNOWN_ROLE = "LK1003", "unknown-role", Error, "A role does not exist";
+    UNKNOWN_GROUP = "LK1004", "unknown-group", Error, "A group does not exist";
+    UNKNOWN_PRINCIPAL = "LK1005", "unknown-principal", Error, "A principal does not exist";
+    UNKNOWN_TAG = "LK1006", "unknown-tag", Error, "No principal has the tag";
+    UNKNOWN_SERVER = "LK1007", "unknown-server", Error, "A server does not exist";
+    UNKNOWN_SURFACE = "LK1008", "unknown-surface", Error,
+        "A tool, prompt, resource or route does not exist";
+    UNKNOWN_OPERATION = "LK1009", "unknown-operation", Error, "An operation does not exist";
+    UNKNOWN_ARGUMENT = "LK1010", "unknown-argument", Error, "An argument does not exist";
+    DUPLICATE_IDENTITY = "LK1011", "duplicate-identity", Error,
+        "Two principals have the same identity";
+    DUPLICATE_ID = "LK1012", "duplicate-id", Error,
+        "Two organizations or teams have the same id";
+    FOREIGN_IDENTITY = "LK1013", "foreign-identity", Error,
+        "A principal lies outside the organizations of its issuer";
+    RESERVED_NAME = "LK1014", "reserved-name", Error, "A name means something else already";
+    DUPLICATE_ISSUER = "LK1015", "duplicate-issuer", Error,
+        "Two issuers sign with the same `iss`";
+    DUPLICATE_CLAIM = "LK1016", "duplicate-claim", Error,
+        "One claim value makes two groups";
+    NO_GROUP_CLAIM = "LK1017", "no-group-claim", Error,
+        "A group comes from an issuer whose tokens list no groups";
+    UNKNOWN_RULE = "LK1018", "unknown-rule", Error, "A rule does not exist";
+    DESTRUCTIVE_PUBLIC = "LK2001", "destructive-public", Error,
+        "A destructive surface is public";
+    SAME_PATTERN = "LK2002", "same-pattern", Error,
+        "Two surfaces match the same requests";
+    MIXED_UNLOCK = "LK2003", "mixed-unlock", Error,
+        "Operations of one surface need different unlocks";
+    SCOPE_OUTSIDE_SERVER = "LK2004", "scope-outside-server", Error,
+        "A scope map leads outside the server's scope";
+    ROLE_CYCLE = "LK3001", "role-cycle", Error, "Roles inherit each other in a circle";
+    DESTRUCTIVE_IN_ALLOW = "LK3002", "destructive-in-allow", Error,
+        "`allow` names a destructive surface";
+    NOT_DESTRUCTIVE = "LK3003", "not-destructive", Error,
+        "`destructive` names a surface that is not";
+    DESTRUCTIVE_SELECTOR = "LK3004", "destructive-selector", Error,
+        "A selector asks for all destructive surfaces";
+    SELECTS_NOTHING = "LK3005", "selects-nothing", Error, "A selector matches no surface";
+    GROUP_OUTSIDE = "LK3006", "group-outside-its-scope", Error,
+        "A group is bound outside its `within`";
+    CROSS_ORGANIZATION = "LK3007", "cross-organization", Error,
+        "A binding reaches into another organization without saying so";
+    TYPE_GETS_DESTRUCTIVE = "LK3008", "type-gets-destructive", Error,
+        "All callers of a type would get a destructive surface";
+    DATES_REVERSED = "LK3009", "dates-reversed", Error, "A period ends before it begins";
+    UNSCOPED_BELOW = "LK3010", "unscoped-below-server", Error,
+        "An unscoped surface is bound only below its server's scope";
+    TOO_MANY_OBLIGATIONS = "LK3011", "too-many-obligations", Error,
+        "A surface would carry more than 64 obligations";
+    CONDITION_SYNTAX = "LK4001", "condition-syntax", Error, "A condition cannot be read";
+    CONDITION_TOO_LARGE = "LK4002", "condition-too-large", Error,
+        "A condition is too long or too deep";
+    CONDITION_UNSUPPORTED = "LK4003", "condition-unsupported", Error,
+        "A condition uses a part of CEL that cannot be analysed";
+    CONDITION_LITERAL = "LK4004", "condition-literal", Error,
+        "A literal of a condition cannot be held exactly";
+    CONDITION_PATTERN = "LK4005", "condition-pattern", Error,
+        "A regular expression is not one that is allowed";
+    CONDITION_UNANCHORED = "LK4006", "condition-unanchored", Error,
+        "A regular expression is not anchored";
+    UNKNOWN_ATTRIBUTE = "LK4007", "unknown-attribute", Error,
+        "A condition reads what does not exist";
+    MAY_BE_ABSENT = "LK4008", "may-be-absent", Error,
+        "A condition reads what may be absent";
+    CONDITION_TYPE = "LK4009", "condition-type", Error,
+        "A test does not fit the type of what it reads";
+    CONDITION_UNTYPED = "LK4010", "condition-untyped", Error,
+        "A condition reads what has no single type";
+    IMPOSSIBLE_VALUE = "LK4011", "impossible-value", Error,
+        "A text is compared with a value that it never has";
+    OUTSIDE_ELEMENT = "LK4012", "outside-element", Error,
+        "`all` or `exists` reads something else than its element";
+    CONDITION_AMBIGUOUS = "LK4013", "condition-ambiguous", Error,
+        "A condition does not mean the same on all its surfaces";
+    BAD_SCHEMA = "LK5001", "bad-schema", Error, "An argument schema cannot be enforced";
+    SCHEMA_TWICE = "LK5002", "schema-twice", Error,
+        "A tool has a schema both inline and in the lock";
+    NOT_IN_LOCK = "LK5003", "not-in-lock", Error, "The lock does not have the tool";
+    MISSING_SCHEMA = "LK5004", "missing-schema", Error,
+        "A surface whose arguments are read has no schema";
+    ARGUMENT_OPTIONAL = "LK5005", "argument-optional", Error,
+        "The argument that names a scope or an operation may be absent";
+    ARGUMENT_NOT_TEXT = "LK5006", "argument-not-text", Error,
+        "The argument that names a scope or an operation is not text";
+    OPERATION_NOT_IN_SCHEMA = "LK5007", "operation-not-in-schema", Error,
+        "The schema never allows an operation's value";
+    BAD_FACT = "LK5008", "bad-argument-fact", Error,
+        "A fact about an argument does not fit its schema";
+    NEVER_FOLDED = "LK5009", "never-after-fold", Error,
+        "A value is not in the form that the fold gives";
+    UNKNOWN_OUTCOME = "LK6001", "unknown-outcome", Error, "A cell expects no outcome of a call";
 }
 
 #[cfg(test)]

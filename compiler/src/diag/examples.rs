@@ -86,10 +86,6 @@ fn add(example: &mut Example, info: &str, body: &[&str]) {
     let words: Vec<_> = info.split_whitespace().collect();
     let value = |name: &str| words.iter().find_map(|word| word.strip_prefix(name));
     let Some(file) = value("file=") else { return };
-    // Another fence may hold the marker of the project file, which says not to add a default.
-    if words.contains(&"absent") {
-        return;
-    }
     if words.contains(&"unreadable") {
         example
             .files

@@ -106,7 +106,7 @@ impl Builder<'_> {
         match event {
             Event::Scalar(text, style, _, tag) => {
                 self.tag(tag.as_deref(), place);
-                self.scalar(&text, style, self.span(place));
+                self.scalar(&text, style, self.span(place), tag.is_some());
             }
             Event::SequenceStart(style, _, tag) => {
                 self.tag(tag.as_deref(), place);
@@ -171,7 +171,7 @@ impl Builder<'_> {
         );
     }
 
-    fn scalar(&mut self, text: &str, style: ScalarStyle, span: Span) {
+    fn scalar(&mut self, text: &str, style: ScalarStyle, span: Span, tagged: bool) {
         if let Some(Open::Map {
             key: key @ None, ..
         }) = self.stack.last_mut()
@@ -187,11 +187,13 @@ impl Builder<'_> {
             ScalarStyle::Folded => Style::Folded,
             ScalarStyle::Plain => Style::Plain,
         };
-        let node = if style == Style::Plain {
+        let mut node = if style == Style::Plain {
             self.plain(text, span)
         } else {
             Node::new(Value::Text(text.to_owned(), style), span)
         };
+        // What a tag makes of the value is not known, and was reported.
+        node.doubtful |= tagged;
         self.add(node);
     }
 
