@@ -166,3 +166,6 @@ pub enum Formula {
     /// `list.exists(e, body)`: the body holds for at least one element.
     Some(AttributeId, FormulaId),
 }
+
+#[cfg(test)]
+mod tests;

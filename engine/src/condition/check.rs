@@ -368,3 +368,6 @@ impl Kind {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -220,6 +220,7 @@ fn literal(test: Test, negated: bool) -> Normal {
                 }
             }
         }
+        Test::Same(left, right) => (Test::Same(left.min(right), left.max(right)), negated),
         other => (other, negated),
     };
     Normal::Literal { test, negated }

@@ -482,3 +482,6 @@ impl Parser {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

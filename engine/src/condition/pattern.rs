@@ -210,3 +210,75 @@ impl Visitor for Subset<'_> {
         Err(foreign("an operation on classes"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn classes_are_ascii_and_dots_are_characters() {
+        for (pattern, yes, no) in [
+            (r"^\d+$", "123", "١٢"),
+            (r"^\w$", "_", "é"),
+            (r"^[\w-]+$", "a-b", "a b"),
+            (r"^[^\d]$", "x", "7"),
+            (r"^\D$", "٣", "3"),
+            (r"^\s$", "\n", "\u{b}"),
+            (r"^.$", "é", "ab"),
+            (r"^é$", "é", "e"),
+            (r"^[[:alpha:]]+$", "abc", "a1"),
+            ("^a$|^b$", "b", "ab"),
+            (r"^(?:a|b)$", "a", "ab"),
+            (r"\Aacme/.*\z", "acme/x", "evil/acme/x"),
+            (r"^a\$$", "a$", "a"),
+        ] {
+            let regex = compile(pattern).unwrap_or_else(|error| panic!("{pattern}: {error:?}"));
+            assert!(regex.is_match(yes), "{pattern} {yes}");
+            assert!(!regex.is_match(no), "{pattern} {no}");
+        }
+        assert!(!compile("^a$").unwrap().is_match("a\n"));
+    }
+
+    #[test]
+    fn what_has_no_one_meaning_is_refused() {
+        for pattern in [
+            r"^\p{L}$",
+            r"^\pL$",
+            "(?i)^a$",
+            "^(?i:a)$",
+            r"^\bа$",
+            "^[a-z&&[^b]]$",
+            "^[a[b]]$",
+            "^[a--b]$",
+            "^a{,5}$",
+            r"^(a)\1$",
+            "^(?=a)$",
+            "^(",
+            "^a{1000}{1000}$",
+            "^[[:alpha:]&&a]$",
+        ] {
+            let error = compile(pattern).expect_err(pattern);
+            assert!(!error.unanchored, "{pattern}: {error:?}");
+            assert!(!error.help.is_empty());
+        }
+        assert!(compile(&format!("^{}$", "a".repeat(MAX_LENGTH))).is_err());
+    }
+
+    #[test]
+    fn anchors_are_asked_for_and_offered() {
+        for (pattern, fixed) in [
+            ("acme/.*", "^acme/.*$"),
+            ("^a", "^a$"),
+            ("a$", "^a$"),
+            ("a|b", "^(?:a|b)$"),
+            ("^a|b$", "^(?:^a|b$)$"),
+            (r"^a\$", r"^a\$$"),
+            ("", "^$"),
+        ] {
+            let error = compile(pattern).expect_err(pattern);
+            assert!(error.unanchored);
+            assert_eq!(error.anchored.as_deref(), Some(fixed));
+            assert!(compile(fixed).is_ok(), "{fixed}");
+        }
+    }
+}

@@ -140,18 +140,9 @@ impl Subset<'_> {
                 ..
             } if name == "timestamp" => Value::Time(self.timestamp(span, arguments)?),
             RawKind::Call {
-                target: None,
-                name,
-                name_span,
-                ..
-            } if conversion(&name).is_some() => {
-                let help = conversion(&name).unwrap_or_default();
-                return self.problem(
-                    ProblemKind::Unsupported,
-                    name_span,
-                    format!("`{name}` is not supported"),
-                    help,
-                );
+                name, name_span, ..
+            } if !FUNCTIONS.contains(&name.as_str()) => {
+                return self.unknown_function(&name, name_span);
             }
             RawKind::Broken => return None,
             _ => {
@@ -246,7 +237,7 @@ impl Subset<'_> {
             "has" if target.is_none() => return self.has(&call, arguments),
             "all" | "exists" => return self.quantifier(&call, target, arguments),
             "containsIP" => return self.contains(&call, target, arguments),
-            _ => return self.unknown_function(&call, target.as_ref()),
+            _ => return self.unknown_function(&call.name, call.name_span),
         };
         let name = test.as_str();
         let help = format!("write `args.x.{name}(\"...\")`");
@@ -544,8 +535,7 @@ impl Subset<'_> {
         None
     }
 
-    fn unknown_function(&mut self, call: &Call, target: Option<&Raw>) -> Option<ExprKind> {
-        let name = call.name.as_str();
+    fn unknown_function<T>(&mut self, name: &str, span: Span) -> Option<T> {
         let near = FUNCTIONS
             .iter()
             .find(|known| known.eq_ignore_ascii_case(&name.replace('_', "")));
@@ -576,13 +566,13 @@ impl Subset<'_> {
         let known = FUNCTIONS.iter().map(|known| (*known).to_owned());
         let problem = Problem::new(
             ProblemKind::Unsupported,
-            call.name_span,
+            span,
             format!("`{name}` is not supported"),
             help,
         )
         .with_known(known);
         let problem = match near {
-            Some(near) if target.is_some() => problem.with_fix(call.name_span, *near),
+            Some(near) if *near != name => problem.with_fix(span, *near),
             _ => problem,
         };
         self.problems.push(problem);
