@@ -18,10 +18,16 @@ pub enum Level {
 /// Levels by slug. Errors are not changed by a level: they cannot be silenced.
 pub type Levels = BTreeMap<String, Level>;
 
+/// After so many findings the rest is only counted: nobody reads them, and hostile input must not
+/// exhaust memory.
+pub const MOST: usize = 10_000;
+
 /// Collects findings of all stages.
 #[derive(Debug, Default)]
 pub struct Sink {
     found: Vec<Diagnostic>,
+    omitted_errors: usize,
+    omitted_warnings: usize,
 }
 
 impl Sink {
@@ -32,19 +38,29 @@ impl Sink {
 
     /// Adds a finding.
     pub fn push(&mut self, diagnostic: Diagnostic) {
-        self.found.push(diagnostic);
+        match diagnostic.severity {
+            _ if self.found.len() < MOST => self.found.push(diagnostic),
+            Severity::Error => self.omitted_errors += 1,
+            Severity::Warning | Severity::Note => self.omitted_warnings += 1,
+        }
     }
 
     /// Whether an error was found so far; lint levels are not considered.
     pub fn has_errors(&self) -> bool {
-        self.found
+        let shown = self
+            .found
             .iter()
-            .any(|found| found.severity == Severity::Error)
+            .any(|found| found.severity == Severity::Error);
+        shown || self.omitted_errors > 0
     }
 
     /// Everything found, ordered by file, offset and code, without repetition, at these levels.
     pub fn finish(self, levels: &Levels) -> Report {
-        let mut report = Report::default();
+        let mut report = Report {
+            omitted_errors: self.omitted_errors,
+            omitted_warnings: self.omitted_warnings,
+            ..Report::default()
+        };
         let mut found = self.found;
         found.sort_by(|a, b| a.order().cmp(&b.order()));
         found.dedup_by(|a, b| a.order() == b.order() && a.labels == b.labels);
@@ -72,15 +88,26 @@ pub struct Report {
     pub diagnostics: Vec<Diagnostic>,
     /// How many warnings were silenced.
     pub suppressed: usize,
+    /// How many errors were counted and not kept.
+    pub omitted_errors: usize,
+    /// How many warnings and notes were counted and not kept.
+    pub omitted_warnings: usize,
 }
 
 impl Report {
-    /// How many findings have this severity.
+    /// How many findings have this severity, those that were not kept included.
     pub fn count(&self, severity: Severity) -> usize {
-        self.diagnostics
+        let kept = self
+            .diagnostics
             .iter()
             .filter(|found| found.severity == severity)
-            .count()
+            .count();
+        let omitted = match severity {
+            Severity::Error => self.omitted_errors,
+            Severity::Warning => self.omitted_warnings,
+            Severity::Note => 0,
+        };
+        kept + omitted
     }
 
     /// Whether there is an error.
@@ -153,5 +180,17 @@ mod tests {
         assert_eq!(run("a-lint", Level::Deny), (2, 0, 0));
         assert_eq!(run("a-lint", Level::Warn), (1, 1, 0));
         assert_eq!(run("yaml-syntax", Level::Allow), (1, 1, 0));
+    }
+
+    #[test]
+    fn a_flood_is_counted_and_not_kept() {
+        let mut sink = Sink::new();
+        for start in 0..MOST + 5 {
+            sink.push(at(&YAML_SYNTAX, 0, start));
+        }
+        assert!(sink.has_errors());
+        let report = sink.finish(&Levels::new());
+        assert_eq!(report.diagnostics.len(), MOST);
+        assert_eq!(report.count(Severity::Error), MOST + 5);
     }
 }

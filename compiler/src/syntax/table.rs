@@ -3,6 +3,7 @@
 //! Columns are separated by spaces. The last columns of a row are its cells, so the name of a
 //! call may have spaces. Every cell keeps its exact place, so that a tool can rewrite one cell.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use crate::diag::{Diagnostic, codes};
@@ -118,19 +119,16 @@ fn matches_names(
     cx: &mut Reader<'_>,
 ) -> bool {
     let mut sound = true;
-    for (at, name) in found.iter().enumerate() {
-        let earlier = found
-            .iter()
-            .take(at)
-            .find(|earlier| earlier.value == name.value);
-        if let Some(earlier) = earlier {
+    let mut seen = BTreeMap::new();
+    let exists: BTreeSet<_> = known.iter().copied().collect();
+    for name in found {
+        if let Some(earlier) = seen.insert(name.value.as_str(), name.span) {
             let message = format!("the {noun} `{}` already has a {place}", name.value);
             cx.sink.push(
-                Diagnostic::new(&codes::BAD_EXPECT_TABLE, name.span, message)
-                    .also(earlier.span, "here"),
+                Diagnostic::new(&codes::BAD_EXPECT_TABLE, name.span, message).also(earlier, "here"),
             );
             sound = false;
-        } else if !known.contains(&name.value.as_str()) {
+        } else if !exists.contains(name.value.as_str()) {
             let message = format!("this matrix has no {noun} `{}`", name.value);
             cx.sink.push(
                 Diagnostic::new(&codes::BAD_EXPECT_TABLE, name.span, message)
@@ -141,9 +139,7 @@ fn matches_names(
         }
     }
     // A name that is misspelt is reported once, not also as missing.
-    let missing = known
-        .iter()
-        .find(|known| !found.iter().any(|name| name.value == **known));
+    let missing = known.iter().find(|known| !seen.contains_key(**known));
     if let Some(missing) = missing.filter(|_| sound) {
         let message = format!("the table has no {place} for the {noun} `{missing}`");
         refuse(

@@ -3,6 +3,8 @@
 //! This is the only module that knows the YAML library. Everything outside the subset is reported
 //! and reading goes on, so that one run finds what there is to find.
 
+use std::collections::HashMap;
+
 use granit_parser::{Event, Parser, ScalarStyle, Span as EventSpan, Tag};
 
 use crate::diag::{Applicability, Diagnostic, Sink, codes};
@@ -61,6 +63,8 @@ enum Open {
     },
     Map {
         pairs: Vec<Pair>,
+        /// Where each key was said first, so that large maps stay quick.
+        seen: HashMap<String, Span>,
         key: Option<Key>,
         start: Span,
         flow: bool,
@@ -124,6 +128,7 @@ impl Builder<'_> {
                 let start = self.span(place);
                 self.open(Open::Map {
                     pairs: Vec::new(),
+                    seen: HashMap::new(),
                     key: None,
                     start,
                     flow,
@@ -241,7 +246,7 @@ impl Builder<'_> {
     /// Refuses keys that are empty, a merge, or already there; their values are still read.
     fn check_key(&mut self) {
         let Some(Open::Map {
-            pairs,
+            seen,
             key: Some(slot),
             ..
         }) = self.stack.last_mut()
@@ -249,7 +254,7 @@ impl Builder<'_> {
             return;
         };
         let Some(key) = &slot.0 else { return };
-        let earlier = pairs.iter().find(|pair| pair.key.value == key.value);
+        let earlier = seen.insert(key.value.clone(), key.span);
         let found = if key.value == "<<" {
             Diagnostic::new(
                 &codes::YAML_ANCHOR,
@@ -268,7 +273,7 @@ impl Builder<'_> {
                 format!("the key `{}` is already in this map", key.value),
             )
             .label("said again here")
-            .also(earlier.key.span, "first said here")
+            .also(earlier, "said before here")
             .help("keep one of them: YAML readers differ on which one counts")
         } else {
             return;

@@ -31,17 +31,30 @@ impl Default for Style {
     }
 }
 
-/// The whole report as text, with a summary line at the end.
+/// So many findings are drawn; the summary counts all, and the JSON form lists them.
+pub const MOST: usize = 200;
+
+/// The report as text, with a summary line at the end.
 pub fn render(report: &Report, sources: &SourceMap, style: Style) -> String {
     let handler = handler(style);
     let mut out = String::new();
-    for found in &report.diagnostics {
+    for found in report.diagnostics.iter().take(MOST) {
         let drawn = handler.render_report(&mut out, &Drawn::new(found, sources));
         if drawn.is_err() {
             // What cannot be drawn is still said.
             out.push_str(&plain(found, sources));
         }
         out.push('\n');
+    }
+    if let Some(more) = report
+        .diagnostics
+        .len()
+        .checked_sub(MOST)
+        .filter(|&more| more > 0)
+    {
+        let more = counted(more, "finding");
+        out.push_str(&more);
+        out.push_str(" more, not drawn here; `--format json` lists them\n");
     }
     out.push_str(&summary(report, sources));
     out
