@@ -1,0 +1,369 @@
+//! Exact access changes between two opened bundles.
+//!
+//! Callers that no decision tells apart are one class. For each class and permission the outcome is
+//! a function of the request; both functions are built as decision diagrams over the same regions,
+//! and where they differ, the region is reported with a concrete call that was replayed through
+//! [`latchkey_gate`] on both sides. What cannot be settled is listed as undecided, and counts as
+//! widening (design section 4, *Exact analysis*).
+
+mod covers;
+mod diagram;
+mod domain;
+mod gaps;
+mod instance;
+mod outcome;
+mod render;
+mod report;
+mod shape;
+mod view;
+mod widest;
+mod witness;
+mod words;
+mod world;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use latchkey_engine::{
+    index::{Obligation, Surface},
+    overlay::Overlay,
+    reason::Reason,
+    time::Time,
+};
+use latchkey_gate::{
+    call::{self, Answer as Replay, Stated},
+    gate::Gate,
+};
+
+use self::{
+    domain::Key,
+    outcome::{Answer, Outcome, Question},
+    witness::{Choice, MAX_TRIES, Recipe},
+    world::{Class, Side},
+};
+pub use self::{
+    render::human,
+    report::{Change, Finding, Place, Report, Side as WhichSide, State, Undecided},
+};
+
+/// The most ways through one diagram that are reported one by one.
+const MAX_WAYS: usize = 256;
+
+/// Compares what two bundles allow. `at` is the time of witnesses for which any time will do.
+#[must_use]
+pub fn compare(old: &Gate, new: &Gate, at: Time) -> Report {
+    let (from, to) = (Side::new(old), Side::new(new));
+    let mut report = Report::new(old.digest(), new.digest());
+    gaps::find(&from, &to, &mut report);
+    let classes = world::classes(&from, &to);
+    let mut analysis = Analysis {
+        from: &from,
+        to: &to,
+        at,
+        report,
+        merged: BTreeMap::new(),
+    };
+    for (surface, operation) in permissions(&from, &to) {
+        for class in &classes {
+            analysis.ask(class, &surface, operation.as_deref());
+        }
+    }
+    analysis.finish()
+}
+
+/// Every permission of either side, as `server/name` and operation.
+fn permissions(from: &Side<'_>, to: &Side<'_>) -> BTreeSet<(String, Option<String>)> {
+    let mut all = BTreeSet::new();
+    for side in [from, to] {
+        for surface in &side.index.surfaces {
+            let server = side.policy.server_entry(surface.server);
+            let name = format!(
+                "{}/{}",
+                server.map_or("", |it| it.name.as_str()),
+                surface.name
+            );
+            match &surface.operations {
+                None => {
+                    all.insert((name, None));
+                }
+                Some(operations) => all.extend(
+                    operations
+                        .values
+                        .iter()
+                        .map(|(value, _)| (name.clone(), Some(value.clone()))),
+                ),
+            }
+        }
+    }
+    all
+}
+
+/// What findings of several classes must share to be one finding.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Group {
+    change: Change,
+    surface: String,
+    operation: Option<String>,
+    scope: String,
+    region: String,
+    outcomes: [Outcome; 2],
+}
+
+struct Analysis<'a> {
+    from: &'a Side<'a>,
+    to: &'a Side<'a>,
+    at: Time,
+    report: Report,
+    merged: BTreeMap<Group, Finding>,
+}
+
+impl Analysis<'_> {
+    fn ask(&mut self, class: &Class, surface: &str, operation: Option<&str>) {
+        let question = Question {
+            sides: [self.from, self.to],
+            known: &class.known,
+            surface,
+            operation,
+        };
+        let Ok(answer) = outcome::compare(&question) else {
+            let why = "the conditions have too many combinations to compare one by one";
+            self.report.undecided(surface, why, None);
+            return;
+        };
+        let wanted = |leaf: u32| change(&answer, leaf).is_some();
+        let ways = answer.diagram.paths(answer.root, &wanted, MAX_WAYS);
+        if ways.len() >= MAX_WAYS {
+            let why =
+                format!("more than {MAX_WAYS} different regions change; the first are listed");
+            self.report.undecided(surface, &why, None);
+        }
+        for (way, leaf) in ways {
+            let choice: Choice = way
+                .into_iter()
+                .filter_map(|(variable, regions)| {
+                    Some((answer.domains.get(variable as usize)?.0.clone(), regions))
+                })
+                .collect();
+            if let (Some(change), Some(pair)) = (
+                change(&answer, leaf),
+                answer.pairs.get(leaf as usize).cloned(),
+            ) {
+                for (scope, choice) in widest::split(&question, &answer, &choice) {
+                    self.report_way(class, &question, &answer, (change, &pair), &scope, &choice);
+                }
+            }
+        }
+    }
+
+    fn report_way(
+        &mut self,
+        class: &Class,
+        question: &Question<'_>,
+        answer: &Answer,
+        (change, pair): (Change, &[Outcome; 2]),
+        scope: &widest::Where,
+        choice: &Choice,
+    ) {
+        let group = Group {
+            change,
+            surface: question.surface.to_owned(),
+            operation: question.operation.map(str::to_owned),
+            scope: scope.path.clone(),
+            region: region(answer, choice, scope.argument.as_ref()),
+            outcomes: pair.clone(),
+        };
+        let subjects = self.subjects(class, choice);
+        if let Some(known) = self.merged.get_mut(&group) {
+            known.add_subjects(subjects);
+            return;
+        }
+        let recipe = Recipe {
+            question,
+            answer,
+            choice,
+            sample: &class.sample,
+            at: self.at,
+        };
+        match self.replay(&recipe, change) {
+            Some((call, before, after)) => {
+                let finding = Finding::new(
+                    (change, question.surface, question.operation),
+                    (&group.scope, &group.region),
+                    (before, after),
+                    (subjects, call, cells(answer, choice)),
+                );
+                self.merged.insert(group, finding);
+            }
+            None if change == Change::Reason => {}
+            None => {
+                let why = format!(
+                    "{} may be {} for {}{}, but no concrete call was found that shows it",
+                    question.surface,
+                    change.word(),
+                    subjects.into_iter().collect::<Vec<_>>().join(", "),
+                    if group.region.is_empty() {
+                        String::new()
+                    } else {
+                        format!(" where {}", group.region)
+                    },
+                );
+                self.report.undecided(question.surface, &why, None);
+            }
+        }
+    }
+
+    /// A call that shows the change on both real gates.
+    fn replay(&self, recipe: &Recipe<'_>, change: Change) -> Option<(Stated, Replay, Replay)> {
+        (0..MAX_TRIES).find_map(|attempt| {
+            let call = recipe.call(attempt)?;
+            let before = answer(self.from.gate, &call);
+            let after = answer(self.to.gate, &call);
+            (Change::between(&before, &after) == Some(change)).then_some((call, before, after))
+        })
+    }
+
+    /// Whose outcome changes: the groups that the way needs, or else the class.
+    fn subjects(&self, class: &Class, choice: &Choice) -> BTreeSet<String> {
+        let groups: BTreeSet<String> = choice
+            .iter()
+            .filter_map(|(key, regions)| match key {
+                Key::Group(issuer, value) if regions.as_slice() == [1] => {
+                    Some(self.group_name(issuer, value))
+                }
+                _ => None,
+            })
+            .collect();
+        if groups.is_empty() {
+            class.subjects.iter().cloned().collect()
+        } else {
+            groups
+        }
+    }
+
+    fn group_name(&self, issuer: &str, value: &str) -> String {
+        let find = |side: &Side<'_>| {
+            let id = side.policy.issuer(issuer)?;
+            let claims = |it: &&latchkey_engine::index::Group| {
+                it.claim
+                    .as_ref()
+                    .is_some_and(|(from, claim)| *from == id && claim == value)
+            };
+            Some(format!(
+                "group:{}",
+                side.index.groups.iter().find(claims)?.name
+            ))
+        };
+        find(self.to)
+            .or_else(|| find(self.from))
+            .unwrap_or_else(|| format!("{issuer}:{value}"))
+    }
+
+    fn finish(mut self) -> Report {
+        self.report.findings = self.merged.into_values().collect();
+        self.report.summarise();
+        self.report
+    }
+}
+
+/// What a call comes to on one side; a call that cannot even be asked there is refused.
+fn answer(gate: &Gate, call: &Stated) -> Replay {
+    call::answer(gate, &Overlay::default(), call).unwrap_or_else(|_| Replay {
+        id: None,
+        decision: "deny",
+        reason: Reason::Unauthenticated.as_str(),
+        rule: None,
+        granted_by: Vec::new(),
+        surface: None,
+        operation: None,
+        scopes: Vec::new(),
+        permissions: Vec::new(),
+        obligations: BTreeMap::new(),
+        undetermined: Vec::new(),
+        place: None,
+    })
+}
+
+/// What changes at a leaf of the pair diagram.
+fn change(answer: &Answer, leaf: u32) -> Option<Change> {
+    let [old, new] = answer.pairs.get(leaf as usize)?;
+    let allows = |outcome: &Outcome| outcome.reason == Reason::Ok;
+    match (allows(old), allows(new)) {
+        (false, true) => Some(Change::Widened),
+        (true, false) => Some(Change::Narrowed),
+        (true, true) => obligations(&old.obligations, &new.obligations),
+        (false, false) => (old.reason != new.reason && is_told_apart(old.reason, new.reason))
+            .then_some(Change::Reason),
+    }
+}
+
+/// Whether a change of reason is worth a line: not where a surface or caller merely begins or
+/// ceases to exist.
+fn is_told_apart(old: Reason, new: Reason) -> bool {
+    ![old, new].iter().any(|reason| {
+        matches!(
+            reason,
+            Reason::SurfaceUnmatched
+                | Reason::Unauthenticated
+                | Reason::PrincipalUnknown
+                | Reason::ScopeInvalid
+        )
+    })
+}
+
+/// How obligations compare; what neither implies the other counts as loosened.
+fn obligations(old: &BTreeSet<Obligation>, new: &BTreeSet<Obligation>) -> Option<Change> {
+    match (implies(old, new), implies(new, old)) {
+        (true, true) => None,
+        (false, true) => Some(Change::Tightened),
+        (true | false, false) => Some(Change::Loosened),
+    }
+}
+
+/// Whether all of `weaker` holds wherever all of `stronger` does.
+fn implies(stronger: &BTreeSet<Obligation>, weaker: &BTreeSet<Obligation>) -> bool {
+    weaker.iter().all(|weak| {
+        let Obligation::Rate { count, seconds } = weak;
+        stronger.iter().any(|strong| {
+            let Obligation::Rate {
+                count: fewer,
+                seconds: longer,
+            } = strong;
+            fewer <= count && longer >= seconds
+        })
+    })
+}
+
+/// The region as data.
+fn cells(answer: &Answer, choice: &Choice) -> Vec<covers::Cell> {
+    let confined = answer.domains.iter().filter_map(|(key, all)| {
+        let chosen = choice.get(key)?;
+        let regions = chosen.iter().filter_map(|at| all.get(*at).cloned());
+        Some((key.clone(), regions.collect()))
+    });
+    confined.collect()
+}
+
+/// The region in words, without what the scope already says.
+fn region(answer: &Answer, choice: &Choice, scope_argument: Option<&Key>) -> String {
+    let mut parts = Vec::new();
+    for (key, all) in &answer.domains {
+        let Some(chosen) = choice.get(key).filter(|_| Some(key) != scope_argument) else {
+            continue;
+        };
+        parts.extend(match key {
+            Key::Attribute(attribute) => words::regions(&words::attribute(attribute), all, chosen),
+            Key::Group(_, value) => {
+                (chosen.as_slice() == [0]).then(|| format!("the token lacks group {value:?}"))
+            }
+            Key::Flag(test) => words::regions(test, all, chosen),
+        });
+    }
+    parts.join(" && ")
+}
+
+/// The surface of a question on the newer side that has it.
+fn surface_of<'a>(question: &Question<'a>) -> Option<(&'a Side<'a>, &'a Surface)> {
+    let [old, new] = question.sides;
+    [new, old]
+        .into_iter()
+        .find_map(|side| Some((side, side.surface(question.surface)?.1)))
+}

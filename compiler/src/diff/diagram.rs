@@ -1,0 +1,270 @@
+//! Reduced ordered multi-valued decision diagrams: one variable for each attribute, one edge for
+//! each region of its domain, interned outcomes as leaves.
+//!
+//! Every path is feasible by construction as long as the regions of a variable are, so that
+//! difference and equivalence are plain look-ups (design review 2.1).
+
+use std::collections::HashMap;
+
+/// A node of a diagram.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct NodeId(u32);
+
+/// A variable: its position in the order.
+pub(super) type Variable = u32;
+
+/// The diagram grew past its cap: the answer is *cannot tell*.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct TooLarge;
+
+/// The most nodes one diagram may have.
+const MAX_NODES: usize = 400_000;
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Node {
+    Leaf(u32),
+    Branch(Variable, Box<[NodeId]>),
+}
+
+/// A shared store of nodes; equal functions have equal ids.
+#[derive(Debug, Default)]
+pub(super) struct Diagram {
+    nodes: Vec<Node>,
+    unique: HashMap<Node, NodeId>,
+}
+
+/// One way to a leaf: for each variable on it, the regions that lead on; then the leaf.
+pub(super) type Path = (Vec<(Variable, Vec<usize>)>, u32);
+
+impl Diagram {
+    /// The constant.
+    pub(super) fn leaf(&mut self, value: u32) -> Result<NodeId, TooLarge> {
+        self.intern(Node::Leaf(value))
+    }
+
+    /// The function that chooses by the region of a variable.
+    pub(super) fn branch(
+        &mut self,
+        variable: Variable,
+        children: &[NodeId],
+    ) -> Result<NodeId, TooLarge> {
+        match children {
+            [first, rest @ ..] if rest.iter().all(|child| child == first) => Ok(*first),
+            _ => self.intern(Node::Branch(variable, children.into())),
+        }
+    }
+
+    /// The leaf-wise combination of two functions.
+    pub(super) fn combine(
+        &mut self,
+        left: NodeId,
+        right: NodeId,
+        leaf: &mut dyn FnMut(u32, u32) -> u32,
+    ) -> Result<NodeId, TooLarge> {
+        self.combine_memo(left, right, leaf, &mut HashMap::new())
+    }
+
+    /// Where the boolean function `condition` is 1, `yes`; elsewhere `no`.
+    pub(super) fn choose(
+        &mut self,
+        condition: NodeId,
+        yes: NodeId,
+        no: NodeId,
+    ) -> Result<NodeId, TooLarge> {
+        self.choose_memo(condition, yes, no, &mut HashMap::new())
+    }
+
+    /// All ways to leaves that are asked for, edges with the same target taken together.
+    pub(super) fn paths(
+        &self,
+        root: NodeId,
+        wanted: &dyn Fn(u32) -> bool,
+        most: usize,
+    ) -> Vec<Path> {
+        let mut paths = Vec::new();
+        self.walk(root, wanted, most, &mut Vec::new(), &mut paths);
+        paths
+    }
+
+    /// The leaf that one choice of regions leads to.
+    pub(super) fn follow(&self, root: NodeId, region: &dyn Fn(Variable) -> usize) -> Option<u32> {
+        let mut at = root;
+        loop {
+            match self.nodes.get(at.0 as usize)? {
+                Node::Leaf(value) => return Some(*value),
+                Node::Branch(variable, children) => at = *children.get(region(*variable))?,
+            }
+        }
+    }
+
+    fn intern(&mut self, node: Node) -> Result<NodeId, TooLarge> {
+        if let Some(id) = self.unique.get(&node) {
+            return Ok(*id);
+        }
+        if self.nodes.len() >= MAX_NODES {
+            return Err(TooLarge);
+        }
+        let id = NodeId(u32::try_from(self.nodes.len()).map_err(|_| TooLarge)?);
+        self.nodes.push(node.clone());
+        self.unique.insert(node, id);
+        Ok(id)
+    }
+
+    fn node(&self, id: NodeId) -> Node {
+        self.nodes
+            .get(id.0 as usize)
+            .cloned()
+            .unwrap_or(Node::Leaf(0))
+    }
+
+    fn combine_memo(
+        &mut self,
+        left: NodeId,
+        right: NodeId,
+        leaf: &mut dyn FnMut(u32, u32) -> u32,
+        memo: &mut HashMap<(NodeId, NodeId), NodeId>,
+    ) -> Result<NodeId, TooLarge> {
+        if let Some(done) = memo.get(&(left, right)) {
+            return Ok(*done);
+        }
+        let result = match (self.node(left), self.node(right)) {
+            (Node::Leaf(a), Node::Leaf(b)) => self.leaf(leaf(a, b))?,
+            (a, b) => {
+                let variable = top(&[&a, &b]);
+                let width = width(&[&a, &b], variable);
+                let mut children = Vec::with_capacity(width);
+                for region in 0..width {
+                    let l = step(&a, left, variable, region);
+                    let r = step(&b, right, variable, region);
+                    children.push(self.combine_memo(l, r, leaf, memo)?);
+                }
+                self.branch(variable, &children)?
+            }
+        };
+        memo.insert((left, right), result);
+        Ok(result)
+    }
+
+    fn choose_memo(
+        &mut self,
+        condition: NodeId,
+        yes: NodeId,
+        no: NodeId,
+        memo: &mut HashMap<(NodeId, NodeId, NodeId), NodeId>,
+    ) -> Result<NodeId, TooLarge> {
+        if yes == no {
+            return Ok(yes);
+        }
+        if let Some(done) = memo.get(&(condition, yes, no)) {
+            return Ok(*done);
+        }
+        let c = self.node(condition);
+        let result = match &c {
+            Node::Leaf(0) => no,
+            Node::Leaf(_) => yes,
+            Node::Branch(..) => {
+                let (y, n) = (self.node(yes), self.node(no));
+                let variable = top(&[&c, &y, &n]);
+                let width = width(&[&c, &y, &n], variable);
+                let mut children = Vec::with_capacity(width);
+                for region in 0..width {
+                    children.push(self.choose_memo(
+                        step(&c, condition, variable, region),
+                        step(&y, yes, variable, region),
+                        step(&n, no, variable, region),
+                        memo,
+                    )?);
+                }
+                self.branch(variable, &children)?
+            }
+        };
+        memo.insert((condition, yes, no), result);
+        Ok(result)
+    }
+
+    fn walk(
+        &self,
+        at: NodeId,
+        wanted: &dyn Fn(u32) -> bool,
+        most: usize,
+        way: &mut Vec<(Variable, Vec<usize>)>,
+        paths: &mut Vec<Path>,
+    ) {
+        if paths.len() >= most {
+            return;
+        }
+        match self.nodes.get(at.0 as usize) {
+            Some(Node::Leaf(value)) if wanted(*value) => paths.push((way.clone(), *value)),
+            Some(Node::Branch(variable, children)) => {
+                let mut seen: Vec<(NodeId, Vec<usize>)> = Vec::new();
+                for (region, child) in children.iter().enumerate() {
+                    match seen.iter_mut().find(|(known, _)| known == child) {
+                        Some((_, regions)) => regions.push(region),
+                        None => seen.push((*child, vec![region])),
+                    }
+                }
+                for (child, regions) in seen {
+                    way.push((*variable, regions));
+                    self.walk(child, wanted, most, way, paths);
+                    way.pop();
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The first variable that any of the nodes branches on.
+fn top(nodes: &[&Node]) -> Variable {
+    nodes
+        .iter()
+        .filter_map(|node| match node {
+            Node::Branch(variable, _) => Some(*variable),
+            Node::Leaf(_) => None,
+        })
+        .min()
+        .unwrap_or(0)
+}
+
+fn width(nodes: &[&Node], variable: Variable) -> usize {
+    nodes
+        .iter()
+        .filter_map(|node| match node {
+            Node::Branch(own, children) if *own == variable => Some(children.len()),
+            _ => None,
+        })
+        .max()
+        .unwrap_or(0)
+}
+
+/// Where a node leads in one region of a variable: a node that does not branch on it stays.
+fn step(node: &Node, id: NodeId, variable: Variable, region: usize) -> NodeId {
+    match node {
+        Node::Branch(own, children) if *own == variable => {
+            children.get(region).copied().unwrap_or(id)
+        }
+        _ => id,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_functions_have_equal_ids() {
+        let mut diagram = Diagram::default();
+        let (no, yes) = (diagram.leaf(0).unwrap(), diagram.leaf(1).unwrap());
+        let a = diagram.branch(0, &[no, yes, yes]).unwrap();
+        let b = diagram.branch(1, &[yes, no]).unwrap();
+        let both = diagram.choose(a, b, no).unwrap();
+        let other_way = diagram.choose(b, a, no).unwrap();
+        assert_eq!(both, other_way);
+        let differs = diagram
+            .combine(both, a, &mut |l, r| u32::from(l != r))
+            .unwrap();
+        let paths = diagram.paths(differs, &|leaf| leaf == 1, 10);
+        assert_eq!(paths, vec![(vec![(0, vec![1, 2]), (1, vec![1])], 1)]);
+        assert_eq!(diagram.follow(both, &|_| 1), Some(0));
+    }
+}

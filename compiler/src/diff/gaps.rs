@@ -1,0 +1,122 @@
+//! What the analysis does not compare: said, never dropped.
+
+use std::collections::BTreeSet;
+
+use latchkey_engine::{condition::Root, index::Issuer};
+
+use super::{report::Report, words, world::Side};
+
+/// Lists every difference that the diagrams cannot see.
+pub(super) fn find(from: &Side<'_>, to: &Side<'_>, report: &mut Report) {
+    issuers(from, to, report);
+    surfaces(from, to, report);
+    chains(from, to, report);
+}
+
+/// A key, audience or algorithm more means that other tokens are believed.
+fn issuers(from: &Side<'_>, to: &Side<'_>, report: &mut Report) {
+    for new in &to.index.issuers {
+        let Some(old) = from.index.issuers.iter().find(|old| old.name == new.name) else {
+            continue;
+        };
+        let mut differs = Vec::new();
+        let mut note = |what: &'static str, changed: bool| {
+            if changed {
+                differs.push(what);
+            }
+        };
+        note("URL", old.url != new.url);
+        note("audiences", more(&old.audiences, &new.audiences));
+        note("algorithms", more(&old.algorithms, &new.algorithms));
+        note("keys", old.keys != new.keys);
+        note("groups claim", old.groups_claim != new.groups_claim);
+        note("clock skew", new.clock_skew > old.clock_skew);
+        note("longest token life", longer(old, new));
+        if !differs.is_empty() {
+            let why = format!(
+                "issuer `{}` has other {}: which tokens are believed changes, for all its callers",
+                new.name,
+                differs.join(", ")
+            );
+            report.undecided("*", &why, None);
+        }
+    }
+}
+
+fn more<T: PartialEq>(old: &[T], new: &[T]) -> bool {
+    new.iter().any(|it| !old.contains(it))
+}
+
+fn longer(old: &Issuer, new: &Issuer) -> bool {
+    old.max_lifetime != 0 && (new.max_lifetime == 0 || new.max_lifetime > old.max_lifetime)
+}
+
+/// Schemas and folds decide what a call may carry; keyword by keyword they are not compared.
+fn surfaces(from: &Side<'_>, to: &Side<'_>, report: &mut Report) {
+    for new in &to.index.surfaces {
+        let server = to
+            .policy
+            .server_entry(new.server)
+            .map_or("", |server| server.name.as_str());
+        let name = format!("{server}/{}", new.name);
+        let Some((_, old)) = from.surface(&name) else {
+            continue;
+        };
+        if from.schema(old) != to.schema(new) {
+            let why = "the argument schema differs: calls that it refused may be accepted now";
+            report.undecided(&name, why, None);
+        }
+        if old.kind != new.kind {
+            let why = "other requests match this surface now";
+            report.undecided(&name, why, None);
+        }
+        let facts = |side: &latchkey_engine::index::Surface| -> BTreeSet<_> {
+            let facts = side.arguments.iter();
+            facts
+                .map(|it| (it.argument.clone(), it.fold, it.force.clone()))
+                .collect()
+        };
+        if facts(old) != facts(new) {
+            let why =
+                "an argument's `fold` or `force` differs: conditions and scopes read other values";
+            report.undecided(&name, why, None);
+        }
+        let old_argument = old.operations.as_ref().map(|it| &it.argument);
+        if old_argument != new.operations.as_ref().map(|it| &it.argument) {
+            report.undecided(&name, "another argument chooses the operation", None);
+        }
+    }
+}
+
+/// Findings are for single callers. That covers every chain, as long as no condition reads who acts
+/// and who is acted for; where such conditions differ, it is said.
+fn chains(from: &Side<'_>, to: &Side<'_>, report: &mut Report) {
+    let reads = |side: &Side<'_>| -> BTreeSet<String> {
+        let index = side.index;
+        let of_rules = index.rules.iter().filter_map(|rule| rule.condition);
+        let of_bindings = index.bindings.conditions.iter().copied().flatten();
+        let texts = of_rules
+            .chain(of_bindings)
+            .map(|id| words::formula(index, id));
+        texts
+            .filter(|text| text.contains("principal.") || text.contains("subject."))
+            .collect()
+    };
+    let about_callers = |side: &Side<'_>| {
+        side.index
+            .attributes
+            .iter()
+            .any(|it| matches!(it.root, Root::Principal | Root::Subject))
+    };
+    if !about_callers(from) && !about_callers(to) {
+        return;
+    }
+    let (old, new) = (reads(from), reads(to));
+    for text in old.symmetric_difference(&new) {
+        let why = format!(
+            "the condition {text} reads who acts and who is acted for: callers on their own are \
+             compared exactly, chains of callers are not"
+        );
+        report.undecided("*", &why, None);
+    }
+}

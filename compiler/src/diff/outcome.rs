@@ -1,0 +1,753 @@
+//! The outcome of one class of callers on one permission, in both policies, as one diagram.
+//!
+//! This mirrors the order of checks in `latchkey_engine::decide`; each finding is replayed through
+//! the real one before it is reported.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use latchkey_engine::{
+    condition::{Attribute, Comparison, Formula, Root, Segment, Test, Value},
+    id::{FormulaId, ScopeId},
+    index::{Access, ArgumentPath, Effect, Obligation, Risk, ScopeSource, Unlock},
+    reason::Reason,
+    time::Dates,
+};
+
+use super::{
+    diagram::{Diagram, NodeId, TooLarge, Variable},
+    domain::{Collector, Key, Region},
+    shape::Shape,
+    view::{Constant, Membership, View, is_opaque, now, scope_text, tested},
+    world::{Known, Side},
+};
+
+/// What a call comes to.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Outcome {
+    pub(super) reason: Reason,
+    pub(super) obligations: BTreeSet<Obligation>,
+}
+
+/// One permission under comparison.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Question<'a> {
+    pub(super) sides: [&'a Side<'a>; 2],
+    pub(super) known: &'a [Known; 2],
+    /// `server/name`.
+    pub(super) surface: &'a str,
+    pub(super) operation: Option<&'a str>,
+}
+
+/// The diagrams of both outcomes, and of their pair.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) diagram: Diagram,
+    pub(super) domains: Vec<(Key, Vec<Region>)>,
+    /// What each flag tests.
+    pub(super) flags: BTreeMap<Key, (Attribute, Test)>,
+    /// Texts that tests of each attribute name.
+    pub(super) hints: BTreeMap<Attribute, BTreeSet<String>>,
+    /// Pairs of outcomes, old and new; the leaves of `root`.
+    pub(super) pairs: Vec<[Outcome; 2]>,
+    pub(super) root: NodeId,
+}
+
+/// The name of the element attribute that stands for a list of one, where a list names scopes.
+pub(super) fn argument(path: &ArgumentPath, each: bool) -> Attribute {
+    let mut path: Vec<Segment> = path.iter().cloned().map(Segment::Field).collect();
+    path.extend(each.then_some(Segment::Each));
+    Attribute {
+        root: Root::Args,
+        path,
+    }
+}
+
+/// Compares the outcomes of a question.
+pub(super) fn compare(question: &Question<'_>) -> Result<Answer, TooLarge> {
+    let views = [View::new(question, 0), View::new(question, 1)];
+    let mut collector = Collector::default();
+    for view in &views {
+        view.collect(&mut collector);
+    }
+    let shape = |attribute: &Attribute| shape_of(&views, question.operation, attribute);
+    let fold = |attribute: &Attribute| views.iter().rev().find_map(|view| view.fold(attribute));
+    let (flags, hints) = collector.take_hints();
+    let domains = collector.domains(&shape, &fold);
+    let mut build = Build::new(domains);
+    let [old, new] = [build.outcome(&views[0])?, build.outcome(&views[1])?];
+    let Build {
+        mut diagram,
+        domains,
+        outcomes,
+        ..
+    } = build;
+    let mut pairs: Vec<[u32; 2]> = Vec::new();
+    let root = diagram.combine(old, new, &mut |a, b| {
+        let at = pairs
+            .iter()
+            .position(|pair| *pair == [a, b])
+            .unwrap_or_else(|| {
+                pairs.push([a, b]);
+                pairs.len() - 1
+            });
+        u32::try_from(at).unwrap_or(u32::MAX)
+    })?;
+    let outcome = |at: u32| {
+        outcomes
+            .get(at as usize)
+            .cloned()
+            .unwrap_or_else(|| deny(Reason::Internal))
+    };
+    let pairs = pairs.into_iter().map(|pair| pair.map(outcome)).collect();
+    Ok(Answer {
+        diagram,
+        domains,
+        flags,
+        hints,
+        pairs,
+        root,
+    })
+}
+
+/// What an argument can be: by the new schema where there is one, pinned by the operation.
+fn shape_of(views: &[View<'_>; 2], operation: Option<&str>, attribute: &Attribute) -> Shape {
+    let schemas: Vec<_> = views.iter().filter_map(|view| view.schema()).collect();
+    let agree = schemas.iter().all(|schema| Some(schema) == schemas.first());
+    let mut shape = Shape::of(attribute, schemas.last().copied().filter(|_| agree));
+    for view in views.iter().rev() {
+        let Some((_, surface)) = view.surface else {
+            continue;
+        };
+        if let (Some(operations), Some(value)) = (&surface.operations, operation)
+            && argument(&operations.argument, false) == *attribute
+        {
+            shape.required = true;
+            shape.values = Some(vec![value.into()]);
+        }
+        let forced = surface
+            .arguments
+            .iter()
+            .filter_map(|fact| Some((fact, fact.force.as_ref()?)));
+        for (fact, text) in forced {
+            if argument(&fact.argument, false) == *attribute {
+                shape.required = true;
+                shape.values = Some(vec![serde_json::from_str(text).unwrap_or_default()]);
+            }
+        }
+    }
+    shape
+}
+
+fn deny(reason: Reason) -> Outcome {
+    Outcome {
+        reason,
+        obligations: BTreeSet::new(),
+    }
+}
+
+/// Builds diagrams over fixed domains.
+struct Build {
+    diagram: Diagram,
+    domains: Vec<(Key, Vec<Region>)>,
+    variables: BTreeMap<Key, Variable>,
+    /// Leaves of outcome diagrams.
+    outcomes: Vec<Outcome>,
+}
+
+impl Build {
+    fn new(domains: Vec<(Key, Vec<Region>)>) -> Self {
+        let numbered = domains.iter().zip(0..);
+        let variables = numbered.map(|((key, _), at)| (key.clone(), at)).collect();
+        Self {
+            diagram: Diagram::default(),
+            domains,
+            variables,
+            outcomes: Vec::new(),
+        }
+    }
+
+    /// The outcome as a function of the request: the checks in their order, last first.
+    fn outcome(&mut self, view: &View<'_>) -> Result<NodeId, TooLarge> {
+        let (Some((home, surface)), Some(_)) = (view.surface, view.permission) else {
+            return self.refuse(Reason::SurfaceUnmatched);
+        };
+        let public = surface.access == Access::Public;
+        let decided = match &surface.scope {
+            ScopeSource::Map { argument: path, .. } => self.by_scope(view, path)?,
+            ScopeSource::Server | ScopeSource::Unscoped => self.decided(view, home)?,
+            ScopeSource::Principal | ScopeSource::Force { .. } => match view.scopes().as_slice() {
+                [scope] => self.decided(view, *scope)?,
+                _ => self.refuse(Reason::ScopeInvalid)?,
+            },
+        };
+        match view.known {
+            Known::Anonymous | Known::NoIssuer | Known::Undeclared if public => Ok(decided),
+            Known::Anonymous | Known::NoIssuer => self.refuse(Reason::Unauthenticated),
+            Known::Undeclared => self.refuse(Reason::PrincipalUnknown),
+            Known::Caller(_) if public => Ok(decided),
+            Known::Caller(facts) if facts.suspended => self.refuse(Reason::PrincipalSuspended),
+            Known::Caller(facts) => {
+                let refused = self.refuse(Reason::PrincipalSuspended)?;
+                let dates = self.dates(facts.dates)?;
+                self.diagram.choose(dates, decided, refused)
+            }
+        }
+    }
+
+    /// The outcome where an argument names the scope.
+    fn by_scope(&mut self, view: &View<'_>, path: &ArgumentPath) -> Result<NodeId, TooLarge> {
+        let key = Key::Attribute(argument(path, view.each));
+        let Some((variable, regions)) = self.variable(&key) else {
+            return self.refuse(Reason::ScopeInvalid);
+        };
+        let mut known: BTreeMap<ScopeId, NodeId> = BTreeMap::new();
+        let mut children = Vec::with_capacity(regions.len());
+        for region in &regions {
+            children.push(match view.scope_of(region) {
+                None => self.refuse(Reason::ScopeInvalid)?,
+                Some(scope) => match known.get(&scope) {
+                    Some(node) => *node,
+                    None => {
+                        let node = self.decided(view, scope)?;
+                        known.insert(scope, node);
+                        node
+                    }
+                },
+            });
+        }
+        // The outcome at a scope may read the same argument, so that its branch is taken again.
+        let mut result = self.refuse(Reason::ScopeInvalid)?;
+        for (at, child) in children.into_iter().enumerate() {
+            let here = self.literal(variable, regions.len(), |region| region == at)?;
+            result = self.diagram.choose(here, child, result)?;
+        }
+        Ok(result)
+    }
+
+    /// The outcome at one scope, from the argument facts on.
+    fn decided(&mut self, view: &View<'_>, scope: ScopeId) -> Result<NodeId, TooLarge> {
+        let Some((_, surface)) = view.surface else {
+            return self.refuse(Reason::SurfaceUnmatched);
+        };
+        let allowed = self.allowed(view, scope)?;
+        let (access, risk) = (surface.access, view.risk);
+        let mut result = allowed;
+        if access != Access::Public
+            && risk == Risk::Destructive
+            && surface.unlock == Unlock::BreakGlass
+        {
+            result = self.refuse(Reason::BreakGlassRequired)?;
+        }
+        let denied = self.denied(view, scope)?;
+        let refused = self.refuse(Reason::DeniedByPolicy)?;
+        result = self.diagram.choose(denied, refused, result)?;
+        result = self.granted(view, scope, access, result)?;
+        let valid = self.valid(view)?;
+        let refused = self.refuse(Reason::SchemaViolation)?;
+        self.diagram.choose(valid, result, refused)
+    }
+
+    /// Check 5, and the part of check 4 that asks for bindings from abroad.
+    fn granted(
+        &mut self,
+        view: &View<'_>,
+        scope: ScopeId,
+        access: Access,
+        then: NodeId,
+    ) -> Result<NodeId, TooLarge> {
+        if access == Access::Public {
+            return Ok(then);
+        }
+        let tree = &view.side.index.scopes;
+        let own = view
+            .facts()
+            .and_then(|facts| facts.scope)
+            .and_then(|it| tree.organization(it));
+        let abroad = own.is_some_and(|own| tree.organization(scope).is_some_and(|it| it != own));
+        if access == Access::Authenticated && !abroad {
+            return Ok(then);
+        }
+        let mut granted = self.diagram.leaf(0)?;
+        let bindings: Vec<_> = view.bindings().collect();
+        for binding in bindings {
+            let columns = &view.side.index.bindings;
+            let at = columns.scopes.get(binding.index()).copied();
+            let crosses = columns.cross_organization.get(binding.index()) == Some(&true);
+            if !at.is_some_and(|at| tree.covers(at, scope)) || (abroad && !crosses) {
+                continue;
+            }
+            let mut holds = self.member(view, &view.among(view.side.subjects(binding)))?;
+            let dates = self.dates(view.binding_dates(binding))?;
+            holds = self.and(holds, dates)?;
+            let condition = self.formula(view, view.condition(binding), scope, false)?;
+            holds = self.and(holds, condition)?;
+            granted = self.or(granted, holds)?;
+        }
+        let reason = if abroad {
+            Reason::CrossOrganization
+        } else {
+            Reason::NoPermission
+        };
+        let refused = self.refuse(reason)?;
+        self.diagram.choose(granted, then, refused)
+    }
+
+    fn denied(&mut self, view: &View<'_>, scope: ScopeId) -> Result<NodeId, TooLarge> {
+        let mut denied = self.diagram.leaf(0)?;
+        let rules: Vec<_> = view
+            .rules()
+            .filter(|rule| rule.effect == Effect::Deny)
+            .collect();
+        for rule in rules {
+            let matches = self.matches(view, rule, scope)?;
+            denied = self.or(denied, matches)?;
+        }
+        Ok(denied)
+    }
+
+    /// The allow, with the obligations of every require rule that matches.
+    fn allowed(&mut self, view: &View<'_>, scope: ScopeId) -> Result<NodeId, TooLarge> {
+        let own = view
+            .surface
+            .map(|(_, surface)| surface.obligations.as_slice());
+        let base = Outcome {
+            reason: Reason::Ok,
+            obligations: own.unwrap_or_default().iter().copied().collect(),
+        };
+        let leaf = self.intern(base);
+        let mut result = self.diagram.leaf(leaf)?;
+        let rules: Vec<_> = view.rules().collect();
+        for rule in rules {
+            let Effect::Require(more) = &rule.effect else {
+                continue;
+            };
+            let matches = self.matches(view, rule, scope)?;
+            let outcomes = &mut self.outcomes;
+            let with = self
+                .diagram
+                .combine(result, matches, &mut |outcome, matches| {
+                    if matches == 0 {
+                        outcome
+                    } else {
+                        join(outcomes, outcome, more)
+                    }
+                })?;
+            result = with;
+        }
+        Ok(result)
+    }
+
+    fn matches(
+        &mut self,
+        view: &View<'_>,
+        rule: &latchkey_engine::index::Rule,
+        scope: ScopeId,
+    ) -> Result<NodeId, TooLarge> {
+        let no = self.diagram.leaf(0)?;
+        if !view.side.index.scopes.covers(rule.scope, scope) {
+            return Ok(no);
+        }
+        let mut holds = if rule.who.is_empty() {
+            self.diagram.leaf(1)?
+        } else {
+            self.member(view, &view.among(&rule.who))?
+        };
+        let except = self.member(view, &view.among(&rule.except))?;
+        holds = self.diagram.choose(except, no, holds)?;
+        let dates = self.dates(view.dates(rule.dates))?;
+        holds = self.and(holds, dates)?;
+        let condition = self.formula(view, rule.condition, scope, true)?;
+        self.and(holds, condition)
+    }
+
+    /// Whether the argument facts hold.
+    fn valid(&mut self, view: &View<'_>) -> Result<NodeId, TooLarge> {
+        let mut valid = self.diagram.leaf(1)?;
+        let Some((_, surface)) = view.surface else {
+            return Ok(valid);
+        };
+        for fact in surface
+            .arguments
+            .iter()
+            .filter(|fact| fact.forbid || !fact.only.is_empty())
+        {
+            let key = Key::Attribute(argument(&fact.argument, view.is_each(fact)));
+            let Some((variable, regions)) = self.variable(&key) else {
+                continue;
+            };
+            let holds = self.literal(variable, regions.len(), |at| match regions.get(at) {
+                Some(Region::Absent) => true,
+                Some(Region::Exactly(text)) => !fact.forbid && fact.only.contains(text),
+                _ => false,
+            })?;
+            valid = self.and(valid, holds)?;
+        }
+        Ok(valid)
+    }
+
+    fn formula(
+        &mut self,
+        view: &View<'_>,
+        id: Option<FormulaId>,
+        scope: ScopeId,
+        default: bool,
+    ) -> Result<NodeId, TooLarge> {
+        let Some(id) = id else {
+            return self.diagram.leaf(1);
+        };
+        match view.side.index.formulas.get(id.index()) {
+            None => self.diagram.leaf(u32::from(default)),
+            Some(Formula::Constant(value)) => self.diagram.leaf(u32::from(*value)),
+            Some(Formula::All(parts)) => {
+                let mut all = self.diagram.leaf(1)?;
+                for part in parts {
+                    let part = self.formula(view, Some(*part), scope, default)?;
+                    all = self.and(all, part)?;
+                }
+                Ok(all)
+            }
+            Some(Formula::Any(parts)) => {
+                let mut any = self.diagram.leaf(0)?;
+                for part in parts {
+                    let part = self.formula(view, Some(*part), scope, default)?;
+                    any = self.or(any, part)?;
+                }
+                Ok(any)
+            }
+            Some(Formula::Every(list, _) | Formula::Some(list, _)) => {
+                let flag = self.flag(&view.quantifier(Some(id), default))?;
+                let Some(attribute) = view.request(*list) else {
+                    return self.diagram.leaf(u32::from(default));
+                };
+                self.on_lists(attribute, flag, default)
+            }
+            Some(Formula::Literal { test, negated }) => {
+                self.test(view, test, *negated, scope, default)
+            }
+        }
+    }
+
+    /// A flag, where the attribute is a list; undetermined elsewhere.
+    fn on_lists(
+        &mut self,
+        attribute: &Attribute,
+        flag: NodeId,
+        default: bool,
+    ) -> Result<NodeId, TooLarge> {
+        let otherwise = self.diagram.leaf(u32::from(default))?;
+        let Some((variable, regions)) = self.variable(&Key::Attribute(attribute.clone())) else {
+            return Ok(otherwise);
+        };
+        let lists = self.literal(variable, regions.len(), |at| {
+            regions.get(at) == Some(&Region::List)
+        })?;
+        self.diagram.choose(lists, flag, otherwise)
+    }
+
+    fn test(
+        &mut self,
+        view: &View<'_>,
+        test: &Test,
+        negated: bool,
+        scope: ScopeId,
+        default: bool,
+    ) -> Result<NodeId, TooLarge> {
+        let (id, test) = match test {
+            Test::Same(left, right) => match self.same(view, *left, *right, scope) {
+                Same::Settled(value) => {
+                    return self
+                        .diagram
+                        .leaf(u32::from(value.map_or(default, |it| it != negated)));
+                }
+                Same::Unary(id, text) => {
+                    (id, Test::Compare(id, Comparison::Equal, Value::Text(text)))
+                }
+                Same::Both => (*left, test.clone()),
+            },
+            other => (tested(other), other.clone()),
+        };
+        let Some(attribute) = view.request(id) else {
+            return self.constant(view, id, &test, negated, scope, default);
+        };
+        let Some((variable, regions)) = self.variable(&Key::Attribute(attribute.clone())) else {
+            return self.diagram.leaf(u32::from(default));
+        };
+        let flag = if is_opaque(&test) {
+            let flag = self.flag(&view.flag(&test))?;
+            if negated { self.not(flag)? } else { flag }
+        } else {
+            self.diagram.leaf(u32::from(default))?
+        };
+        let mut result = flag;
+        for (at, region) in regions.iter().enumerate() {
+            let value = match holds(region, &test) {
+                Some(Some(value)) => value != negated,
+                Some(None) => default,
+                None => continue,
+            };
+            let here = self.literal(variable, regions.len(), |it| it == at)?;
+            let value = self.diagram.leaf(u32::from(value))?;
+            result = self.diagram.choose(here, value, result)?;
+        }
+        Ok(result)
+    }
+
+    /// A test of an attribute of the caller or the scope.
+    fn constant(
+        &mut self,
+        view: &View<'_>,
+        id: latchkey_engine::id::AttributeId,
+        test: &Test,
+        negated: bool,
+        scope: ScopeId,
+        default: bool,
+    ) -> Result<NodeId, TooLarge> {
+        let tree = &view.side.index.scopes;
+        let text = match view.constant(id) {
+            Constant::Groups => return self.in_group(view, test, negated, default),
+            Constant::Tags => {
+                let Test::Member(_, Value::Text(tag)) = test else {
+                    return self.diagram.leaf(u32::from(default));
+                };
+                let tags = &view.side.index.tags;
+                let facts = view.facts();
+                let has =
+                    facts.is_some_and(|it| it.tags.iter().any(|id| tags.get(id.index()) == tag));
+                let value = if facts.is_some() {
+                    has != negated
+                } else {
+                    default
+                };
+                return self.diagram.leaf(u32::from(value));
+            }
+            Constant::Text(text) => Some(text),
+            Constant::Scope(team) => scope_text(tree, scope, team),
+            Constant::Absent => None,
+        };
+        let region = text.map_or(Region::Absent, Region::Exactly);
+        let value = holds(&region, test).flatten();
+        self.diagram
+            .leaf(u32::from(value.map_or(default, |value| value != negated)))
+    }
+
+    fn in_group(
+        &mut self,
+        view: &View<'_>,
+        test: &Test,
+        negated: bool,
+        default: bool,
+    ) -> Result<NodeId, TooLarge> {
+        let (Test::Member(_, Value::Text(name)), Some(facts)) = (test, view.facts()) else {
+            return self.diagram.leaf(u32::from(default));
+        };
+        let group = view.side.policy.group(name);
+        if group.is_some_and(|group| facts.groups.contains(&group)) {
+            return self.diagram.leaf(u32::from(!negated));
+        }
+        match view.claimable(name) {
+            None => self.diagram.leaf(u32::from(negated)),
+            Some(group) => {
+                let flag = self.flag(&view.group(group))?;
+                if negated { self.not(flag) } else { Ok(flag) }
+            }
+        }
+    }
+
+    fn same(
+        &self,
+        view: &View<'_>,
+        left: latchkey_engine::id::AttributeId,
+        right: latchkey_engine::id::AttributeId,
+        scope: ScopeId,
+    ) -> Same {
+        let text = |id| match view.constant(id) {
+            Constant::Text(text) => Some(text),
+            Constant::Scope(team) => scope_text(&view.side.index.scopes, scope, team),
+            _ => None,
+        };
+        match (view.request(left).is_some(), view.request(right).is_some()) {
+            (true, true) => Same::Both,
+            (true, false) => text(right).map_or(Same::Settled(None), |it| Same::Unary(left, it)),
+            (false, true) => text(left).map_or(Same::Settled(None), |it| Same::Unary(right, it)),
+            (false, false) => Same::Settled(
+                text(left)
+                    .zip(text(right))
+                    .map(|(left, right)| left == right),
+            ),
+        }
+    }
+
+    fn member(&mut self, view: &View<'_>, among: &Membership) -> Result<NodeId, TooLarge> {
+        match among {
+            Membership::Never => self.diagram.leaf(0),
+            Membership::Always => self.diagram.leaf(1),
+            Membership::With(groups) => {
+                let mut any = self.diagram.leaf(0)?;
+                for group in groups {
+                    let flag = self.flag(&view.group(*group))?;
+                    any = self.or(any, flag)?;
+                }
+                Ok(any)
+            }
+        }
+    }
+
+    fn dates(&mut self, dates: Dates) -> Result<NodeId, TooLarge> {
+        let Some((variable, regions)) = self.variable(&Key::Attribute(now())) else {
+            return self.diagram.leaf(1);
+        };
+        self.literal(variable, regions.len(), |at| match regions.get(at) {
+            Some(Region::Time(low, _)) => dates.contain(latchkey_engine::time::Time(*low)),
+            _ => false,
+        })
+    }
+
+    fn flag(&mut self, key: &Key) -> Result<NodeId, TooLarge> {
+        match self.variables.get(key) {
+            None => self.diagram.leaf(0),
+            Some(variable) => {
+                let variable = *variable;
+                self.literal(variable, 2, |at| at == 1)
+            }
+        }
+    }
+
+    fn literal(
+        &mut self,
+        variable: Variable,
+        count: usize,
+        holds: impl Fn(usize) -> bool,
+    ) -> Result<NodeId, TooLarge> {
+        let (no, yes) = (self.diagram.leaf(0)?, self.diagram.leaf(1)?);
+        let children: Vec<_> = (0..count)
+            .map(|at| if holds(at) { yes } else { no })
+            .collect();
+        if children.is_empty() {
+            Ok(no)
+        } else {
+            self.diagram.branch(variable, &children)
+        }
+    }
+
+    fn variable(&self, key: &Key) -> Option<(Variable, Vec<Region>)> {
+        let variable = *self.variables.get(key)?;
+        let (_, regions) = self.domains.get(variable as usize)?;
+        Some((variable, regions.clone()))
+    }
+
+    fn and(&mut self, left: NodeId, right: NodeId) -> Result<NodeId, TooLarge> {
+        let no = self.diagram.leaf(0)?;
+        self.diagram.choose(left, right, no)
+    }
+
+    fn or(&mut self, left: NodeId, right: NodeId) -> Result<NodeId, TooLarge> {
+        let yes = self.diagram.leaf(1)?;
+        self.diagram.choose(left, yes, right)
+    }
+
+    fn not(&mut self, of: NodeId) -> Result<NodeId, TooLarge> {
+        let (no, yes) = (self.diagram.leaf(0)?, self.diagram.leaf(1)?);
+        self.diagram.choose(of, no, yes)
+    }
+
+    fn refuse(&mut self, reason: Reason) -> Result<NodeId, TooLarge> {
+        let leaf = self.intern(deny(reason));
+        self.diagram.leaf(leaf)
+    }
+
+    fn intern(&mut self, outcome: Outcome) -> u32 {
+        intern(&mut self.outcomes, outcome)
+    }
+}
+
+/// What equality of two attributes comes to for one class at one scope.
+enum Same {
+    /// Constant; `None` is undetermined.
+    Settled(Option<bool>),
+    /// A comparison of one attribute with a text.
+    Unary(latchkey_engine::id::AttributeId, String),
+    /// Both are of the request.
+    Both,
+}
+
+fn intern(outcomes: &mut Vec<Outcome>, outcome: Outcome) -> u32 {
+    let at = outcomes
+        .iter()
+        .position(|known| *known == outcome)
+        .unwrap_or_else(|| {
+            outcomes.push(outcome);
+            outcomes.len() - 1
+        });
+    u32::try_from(at).unwrap_or(u32::MAX)
+}
+
+/// An outcome with more obligations.
+fn join(outcomes: &mut Vec<Outcome>, at: u32, more: &[Obligation]) -> u32 {
+    let mut outcome = outcomes
+        .get(at as usize)
+        .cloned()
+        .unwrap_or_else(|| deny(Reason::Internal));
+    outcome.obligations.extend(more.iter().copied());
+    intern(outcomes, outcome)
+}
+
+/// Whether a test holds in a region: `Some(None)` is undetermined, `None` is that it may go either
+/// way there.
+fn holds(region: &Region, test: &Test) -> Option<Option<bool>> {
+    if let Test::Present(_) = test {
+        return Some(Some(*region != Region::Absent));
+    }
+    let sure = |value: bool| Some(Some(value));
+    match (region, test) {
+        (Region::Bool(value), Test::True(_)) => sure(*value),
+        (region, Test::Compare(_, how, value)) => Some(compares(region, *how, value)),
+        (region, Test::In(_, values)) => {
+            let each: Vec<_> = values
+                .iter()
+                .map(|value| compares(region, Comparison::Equal, value))
+                .collect();
+            Some(if each.contains(&Some(true)) {
+                Some(true)
+            } else {
+                each.first().copied().flatten()
+            })
+        }
+        (Region::Exactly(text), Test::StartsWith(_, prefix)) => sure(text.starts_with(prefix)),
+        (Region::Prefix(has, _), Test::StartsWith(_, prefix)) => sure(has.starts_with(prefix)),
+        (Region::Exactly(text), Test::EndsWith(_, suffix)) => sure(text.ends_with(suffix)),
+        (Region::Exactly(text), Test::Contains(_, part)) => sure(text.contains(part)),
+        (Region::Address(low, _), Test::Network(_, network)) => {
+            sure(network.first <= *low && *low <= network.last)
+        }
+        (
+            Region::Exactly(_) | Region::Prefix(..),
+            Test::Matches(..) | Test::Size(..) | Test::Same(..),
+        )
+        | (Region::Prefix(..), Test::EndsWith(..) | Test::Contains(..))
+        | (Region::List, Test::Member(..) | Test::Size(..)) => None,
+        _ => Some(None),
+    }
+}
+
+fn compares(region: &Region, how: Comparison, value: &Value) -> Option<bool> {
+    match (region, value) {
+        (Region::Bool(has), Value::Bool(value)) => Some(has == value),
+        (Region::Number(low, _), Value::Number(value)) => {
+            Some(ordered(how, low.cmp(&value.billionths())))
+        }
+        (Region::Time(low, _), Value::Time(value)) => Some(ordered(how, low.cmp(&value.0))),
+        (Region::Exactly(text), Value::Text(value)) => Some(ordered(how, text.cmp(value))),
+        (Region::Prefix(..), Value::Text(_)) => Some(false),
+        _ => None,
+    }
+}
+
+fn ordered(how: Comparison, order: std::cmp::Ordering) -> bool {
+    match how {
+        Comparison::Equal => order.is_eq(),
+        Comparison::Less => order.is_lt(),
+        Comparison::LessOrEqual => order.is_le(),
+        Comparison::Greater => order.is_gt(),
+        Comparison::GreaterOrEqual => order.is_ge(),
+    }
+}

@@ -1,0 +1,157 @@
+//! What an argument schema says of one attribute: the part of JSON Schema that the analysis reads.
+//! Anything else is settled by replaying the witness.
+
+use latchkey_engine::{
+    condition::{Attribute, Root, Segment},
+    index::Fold,
+};
+use serde_json::Value;
+
+use super::domain::ONE;
+
+/// The values that one attribute can have. `None` in a kind is *the schema does not say*.
+#[derive(Debug, Clone, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is one fact of a schema"
+)]
+pub(super) struct Shape {
+    pub(super) required: bool,
+    pub(super) boolean: Option<bool>,
+    pub(super) number: Option<bool>,
+    pub(super) text: Option<bool>,
+    pub(super) list: Option<bool>,
+    pub(super) time: bool,
+    pub(super) address: bool,
+    pub(super) integer: bool,
+    /// In billionths.
+    pub(super) minimum: Option<i128>,
+    pub(super) maximum: Option<i128>,
+    /// The enumeration, if there is one.
+    pub(super) values: Option<Vec<Value>>,
+    /// Whether some type is named that policy cannot read, or none is named at all.
+    other: bool,
+}
+
+impl Shape {
+    /// What can be said of an attribute under a schema; `None` is no schema.
+    pub(super) fn of(attribute: &Attribute, schema: Option<&Value>) -> Self {
+        match attribute.root {
+            Root::Args => Self::argument(&attribute.path, schema),
+            Root::Request if attribute.path == [Segment::Field("time".to_owned())] => Self {
+                required: true,
+                time: true,
+                ..Self::nothing()
+            },
+            Root::Request => Self {
+                address: true,
+                ..Self::nothing()
+            },
+            Root::Principal | Root::Subject | Root::Scope => Self::nothing(),
+        }
+    }
+
+    /// Whether a value can be present and yet not readable.
+    pub(super) fn may_be_opaque(&self, fold: Option<Fold>) -> bool {
+        let unbounded = !self.integer || self.minimum.is_none() || self.maximum.is_none();
+        self.other
+            || (self.number == Some(true) && unbounded)
+            || (self.text == Some(true) && fold.is_some())
+    }
+
+    /// No value of any kind.
+    fn nothing() -> Self {
+        let no = Some(false);
+        Self {
+            boolean: no,
+            number: no,
+            text: no,
+            list: no,
+            ..Self::default()
+        }
+    }
+
+    fn argument(path: &[Segment], schema: Option<&Value>) -> Self {
+        let mut required = true;
+        let mut at = schema;
+        for segment in path {
+            let (next, must) = match segment {
+                Segment::Field(name) => (
+                    at.and_then(|at| at.get("properties")?.get(name)),
+                    at.and_then(|at| at.get("required")?.as_array())
+                        .is_some_and(|names| names.iter().any(|it| it == name.as_str())),
+                ),
+                Segment::Each => (at.and_then(|at| at.get("items")), true),
+            };
+            required &= must;
+            at = next;
+        }
+        let Some(at) = at else {
+            return Self {
+                required,
+                other: true,
+                ..Self::default()
+            };
+        };
+        Self {
+            required,
+            ..Self::leaf(at)
+        }
+    }
+
+    fn leaf(schema: &Value) -> Self {
+        let values = match (schema.get("enum"), schema.get("const")) {
+            (Some(Value::Array(values)), _) => Some(values.clone()),
+            (_, Some(value)) => Some(vec![value.clone()]),
+            _ => None,
+        };
+        let types: Option<Vec<&str>> = match schema.get("type") {
+            Some(Value::String(one)) => Some(vec![one]),
+            Some(Value::Array(many)) => Some(many.iter().filter_map(Value::as_str).collect()),
+            _ => None,
+        };
+        let Some(types) = types else {
+            return Self {
+                values,
+                other: true,
+                ..Self::default()
+            };
+        };
+        let has = |name: &str| types.contains(&name);
+        let (minimum, maximum) = bounds(schema);
+        Self {
+            values,
+            boolean: Some(has("boolean")),
+            number: Some(has("number") || has("integer")),
+            integer: has("integer") && !has("number"),
+            text: Some(has("string")),
+            list: Some(has("array")),
+            other: has("object") || has("null"),
+            minimum,
+            maximum,
+            ..Self::default()
+        }
+    }
+}
+
+/// The inclusive bounds of a numeric schema, in billionths.
+fn bounds(schema: &Value) -> (Option<i128>, Option<i128>) {
+    let read = |name: &str| {
+        let text = schema.get(name)?.as_number()?.to_string();
+        Some(latchkey_engine::decimal::Decimal::parse(&text)?.billionths())
+    };
+    let step = if schema.get("type").and_then(Value::as_str) == Some("integer") {
+        ONE
+    } else {
+        1
+    };
+    let minimum = read("minimum").max(read("exclusiveMinimum").map(|bound| bound + step));
+    let maximum = match (
+        read("maximum"),
+        read("exclusiveMaximum").map(|bound| bound - step),
+    ) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    };
+    (minimum, maximum)
+}

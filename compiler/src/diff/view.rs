@@ -1,0 +1,510 @@
+//! What one policy says of one class of callers on one permission.
+
+use std::collections::BTreeSet;
+
+use latchkey_engine::{
+    condition::{Attribute, Formula, Root, Segment, Test, Value},
+    id::{AttributeId, BindingId, DatesId, FormulaId, GroupId, PermissionId, ScopeId},
+    index::{ArgumentFact, Fold, PrincipalType, Risk, Rule, ScopeSource, Subject, Surface},
+    scope::ScopeTree,
+    time::Dates,
+};
+
+use super::{
+    domain::{Collector, Key, Region},
+    outcome::{Question, argument},
+    shape::Shape,
+    words,
+    world::{Facts, Known, Side},
+};
+
+/// One side of a question.
+pub(super) struct View<'a> {
+    pub(super) side: &'a Side<'a>,
+    pub(super) known: &'a Known,
+    pub(super) permission: Option<PermissionId>,
+    pub(super) surface: Option<(ScopeId, &'a Surface)>,
+    pub(super) risk: Risk,
+    /// Whether the scope's argument is a list.
+    pub(super) each: bool,
+}
+
+impl<'a> View<'a> {
+    pub(super) fn new(question: &Question<'a>, at: usize) -> Self {
+        let [old, new] = question.sides;
+        let [known_old, known_new] = question.known;
+        let (side, known) = if at == 0 {
+            (old, known_old)
+        } else {
+            (new, known_new)
+        };
+        let found = side.surface(question.surface).map(|(_, surface)| surface);
+        let home = found.and_then(|surface| side.policy.server_entry(surface.server));
+        let permission = side.permission(question.surface, question.operation);
+        let surface = home
+            .zip(found)
+            .map(|(server, surface)| (server.scope, surface));
+        let risk = permission
+            .and_then(|it| side.policy.permission_risk(it))
+            .unwrap_or(Risk::Read);
+        let mut view = Self {
+            side,
+            known,
+            permission,
+            surface,
+            risk,
+            each: false,
+        };
+        view.each = view.scope_is_list();
+        view
+    }
+
+    pub(super) fn schema(&self) -> Option<&'a serde_json::Value> {
+        self.side.schema(self.surface?.1)
+    }
+
+    pub(super) fn fold(&self, attribute: &Attribute) -> Option<Fold> {
+        self.surface?.1.arguments.iter().find_map(|fact| {
+            let folds = argument(&fact.argument, false) == *attribute
+                || argument(&fact.argument, true) == *attribute;
+            fact.fold.filter(|_| folds)
+        })
+    }
+
+    pub(super) fn scope_is_list(&self) -> bool {
+        let Some((
+            _,
+            Surface {
+                scope: ScopeSource::Map { argument: path, .. },
+                ..
+            },
+        )) = self.surface
+        else {
+            return false;
+        };
+        let shape = Shape::of(&argument(path, false), self.schema());
+        shape.list == Some(true) && shape.text == Some(false)
+    }
+
+    pub(super) fn facts(&self) -> Option<&'a Facts> {
+        match self.known {
+            Known::Caller(facts) => Some(facts),
+            _ => None,
+        }
+    }
+
+    pub(super) fn bindings(&self) -> impl Iterator<Item = BindingId> {
+        let list = self
+            .permission
+            .and_then(|it| self.side.grants.get(it.index()));
+        list.into_iter().flatten().copied()
+    }
+
+    pub(super) fn rules(&self) -> impl Iterator<Item = &'a Rule> {
+        let list = self
+            .permission
+            .and_then(|it| self.side.rules.get(it.index()));
+        let index = self.side.index;
+        list.into_iter()
+            .flatten()
+            .filter_map(|id| index.rules.get(id.index()))
+    }
+
+    pub(super) fn condition(&self, binding: BindingId) -> Option<FormulaId> {
+        self.side
+            .index
+            .bindings
+            .conditions
+            .get(binding.index())
+            .copied()
+            .flatten()
+    }
+
+    pub(super) fn binding_dates(&self, binding: BindingId) -> Dates {
+        self.dates(
+            self.side
+                .index
+                .bindings
+                .dates
+                .get(binding.index())
+                .copied()
+                .flatten(),
+        )
+    }
+
+    pub(super) fn dates(&self, id: Option<DatesId>) -> Dates {
+        id.and_then(|id| self.side.index.dates.get(id.index()).copied())
+            .unwrap_or_default()
+    }
+
+    /// Whether the class is among the subjects: surely, or when its token carries a group.
+    pub(super) fn among(&self, subjects: &[Subject]) -> Membership {
+        let mut groups = BTreeSet::new();
+        for subject in subjects {
+            let sure = match (subject, self.facts()) {
+                (Subject::Everyone, _) => true,
+                (_, None) => false,
+                (Subject::Type(kind), Some(facts)) => facts.kind == Some(*kind),
+                (Subject::Tag(tag), Some(facts)) => facts.tags.contains(tag),
+                (Subject::Group(group), Some(facts)) => {
+                    if facts.claimable.contains(group) {
+                        groups.insert(*group);
+                    }
+                    facts.groups.contains(group)
+                }
+                (Subject::Principal(id), Some(facts)) => facts.principal == Some(*id),
+            };
+            if sure {
+                return Membership::Always;
+            }
+        }
+        if groups.is_empty() {
+            Membership::Never
+        } else {
+            Membership::With(groups)
+        }
+    }
+
+    pub(super) fn collect(&self, collector: &mut Collector) {
+        let Some((_, surface)) = self.surface else {
+            return;
+        };
+        if let ScopeSource::Map {
+            argument: path,
+            exact,
+            prefixes,
+        } = &surface.scope
+        {
+            let reads = collector.attribute(&argument(path, self.each));
+            exact.iter().for_each(|(text, _)| reads.text(text));
+            prefixes.iter().for_each(|(text, _)| reads.prefix(text));
+        }
+        for fact in surface
+            .arguments
+            .iter()
+            .filter(|fact| fact.forbid || !fact.only.is_empty())
+        {
+            let reads = collector.attribute(&argument(&fact.argument, self.is_each(fact)));
+            fact.only.iter().for_each(|text| reads.text(text));
+        }
+        if let Some(facts) = self.facts() {
+            collect_dates(collector, facts.dates);
+        }
+        let bindings: Vec<_> = self.bindings().collect();
+        for binding in bindings {
+            let among = self.among(self.side.subjects(binding));
+            self.collect_member(collector, &among);
+            if among != Membership::Never {
+                collect_dates(collector, self.binding_dates(binding));
+                self.collect_formula(collector, self.condition(binding), false);
+            }
+        }
+        let rules: Vec<_> = self.rules().collect();
+        for rule in rules {
+            self.collect_member(collector, &self.among(&rule.who));
+            self.collect_member(collector, &self.among(&rule.except));
+            collect_dates(collector, self.dates(rule.dates));
+            self.collect_formula(collector, rule.condition, true);
+        }
+    }
+
+    pub(super) fn is_each(&self, fact: &ArgumentFact) -> bool {
+        matches!(&self.surface, Some((_, surface)) if self.each
+            && matches!(&surface.scope, ScopeSource::Map { argument, .. } if *argument == fact.argument))
+    }
+
+    pub(super) fn collect_member(&self, collector: &mut Collector, among: &Membership) {
+        if let Membership::With(groups) = among {
+            for group in groups {
+                collector.other(self.group(*group));
+            }
+        }
+    }
+
+    pub(super) fn group(&self, group: GroupId) -> Key {
+        let groups = &self.side.index.groups;
+        let claim = groups
+            .get(group.index())
+            .and_then(|group| group.claim.as_ref());
+        let (issuer, value) = claim.map_or(("", ""), |(issuer, value)| {
+            let issuer = self.side.policy.issuer_entry(*issuer);
+            (
+                issuer.map_or("", |issuer| issuer.name.as_str()),
+                value.as_str(),
+            )
+        });
+        Key::Group(issuer.to_owned(), value.to_owned())
+    }
+
+    pub(super) fn collect_formula(
+        &self,
+        collector: &mut Collector,
+        id: Option<FormulaId>,
+        default: bool,
+    ) {
+        let index = self.side.index;
+        match id.and_then(|id| index.formulas.get(id.index())) {
+            None | Some(Formula::Constant(_)) => {}
+            Some(Formula::All(parts) | Formula::Any(parts)) => {
+                for part in parts {
+                    self.collect_formula(collector, Some(*part), default);
+                }
+            }
+            Some(Formula::Every(list, _) | Formula::Some(list, _)) => {
+                if let Some(attribute) = self.request(*list) {
+                    collector.attribute(attribute).list();
+                    collector.other(self.quantifier(id, default));
+                }
+            }
+            Some(Formula::Literal { test, .. }) => self.collect_test(collector, test),
+        }
+    }
+
+    pub(super) fn quantifier(&self, id: Option<FormulaId>, default: bool) -> Key {
+        let text = id.map_or_else(String::new, |id| words::formula(self.side.index, id));
+        Key::Flag(if default {
+            format!("{text} (undetermined counts)")
+        } else {
+            text
+        })
+    }
+
+    pub(super) fn collect_test(&self, collector: &mut Collector, test: &Test) {
+        if let Test::Same(left, right) = test {
+            for (this, other) in [(left, right), (right, left)] {
+                if let Some(attribute) = self.request(*this) {
+                    for text in self.texts(*other) {
+                        collector.attribute(attribute).text(&text);
+                    }
+                }
+            }
+            if let (Some(left), Some(right)) = (self.request(*left), self.request(*right)) {
+                collector.attribute(left).test(test);
+                collector.attribute(right).test(test);
+                collector.flag(self.flag(test), self.side.index, test);
+            }
+            return;
+        }
+        let id = tested(test);
+        if let Some(attribute) = self.request(id) {
+            collector.attribute(attribute).test(test);
+            if is_opaque(test) {
+                collector.flag(self.flag(test), self.side.index, test);
+            }
+        } else if let (Constant::Groups, Test::Member(_, Value::Text(name))) =
+            (self.constant(id), test)
+            && let Some(group) = self.claimable(name)
+        {
+            collector.other(self.group(group));
+        }
+    }
+
+    /// The texts that an attribute of the caller or the scope can be.
+    pub(super) fn texts(&self, id: AttributeId) -> Vec<String> {
+        let tree = &self.side.index.scopes;
+        match self.constant(id) {
+            Constant::Text(text) => vec![text],
+            Constant::Scope(team) => self
+                .scopes()
+                .into_iter()
+                .filter_map(|scope| scope_text(tree, scope, team))
+                .collect(),
+            Constant::Absent | Constant::Groups | Constant::Tags => Vec::new(),
+        }
+    }
+
+    /// All scopes that a call can be decided in.
+    pub(super) fn scopes(&self) -> Vec<ScopeId> {
+        let Some((home, surface)) = self.surface else {
+            return Vec::new();
+        };
+        let own = self.facts().and_then(|facts| facts.scope);
+        let tree = &self.side.index.scopes;
+        let mut scopes: Vec<_> = match &surface.scope {
+            ScopeSource::Server | ScopeSource::Unscoped => vec![home],
+            ScopeSource::Principal => own.into_iter().collect(),
+            ScopeSource::Force { team: true, .. } => {
+                own.and_then(|it| tree.team(it)).into_iter().collect()
+            }
+            ScopeSource::Force { .. } => own
+                .and_then(|it| tree.organization(it))
+                .into_iter()
+                .collect(),
+            ScopeSource::Map {
+                exact, prefixes, ..
+            } => exact
+                .iter()
+                .chain(prefixes)
+                .map(|(_, scope)| *scope)
+                .collect(),
+        };
+        scopes.retain(|scope| tree.covers(home, *scope));
+        scopes.sort_unstable();
+        scopes.dedup();
+        scopes
+    }
+
+    /// The scope of a call whose scope argument lies in a region.
+    pub(super) fn scope_of(&self, region: &Region) -> Option<ScopeId> {
+        let (home, surface) = self.surface?;
+        let ScopeSource::Map {
+            exact, prefixes, ..
+        } = &surface.scope
+        else {
+            return None;
+        };
+        let by_prefix = |text: &str| {
+            prefixes
+                .iter()
+                .find(|(prefix, _)| text.starts_with(prefix))
+                .map(|(_, scope)| *scope)
+        };
+        let scope = match region {
+            Region::Exactly(text) => {
+                let exact = exact.iter().find(|(value, _)| value == text);
+                exact.map(|(_, scope)| *scope).or_else(|| by_prefix(text))
+            }
+            Region::Prefix(prefix, _) => by_prefix(prefix),
+            _ => None,
+        };
+        scope.filter(|scope| self.side.index.scopes.covers(home, *scope))
+    }
+
+    pub(super) fn claimable(&self, name: &str) -> Option<GroupId> {
+        let group = self.side.policy.group(name)?;
+        self.facts()?.claimable.contains(&group).then_some(group)
+    }
+
+    pub(super) fn flag(&self, test: &Test) -> Key {
+        Key::Flag(words::test(self.side.index, test))
+    }
+
+    /// The attribute, when it is one of the request and thus a variable.
+    pub(super) fn request(&self, id: AttributeId) -> Option<&'a Attribute> {
+        let attribute = self.side.index.attributes.get(id.index())?;
+        matches!(attribute.root, Root::Args | Root::Request).then_some(attribute)
+    }
+
+    /// What the attribute is for this class, when it is one of the caller. A single caller is both
+    /// principal and subject.
+    pub(super) fn constant(&self, id: AttributeId) -> Constant {
+        let Some(attribute) = self.side.index.attributes.get(id.index()) else {
+            return Constant::Absent;
+        };
+        let [Segment::Field(name)] = attribute.path.as_slice() else {
+            return Constant::Absent;
+        };
+        match (attribute.root, name.as_str(), self.facts()) {
+            (Root::Principal | Root::Subject, "groups", _) => Constant::Groups,
+            (Root::Principal | Root::Subject, "tags", _) => Constant::Tags,
+            (Root::Principal | Root::Subject, name, Some(facts)) => self.caller_text(facts, name),
+            (Root::Scope, "organization", _) => Constant::Scope(false),
+            (Root::Scope, "team", _) => Constant::Scope(true),
+            _ => Constant::Absent,
+        }
+    }
+
+    pub(super) fn caller_text(&self, facts: &Facts, name: &str) -> Constant {
+        let tree = &self.side.index.scopes;
+        let text = match name {
+            "name" => facts.name.clone(),
+            "type" => facts.kind.map(|kind| type_word(kind).to_owned()),
+            "organization" => facts
+                .scope
+                .and_then(|it| tree.organization(it))
+                .map(|it| tree.name(it).to_owned()),
+            "team" => facts
+                .scope
+                .and_then(|it| tree.team(it))
+                .map(|it| tree.name(it).to_owned()),
+            _ => None,
+        };
+        text.map_or(Constant::Absent, Constant::Text)
+    }
+}
+
+/// The word of a type in conditions.
+fn type_word(kind: PrincipalType) -> &'static str {
+    match kind {
+        PrincipalType::Human => "human",
+        PrincipalType::Service => "service",
+        PrincipalType::Agent => "agent",
+    }
+}
+
+/// Whether a class is among some subjects.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Membership {
+    Never,
+    Always,
+    With(BTreeSet<GroupId>),
+}
+
+/// An attribute of the caller or the scope.
+pub(super) enum Constant {
+    Absent,
+    Text(String),
+    Groups,
+    Tags,
+    /// The organization's or the team's name of the scope that is being decided.
+    Scope(bool),
+}
+
+/// The name of a scope's organization or team.
+pub(super) fn scope_text(tree: &ScopeTree, scope: ScopeId, team: bool) -> Option<String> {
+    let node = if team {
+        tree.team(scope)
+    } else {
+        tree.organization(scope)
+    };
+    node.map(|node| tree.name(node).to_owned())
+}
+
+fn collect_dates(collector: &mut Collector, dates: Dates) {
+    if dates == Dates::default() {
+        return;
+    }
+    let reads = collector.attribute(&now());
+    for time in [dates.not_before, dates.expires].into_iter().flatten() {
+        reads.instant(time.0);
+    }
+}
+
+/// The time of the call.
+pub(super) fn now() -> Attribute {
+    Attribute {
+        root: Root::Request,
+        path: vec![Segment::Field("time".to_owned())],
+    }
+}
+
+/// The attribute that a test reads; the first of two.
+pub(super) fn tested(test: &Test) -> AttributeId {
+    match test {
+        Test::Present(id)
+        | Test::True(id)
+        | Test::Compare(id, ..)
+        | Test::In(id, _)
+        | Test::Member(id, _)
+        | Test::StartsWith(id, _)
+        | Test::EndsWith(id, _)
+        | Test::Contains(id, _)
+        | Test::Matches(id, _)
+        | Test::Size(id, ..)
+        | Test::Network(id, _)
+        | Test::Same(id, _) => *id,
+    }
+}
+
+/// Whether a test can go either way inside one region.
+pub(super) fn is_opaque(test: &Test) -> bool {
+    matches!(
+        test,
+        Test::Member(..)
+            | Test::EndsWith(..)
+            | Test::Contains(..)
+            | Test::Matches(..)
+            | Test::Size(..)
+            | Test::Same(..)
+    )
+}

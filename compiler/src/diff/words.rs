@@ -1,0 +1,275 @@
+//! Conditions and regions as people read them.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use latchkey_engine::{
+    condition::{Attribute, Comparison, Formula, Network, Root, Segment, Test, Value},
+    id::{AttributeId, FormulaId},
+    index::Index,
+    time::Time,
+};
+
+use super::domain::{ONE, Region};
+
+/// An attribute as a condition spells it.
+pub(super) fn attribute(attribute: &Attribute) -> String {
+    let root = match attribute.root {
+        Root::Principal => "principal",
+        Root::Subject => "subject",
+        Root::Args => "args",
+        Root::Scope => "scope",
+        Root::Request => "request",
+    };
+    attribute
+        .path
+        .iter()
+        .fold(root.to_owned(), |path, segment| match segment {
+            Segment::Field(name) if is_identifier(name) => format!("{path}.{name}"),
+            Segment::Field(name) => format!("{path}[{name:?}]"),
+            Segment::Each => format!("{path}[*]"),
+        })
+}
+
+/// A formula of an index, spelt with names only, so that equal words mean equal formulas.
+pub(super) fn formula(index: &Index, id: FormulaId) -> String {
+    let join = |parts: &[FormulaId], with: &str| {
+        let mut parts: Vec<_> = parts.iter().map(|part| formula(index, *part)).collect();
+        parts.sort_unstable();
+        format!("({})", parts.join(with))
+    };
+    match index.formulas.get(id.index()) {
+        None => "false".to_owned(),
+        Some(Formula::Constant(value)) => value.to_string(),
+        Some(Formula::All(parts)) => join(parts, " && "),
+        Some(Formula::Any(parts)) => join(parts, " || "),
+        Some(Formula::Literal { test: it, negated }) => {
+            format!("{}{}", if *negated { "!" } else { "" }, test(index, it))
+        }
+        Some(Formula::Every(list, body)) => {
+            format!("{}.all({})", named(index, *list), formula(index, *body))
+        }
+        Some(Formula::Some(list, body)) => {
+            format!("{}.exists({})", named(index, *list), formula(index, *body))
+        }
+    }
+}
+
+/// A test of an index, spelt with names only.
+pub(super) fn test(index: &Index, test: &Test) -> String {
+    let name = |attribute: &AttributeId| named(index, *attribute);
+    match test {
+        Test::Present(it) => format!("has({})", name(it)),
+        Test::True(it) => name(it),
+        Test::Compare(it, how, with) => format!("({} {} {})", name(it), sign(*how), value(with)),
+        Test::In(it, values) => {
+            let values: Vec<_> = values.iter().map(value).collect();
+            format!("({} in [{}])", name(it), values.join(", "))
+        }
+        Test::Member(it, with) => format!("({} in {})", value(with), name(it)),
+        Test::StartsWith(it, text) => format!("{}.startsWith({text:?})", name(it)),
+        Test::EndsWith(it, text) => format!("{}.endsWith({text:?})", name(it)),
+        Test::Contains(it, text) => format!("{}.contains({text:?})", name(it)),
+        Test::Matches(it, text) => format!("{}.matches({text:?})", name(it)),
+        Test::Size(it, how, with) => format!("(size({}) {} {with})", name(it), sign(*how)),
+        Test::Network(it, with) => format!("cidr({}).containsIP({})", network(*with), name(it)),
+        Test::Same(left, right) => {
+            let (left, right) = (name(left), name(right));
+            format!(
+                "({} == {})",
+                left.as_str().min(&right),
+                left.as_str().max(&right)
+            )
+        }
+    }
+}
+
+/// A set of regions of one attribute; `None` when it is every region.
+pub(super) fn regions(name: &str, all: &[Region], chosen: &[usize]) -> Option<String> {
+    if chosen.len() >= all.len() {
+        return None;
+    }
+    let picked: Vec<&Region> = chosen.iter().filter_map(|at| all.get(*at)).collect();
+    let without: Vec<&Region> = all
+        .iter()
+        .filter(|region| !picked.contains(region))
+        .collect();
+    if let [Region::Absent] = without.as_slice() {
+        return Some(format!("has({name})"));
+    }
+    if let Some(text) = all_but_texts(name, &picked, &without) {
+        return Some(text);
+    }
+    let mut parts = ranges(name, &picked);
+    parts.extend(singles(name, &picked));
+    Some(if parts.len() == 1 {
+        parts.concat()
+    } else {
+        format!("({})", parts.join(" || "))
+    })
+}
+
+/// Every text but a few: shorter to say what it is not.
+fn all_but_texts(name: &str, picked: &[&Region], without: &[&Region]) -> Option<String> {
+    let rest = picked
+        .iter()
+        .any(|it| matches!(it, Region::Prefix(prefix, _) if prefix.is_empty()));
+    if !rest || without.is_empty() {
+        return None;
+    }
+    let exact = |it: &&&Region| matches!(it, Region::Exactly(_) | Region::Absent);
+    if without.iter().filter(exact).count() != without.len() {
+        return None;
+    }
+    let parts: Vec<_> = without
+        .iter()
+        .map(|it| match it {
+            Region::Exactly(text) => format!("{name} != {text:?}"),
+            _ => format!("has({name})"),
+        })
+        .collect();
+    Some(parts.join(" && "))
+}
+
+/// Runs of neighbouring intervals, taken together.
+fn ranges(name: &str, picked: &[&Region]) -> Vec<String> {
+    let mut spans: Vec<(i128, i128)> = Vec::new();
+    let numbers = picked.iter().filter_map(|region| match region {
+        Region::Number(low, high) => Some((*low, *high)),
+        _ => None,
+    });
+    for (low, high) in numbers {
+        match spans.last_mut() {
+            Some(last) if low - last.1 <= 1 || (whole(low, high) && low - last.1 == ONE) => {
+                last.1 = high;
+            }
+            _ => spans.push((low, high)),
+        }
+    }
+    spans
+        .into_iter()
+        .map(|(low, high)| number_span(name, low, high))
+        .collect()
+}
+
+fn whole(low: i128, high: i128) -> bool {
+    low % ONE == 0 && high % ONE == 0
+}
+
+fn number_span(name: &str, low: i128, high: i128) -> String {
+    const END: i128 = ((1 << 53) - 1) * ONE;
+    match (low <= -END, high >= END) {
+        (true, true) => format!("{name} is a number"),
+        (true, false) => format!("{name} <= {}", decimal(high)),
+        (false, true) => format!("{name} >= {}", decimal(low)),
+        (false, false) if low == high => format!("{name} == {}", decimal(low)),
+        (false, false) => format!("{name} in {}..={}", decimal(low), decimal(high)),
+    }
+}
+
+fn singles(name: &str, picked: &[&Region]) -> Vec<String> {
+    let exact: Vec<_> = picked
+        .iter()
+        .filter_map(|region| match region {
+            Region::Exactly(text) => Some(format!("{text:?}")),
+            _ => None,
+        })
+        .collect();
+    let mut parts = match exact.as_slice() {
+        [] => Vec::new(),
+        [one] => vec![format!("{name} == {one}")],
+        many => vec![format!("{name} in [{}]", many.join(", "))],
+    };
+    parts.extend(picked.iter().filter_map(|region| single(name, region)));
+    parts
+}
+
+fn single(name: &str, region: &Region) -> Option<String> {
+    Some(match region {
+        Region::Exactly(_) | Region::Number(..) => return None,
+        Region::Absent => format!("!has({name})"),
+        Region::Other => format!("{name} is no value that policy reads"),
+        Region::Bool(true) => name.to_owned(),
+        Region::Bool(false) | Region::Holds(false) => format!("!{name}"),
+        Region::Holds(true) => name.to_owned(),
+        Region::List => format!("{name} is a list"),
+        Region::Time(low, high) => time_span(name, *low, *high),
+        Region::Address(low, high) => {
+            format!("{name} in {}..={}", address(*low), address(*high))
+        }
+        Region::Prefix(prefix, without) => {
+            let what = if prefix.is_empty() {
+                format!("{name} is another text")
+            } else {
+                format!("{name}.startsWith({prefix:?})")
+            };
+            if without.is_empty() || prefix.is_empty() {
+                what
+            } else {
+                format!("{what} (not {})", without.join(", "))
+            }
+        }
+    })
+}
+
+fn time_span(name: &str, low: i64, high: i64) -> String {
+    match (low == i64::MIN, high == i64::MAX) {
+        (true, true) => format!("{name} is any time"),
+        (true, false) => format!("{name} < {}", Time(high.saturating_add(1))),
+        (false, true) => format!("{name} >= {}", Time(low)),
+        (false, false) => {
+            format!(
+                "{name} >= {} && {name} < {}",
+                Time(low),
+                Time(high.saturating_add(1))
+            )
+        }
+    }
+}
+
+fn named(index: &Index, id: AttributeId) -> String {
+    index
+        .attributes
+        .get(id.index())
+        .map_or_else(String::new, attribute)
+}
+
+fn is_identifier(name: &str) -> bool {
+    let mut bytes = name.bytes();
+    bytes
+        .next()
+        .is_some_and(|b| b.is_ascii_alphabetic() || b == b'_')
+        && bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}
+
+fn sign(comparison: Comparison) -> &'static str {
+    match comparison {
+        Comparison::Equal => "==",
+        Comparison::Less => "<",
+        Comparison::LessOrEqual => "<=",
+        Comparison::Greater => ">",
+        Comparison::GreaterOrEqual => ">=",
+    }
+}
+
+fn value(value: &Value) -> String {
+    match value {
+        Value::Bool(value) => value.to_string(),
+        Value::Number(number) => number.to_string(),
+        Value::Text(text) => format!("{text:?}"),
+        Value::Time(time) => format!("timestamp(\"{time}\")"),
+    }
+}
+
+fn decimal(billionths: i128) -> String {
+    latchkey_engine::decimal::Decimal::from_billionths(billionths)
+        .map_or_else(|| format!("{billionths}e-9"), |number| number.to_string())
+}
+
+fn network(network: Network) -> String {
+    format!("\"{}..={}\"", address(network.first), address(network.last))
+}
+
+fn address(number: u128) -> IpAddr {
+    let v6 = Ipv6Addr::from(number);
+    v6.to_ipv4_mapped().map_or(IpAddr::V6(v6), IpAddr::V4)
+}

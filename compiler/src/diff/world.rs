@@ -1,0 +1,389 @@
+//! Two policies side by side: callers by class, surfaces by name.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use latchkey_engine::{
+    condition::{Attribute, Root, Segment},
+    id::{
+        BindingId, GroupId, IssuerId, PermissionId, PrincipalId, RuleId, ScopeId, SurfaceId, TagId,
+    },
+    index::{Index, PrincipalType, Subject, Surface},
+    policy::Policy,
+    time::Dates,
+};
+use latchkey_gate::gate::Gate;
+
+/// One of the two policies, with the look-ups that the analysis needs.
+#[derive(Debug)]
+pub(super) struct Side<'a> {
+    pub(super) gate: &'a Gate,
+    pub(super) policy: &'a Policy,
+    pub(super) index: &'a Index,
+    /// The bindings that give each permission.
+    pub(super) grants: Vec<Vec<BindingId>>,
+    /// The rules that speak of each permission.
+    pub(super) rules: Vec<Vec<RuleId>>,
+    /// The schemas, read.
+    pub(super) schemas: Vec<serde_json::Value>,
+    /// Whether some binding or rule names each principal itself.
+    direct: Vec<bool>,
+}
+
+/// Callers that no decision of either policy tells apart, but by groups of their tokens.
+#[derive(Debug, Clone)]
+pub(super) struct Class {
+    /// How the report names them; sorted.
+    pub(super) subjects: Vec<String>,
+    /// One of them.
+    pub(super) sample: Sample,
+    /// What the old and the new policy know of them.
+    pub(super) known: [Known; 2],
+}
+
+/// A caller that a witness can state.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Sample {
+    /// Nobody.
+    Anonymous,
+    /// The issuer's name and the subject, and the principal's name where both policies have it.
+    Identity {
+        issuer: String,
+        subject: String,
+        principal: Option<String>,
+    },
+}
+
+/// What one policy knows of a caller.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Known {
+    /// The issuer does not exist.
+    NoIssuer,
+    /// No identity at all.
+    Anonymous,
+    /// The issuer may not speak for it.
+    Undeclared,
+    /// A caller.
+    Caller(Facts),
+}
+
+/// The facts of a caller that decisions can depend on.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Facts {
+    pub(super) declared: bool,
+    pub(super) kind: Option<PrincipalType>,
+    pub(super) scope: Option<ScopeId>,
+    pub(super) suspended: bool,
+    pub(super) dates: Dates,
+    pub(super) tags: BTreeSet<TagId>,
+    pub(super) groups: BTreeSet<GroupId>,
+    /// Groups that a token of its issuer can add.
+    pub(super) claimable: BTreeSet<GroupId>,
+    /// The principal, where a binding or rule names it; others are alike.
+    pub(super) principal: Option<PrincipalId>,
+    /// Its name, where some condition reads names.
+    pub(super) name: Option<String>,
+}
+
+impl<'a> Side<'a> {
+    pub(super) fn new(gate: &'a Gate) -> Self {
+        let policy = gate.policy();
+        let index = policy.index();
+        let starts = index.permission_starts();
+        let count = starts.last().map_or(0, |end| end.index());
+        let mut side = Self {
+            gate,
+            policy,
+            index,
+            grants: vec![Vec::new(); count],
+            rules: vec![Vec::new(); count],
+            schemas: index
+                .schemas
+                .iter()
+                .map(|text| serde_json::from_str(text).unwrap_or_default())
+                .collect(),
+            direct: vec![false; index.principals.names.len()],
+        };
+        side.fill_bindings();
+        side.fill_rules();
+        side
+    }
+
+    /// The surface with this name, and its entry.
+    pub(super) fn surface(&self, name: &str) -> Option<(SurfaceId, &'a Surface)> {
+        let id = self.policy.surface_by_name(name)?;
+        Some((id, self.policy.surface_entry(id)?))
+    }
+
+    /// The permission of a surface's operation, by name.
+    pub(super) fn permission(&self, name: &str, operation: Option<&str>) -> Option<PermissionId> {
+        let (id, surface) = self.surface(name)?;
+        let at = match (&surface.operations, operation) {
+            (None, None) => None,
+            (Some(operations), Some(operation)) => Some(
+                operations
+                    .values
+                    .iter()
+                    .position(|(value, _)| value == operation)?,
+            ),
+            _ => return None,
+        };
+        self.policy.permission(id, at)
+    }
+
+    /// The schema of a surface, read.
+    pub(super) fn schema(&self, surface: &Surface) -> Option<&serde_json::Value> {
+        self.schemas.get(surface.schema?.index())
+    }
+
+    /// The subjects of a binding.
+    pub(super) fn subjects(&self, binding: BindingId) -> &'a [Subject] {
+        let ends = &self.index.bindings.subject_ends;
+        let end = ends.get(binding.index()).copied().unwrap_or(0) as usize;
+        let before = binding.index().checked_sub(1).and_then(|at| ends.get(at));
+        let start = before.copied().unwrap_or(0) as usize;
+        self.index
+            .bindings
+            .subjects
+            .get(start..end)
+            .unwrap_or_default()
+    }
+
+    fn bindings(&self) -> impl Iterator<Item = BindingId> + use<> {
+        (0..u32::try_from(self.index.bindings.names.len()).unwrap_or(0)).map(BindingId)
+    }
+
+    fn fill_bindings(&mut self) {
+        for binding in self.bindings() {
+            let set = self.index.bindings.roles.get(binding.index());
+            let roles = set.and_then(|set| self.index.role_sets.get(set.index()));
+            let permissions: BTreeSet<PermissionId> = roles
+                .into_iter()
+                .flatten()
+                .filter_map(|role| self.index.roles.get(role.index()))
+                .flat_map(|role| role.permissions.iter().copied())
+                .collect();
+            for permission in permissions {
+                if let Some(list) = self.grants.get_mut(permission.index()) {
+                    list.push(binding);
+                }
+            }
+            for subject in self.subjects(binding) {
+                if let Subject::Principal(id) = subject
+                    && let Some(named) = self.direct.get_mut(id.index())
+                {
+                    *named = true;
+                }
+            }
+        }
+    }
+
+    fn fill_rules(&mut self) {
+        for (at, rule) in self.index.rules.iter().enumerate() {
+            let id = RuleId(u32::try_from(at).unwrap_or(u32::MAX));
+            for permission in &rule.permissions {
+                if let Some(list) = self.rules.get_mut(permission.index()) {
+                    list.push(id);
+                }
+            }
+            for subject in rule.who.iter().chain(&rule.except) {
+                if let Subject::Principal(it) = subject
+                    && let Some(named) = self.direct.get_mut(it.index())
+                {
+                    *named = true;
+                }
+            }
+        }
+    }
+
+    fn reads_names(&self) -> bool {
+        let name = [Segment::Field("name".to_owned())];
+        let named =
+            |it: &Attribute| matches!(it.root, Root::Principal | Root::Subject) && it.path == name;
+        self.index.attributes.iter().any(named)
+    }
+
+    /// What this policy knows of a subject of an issuer.
+    fn known(&self, issuer: &str, subject: &str, names: bool) -> Known {
+        let Some(issuer) = self.policy.issuer(issuer) else {
+            return Known::NoIssuer;
+        };
+        match self.policy.principal_by_identity(issuer, subject) {
+            Some(principal) => Known::Caller(self.declared(issuer, principal, names)),
+            None => self.undeclared(issuer),
+        }
+    }
+
+    fn undeclared(&self, issuer: IssuerId) -> Known {
+        let Some(entry) = self
+            .policy
+            .issuer_entry(issuer)
+            .filter(|entry| entry.undeclared)
+        else {
+            return Known::Undeclared;
+        };
+        let scope = match entry.organizations.as_slice() {
+            [only] => Some(*only),
+            _ => None,
+        };
+        Known::Caller(Facts {
+            kind: entry.undeclared_type,
+            scope,
+            claimable: self.claimable(issuer),
+            ..Facts::default()
+        })
+    }
+
+    fn declared(&self, issuer: IssuerId, principal: PrincipalId, names: bool) -> Facts {
+        let principals = &self.index.principals;
+        let at = principal.index();
+        let dates = principals.dates.get(at).copied().flatten();
+        let named = self.direct.get(at).copied().unwrap_or_default();
+        Facts {
+            declared: true,
+            kind: principals.types.get(at).copied(),
+            scope: principals.scopes.get(at).copied(),
+            suspended: principals.suspended.binary_search(&principal).is_ok(),
+            dates: dates
+                .and_then(|id| self.index.dates.get(id.index()).copied())
+                .unwrap_or_default(),
+            tags: of(&principals.tags, principal),
+            groups: of(&principals.groups, principal),
+            claimable: self.claimable(issuer),
+            principal: named.then_some(principal),
+            name: names.then(|| self.policy.principal_name(principal).to_owned()),
+        }
+    }
+
+    fn claimable(&self, issuer: IssuerId) -> BTreeSet<GroupId> {
+        let groups = self.index.groups.iter().enumerate();
+        groups
+            .filter(|(_, group)| {
+                group
+                    .claim
+                    .as_ref()
+                    .is_some_and(|(from, _)| *from == issuer)
+            })
+            .filter_map(|(at, _)| u32::try_from(at).ok().map(GroupId))
+            .collect()
+    }
+
+    /// Every identity: issuer name, subject, principal name.
+    fn identities(&self) -> impl Iterator<Item = (String, String, String)> {
+        let principals = &self.index.principals;
+        principals
+            .identities
+            .iter()
+            .enumerate()
+            .map(move |(at, (issuer, principal))| {
+                let issuer = self
+                    .policy
+                    .issuer_entry(*issuer)
+                    .map_or("", |it| it.name.as_str());
+                let subject = principals.identity_subjects.get(at);
+                let name = self.policy.principal_name(*principal);
+                (issuer.to_owned(), subject.to_owned(), name.to_owned())
+            })
+    }
+}
+
+/// What pairs that are sorted by principal say of one.
+fn of<T: Copy + Ord>(pairs: &[(PrincipalId, T)], principal: PrincipalId) -> BTreeSet<T> {
+    let start = pairs.partition_point(|(it, _)| *it < principal);
+    let pairs = pairs.get(start..).unwrap_or_default().iter();
+    pairs
+        .take_while(|(it, _)| *it == principal)
+        .map(|(_, value)| *value)
+        .collect()
+}
+
+/// All callers of either policy, by class.
+pub(super) fn classes(old: &Side<'_>, new: &Side<'_>) -> Vec<Class> {
+    let names = old.reads_names() || new.reads_names();
+    let mut identities: BTreeMap<(String, String), [Option<String>; 2]> = BTreeMap::new();
+    for (at, side) in [old, new].into_iter().enumerate() {
+        for (issuer, subject, name) in side.identities() {
+            if let Some(slot) = identities.entry((issuer, subject)).or_default().get_mut(at) {
+                *slot = Some(name);
+            }
+        }
+    }
+    let mut classes: BTreeMap<[Known; 2], Class> = BTreeMap::new();
+    for ((issuer, subject), labels) in identities {
+        let known = [
+            old.known(&issuer, &subject, names),
+            new.known(&issuer, &subject, names),
+        ];
+        let (label, principal) = match labels {
+            [Some(old), Some(new)] if old == new => (new.clone(), Some(new)),
+            [_, Some(name)] | [Some(name), None] => (name, None),
+            [None, None] => continue,
+        };
+        let sample = Sample::Identity {
+            issuer,
+            subject,
+            principal,
+        };
+        add(&mut classes, known, label, sample);
+    }
+    for (issuer, subject) in strangers(old, new) {
+        let known = [
+            old.known(&issuer, &subject, names),
+            new.known(&issuer, &subject, names),
+        ];
+        let label = format!("undeclared:{issuer}");
+        add(
+            &mut classes,
+            known,
+            label,
+            Sample::Identity {
+                issuer,
+                subject,
+                principal: None,
+            },
+        );
+    }
+    let nobody = [Known::Anonymous, Known::Anonymous];
+    add(
+        &mut classes,
+        nobody,
+        "anonymous".to_owned(),
+        Sample::Anonymous,
+    );
+    classes.into_values().collect()
+}
+
+fn add(
+    classes: &mut BTreeMap<[Known; 2], Class>,
+    known: [Known; 2],
+    label: String,
+    sample: Sample,
+) {
+    let class = classes.entry(known.clone()).or_insert_with(|| Class {
+        subjects: Vec::new(),
+        sample,
+        known,
+    });
+    if let Err(at) = class.subjects.binary_search(&label) {
+        class.subjects.insert(at, label);
+    }
+}
+
+/// For each issuer a subject that neither policy declares.
+fn strangers(old: &Side<'_>, new: &Side<'_>) -> BTreeSet<(String, String)> {
+    let issuers = old.index.issuers.iter().chain(&new.index.issuers);
+    issuers
+        .map(|issuer| {
+            let taken = |subject: &str| {
+                [old, new].iter().any(|side| {
+                    let id = side.policy.issuer(&issuer.name);
+                    id.is_some_and(|id| side.policy.principal_by_identity(id, subject).is_some())
+                })
+            };
+            let mut subject = "someone-undeclared".to_owned();
+            while taken(&subject) {
+                subject.push('-');
+            }
+            (issuer.name.clone(), subject)
+        })
+        .collect()
+}
