@@ -273,3 +273,6 @@ fn ascending<T: Ord>(items: &[T]) -> bool {
         .zip(items.iter().skip(1))
         .all(|(before, after)| before < after)
 }
+
+#[cfg(test)]
+mod tests;

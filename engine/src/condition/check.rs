@@ -235,7 +235,7 @@ impl Checker<'_> {
             kind => return self.mistyped(list, kind, "`all` and `exists` are asked of a list"),
         };
         let Some(items) = items else {
-            return self.untyped(list.span, format!("the elements of `{list}`"));
+            return self.untyped(list.span, &format!("the elements of `{list}`"));
         };
         let list_id = self.id(attribute.clone());
         let mut elements = attribute;
@@ -280,7 +280,7 @@ impl Checker<'_> {
         )
     }
 
-    fn untyped<T>(&mut self, span: Span, what: String) -> Option<T> {
+    fn untyped<T>(&mut self, span: Span, what: &str) -> Option<T> {
         self.problem(
             ProblemKind::Untyped,
             span,

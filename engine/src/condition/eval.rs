@@ -115,7 +115,7 @@ impl Program {
 fn report<F: Facts, T: Trace>(pass: &Pass<'_, F>, formula: FormulaId, trace: &mut T) {
     if T::FULL {
         pass.causes(formula, None, &mut |attribute| {
-            trace.undetermined(attribute)
+            trace.undetermined(attribute);
         });
     }
 }
@@ -223,8 +223,8 @@ impl<F: Facts> Pass<'_, F> {
                 _ => Truth::Known(true),
             },
             Test::Same(left, right) => self.same(*left, *right, element),
-            Test::Member(list, Value::Text(text)) if element.is_none() => {
-                match self.facts.member(*list, text) {
+            Test::Member(list, Value::Text(name)) if element.is_none() => {
+                match self.facts.member(*list, name) {
                     Some(value) => Truth::Known(value),
                     None => self.value(test, *list, pattern, element),
                 }
@@ -282,8 +282,8 @@ impl<F: Facts> Pass<'_, F> {
 }
 
 /// A test on a value of its type; `None` on any other.
-fn known(test: &Test, slot: Slot<'_>, pattern: Option<&Regex>) -> Option<bool> {
-    match (test, slot) {
+fn known(asked: &Test, slot: Slot<'_>, pattern: Option<&Regex>) -> Option<bool> {
+    match (asked, slot) {
         (Test::True(_), Slot::Bool(value)) => Some(value),
         (Test::Compare(_, comparison, value), slot) => {
             order(slot, value).map(|order| comparison.accepts(order))

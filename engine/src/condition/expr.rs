@@ -231,7 +231,9 @@ impl Display for Expr {
                 f.write_str("]")
             }
             ExprKind::Within(value, path) => write!(f, "{value} in {path}"),
-            ExprKind::Text(path, test, text) => write!(f, "{path}.{}({text})", test.as_str()),
+            ExprKind::Text(path, function, text) => {
+                write!(f, "{path}.{}({text})", function.as_str())
+            }
             ExprKind::Contains(cidr, path) => {
                 let (address, prefix) = (cidr.address, cidr.prefix);
                 write!(f, "cidr(\"{address}/{prefix}\").containsIP({path})")

@@ -1,5 +1,10 @@
 //! The words of a condition, with their places.
 
+#![expect(
+    clippy::result_large_err,
+    reason = "a problem ends the parse, so it is met once"
+)]
+
 use super::problem::{Problem, ProblemKind, Span};
 
 /// One word.

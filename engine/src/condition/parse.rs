@@ -3,6 +3,11 @@
 //! First the grammar of CEL as it is, so that what lies outside the subset is recognised and told
 //! with its place ([`Raw`]); then [`subset`](super::subset) takes what conditions allow.
 
+#![expect(
+    clippy::result_large_err,
+    reason = "a problem ends the parse, so it is met once"
+)]
+
 use super::{
     Comparison,
     expr::{Expr, Member, Operator},
@@ -169,9 +174,8 @@ impl Parser {
     fn relation(&mut self) -> Result<Raw, Problem> {
         let start = self.span().start;
         let left = self.sum()?;
-        let operator = match self.relation_operator() {
-            Some(operator) => operator,
-            None => return Ok(left),
+        let Some(operator) = self.relation_operator() else {
+            return Ok(left);
         };
         self.advance();
         let right = Box::new(self.sum()?);
@@ -378,20 +382,18 @@ impl Parser {
     }
 
     fn number(&mut self, start: usize, text: &str) -> Raw {
-        match Decimal::parse(text) {
-            Some(number) => self.node(start, RawKind::Number(number)),
-            None => {
-                let raw = self.node(start, RawKind::Broken);
-                self.problems.push(Problem::new(
-                    ProblemKind::Literal,
-                    raw.span,
-                    format!("`{text}` cannot be held exactly"),
-                    "integers go to 9007199254740991, other numbers to 10^15 with 9 digits after \
-                     the point; no leading zeros",
-                ));
-                raw
-            }
+        if let Some(number) = Decimal::parse(text) {
+            return self.node(start, RawKind::Number(number));
         }
+        let raw = self.node(start, RawKind::Broken);
+        self.problems.push(Problem::new(
+            ProblemKind::Literal,
+            raw.span,
+            format!("`{text}` cannot be held exactly"),
+            "integers go to 9007199254740991, other numbers to 10^15 with 9 digits after the \
+             point; no leading zeros",
+        ));
+        raw
     }
 
     /// Tells that what began at `start` lies outside the subset.

@@ -70,13 +70,12 @@ pub fn compile(pattern: &str) -> Result<Regex, PatternError> {
 }
 
 fn unanchored(pattern: &str, ast: &Ast) -> PatternError {
-    let anchored = match ast {
-        Ast::Alternation(_) => format!("^(?:{pattern})$"),
-        _ => {
-            let start = if pattern.starts_with('^') { "" } else { "^" };
-            let ends = pattern.ends_with('$') && !pattern.ends_with("\\$");
-            format!("{start}{pattern}{}", if ends { "" } else { "$" })
-        }
+    let anchored = if matches!(ast, Ast::Alternation(_)) {
+        format!("^(?:{pattern})$")
+    } else {
+        let start = if pattern.starts_with('^') { "" } else { "^" };
+        let ends = pattern.ends_with('$') && !pattern.ends_with("\\$");
+        format!("{start}{pattern}{}", if ends { "" } else { "$" })
     };
     PatternError {
         message: "this pattern would also match in the middle of a text".to_owned(),

@@ -1,15 +1,13 @@
 //! From CEL's grammar to the subset that conditions allow.
 
-use std::net::IpAddr;
-
 use super::{
     Root, Value,
-    expr::{Cidr, Expr, ExprKind, Literal, Member, Operand, Operator, Path, TextTest, Variable},
+    expr::{Expr, ExprKind, Literal, Member, Operand, Operator, Path, TextTest, Variable},
     parse::{Raw, RawKind},
     pattern,
     problem::{Problem, ProblemKind, Span},
 };
-use crate::time::Time;
+mod literal;
 
 /// Takes an expression as a condition, and adds what is wrong with it; `None` when something is.
 pub(super) fn condition(raw: Raw, problems: &mut Vec<Problem>) -> Option<Expr> {
@@ -51,7 +49,7 @@ impl Subset<'_> {
                     name,
                     name_span,
                 };
-                self.call(call, target.map(|target| *target), arguments)?
+                self.call(&call, target.map(|target| *target), arguments)?
             }
             RawKind::Name(_) | RawKind::Member(..) | RawKind::Index(..) => {
                 ExprKind::Truth(self.path(raw)?)
@@ -127,73 +125,6 @@ impl Subset<'_> {
         }
     }
 
-    fn literal(&mut self, raw: Raw) -> Option<Literal> {
-        let span = raw.span;
-        let value = match raw.kind {
-            RawKind::Bool(value) => Value::Bool(value),
-            RawKind::Number(number) => Value::Number(number),
-            RawKind::Text(text) => Value::Text(text),
-            RawKind::Call {
-                target: None,
-                name,
-                arguments,
-                ..
-            } if name == "timestamp" => Value::Time(self.timestamp(span, arguments)?),
-            RawKind::Call {
-                name, name_span, ..
-            } if !FUNCTIONS.contains(&name.as_str()) => {
-                return self.unknown_function(&name, name_span);
-            }
-            RawKind::Broken => return None,
-            _ => {
-                return self.problem(
-                    ProblemKind::Unsupported,
-                    span,
-                    "this is neither an attribute nor a literal",
-                    "compare an attribute with a text, a number, true, false or \
-                     timestamp(\"...\"); a test such as `has(x)` stands by itself",
-                );
-            }
-        };
-        Some(Literal { span, value })
-    }
-
-    fn timestamp(&mut self, span: Span, arguments: Vec<Raw>) -> Option<Time> {
-        const HELP: &str = "write an RFC 3339 time in whole seconds: \
-                            timestamp(\"2026-12-01T10:00:00Z\")";
-        let (text, at) = self.text_argument(span, arguments, HELP)?;
-        let whole = text.contains('T') && !text.contains('.');
-        match Time::parse(&text).filter(|_| whole) {
-            Some(time) => Some(time),
-            None => self.problem(ProblemKind::Literal, at, "this is no timestamp", HELP),
-        }
-    }
-
-    /// The only argument, which must be a text.
-    fn text_argument(
-        &mut self,
-        span: Span,
-        arguments: Vec<Raw>,
-        help: &str,
-    ) -> Option<(String, Span)> {
-        match <[Raw; 1]>::try_from(arguments) {
-            Ok(
-                [
-                    Raw {
-                        kind: RawKind::Text(text),
-                        span,
-                    },
-                ],
-            ) => Some((text, span)),
-            _ => self.problem(
-                ProblemKind::Unsupported,
-                span,
-                "the argument must be one text in quotes",
-                help,
-            ),
-        }
-    }
-
     fn within(&mut self, item: Raw, list: Raw) -> Option<ExprKind> {
         let RawKind::List(items) = list.kind else {
             let item_span = item.span;
@@ -228,18 +159,18 @@ impl Subset<'_> {
         Some(ExprKind::OneOf(path?, items?))
     }
 
-    fn call(&mut self, call: Call, target: Option<Raw>, arguments: Vec<Raw>) -> Option<ExprKind> {
-        let test = match call.name.as_str() {
+    fn call(&mut self, call: &Call, target: Option<Raw>, arguments: Vec<Raw>) -> Option<ExprKind> {
+        let function = match call.name.as_str() {
             "startsWith" => TextTest::StartsWith,
             "endsWith" => TextTest::EndsWith,
             "contains" => TextTest::Contains,
             "matches" => TextTest::Matches,
-            "has" if target.is_none() => return self.has(&call, arguments),
-            "all" | "exists" => return self.quantifier(&call, target, arguments),
-            "containsIP" => return self.contains(&call, target, arguments),
+            "has" if target.is_none() => return self.has(call, arguments),
+            "all" | "exists" => return self.quantifier(call, target, arguments),
+            "containsIP" => return self.contains(call, target, arguments),
             _ => return self.unknown_function(&call.name, call.name_span),
         };
-        let name = test.as_str();
+        let name = function.as_str();
         let help = format!("write `args.x.{name}(\"...\")`");
         let Some(target) = target else {
             return self.problem(
@@ -251,18 +182,17 @@ impl Subset<'_> {
         };
         let path = self.path(target);
         let (text, span) = self.text_argument(call.span, arguments, &help)?;
-        if test == TextTest::Matches {
+        if function == TextTest::Matches {
             self.pattern(&text, span)?;
         }
         let value = Value::Text(text);
-        Some(ExprKind::Text(path?, test, Literal { span, value }))
+        Some(ExprKind::Text(path?, function, Literal { span, value }))
     }
 
     /// Checks a pattern; its literal stands at `span`.
     fn pattern(&mut self, text: &str, span: Span) -> Option<()> {
-        let error = match pattern::compile(text) {
-            Ok(_) => return Some(()),
-            Err(error) => error,
+        let Err(error) = pattern::compile(text) else {
+            return Some(());
         };
         let kind = if error.unanchored {
             ProblemKind::Unanchored
@@ -401,60 +331,6 @@ impl Subset<'_> {
         };
         let address = self.path(address);
         Some(ExprKind::Contains(block?, address?))
-    }
-
-    fn cidr(&mut self, text: &str, span: Span) -> Option<Cidr> {
-        let parsed = text.split_once('/').and_then(|(address, prefix)| {
-            let address: IpAddr = address.parse().ok()?;
-            let digits = prefix.bytes().all(|byte| byte.is_ascii_digit());
-            let leading = prefix.len() > 1 && prefix.starts_with('0');
-            let prefix: u8 = prefix.parse().ok().filter(|_| digits && !leading)?;
-            let bits = if address.is_ipv4() { 32 } else { 128 };
-            (prefix <= bits).then_some(Cidr {
-                span,
-                address,
-                prefix,
-            })
-        });
-        let Some(cidr) = parsed else {
-            return self.problem(
-                ProblemKind::Literal,
-                span,
-                "this is no address block",
-                "write an address and a length: cidr(\"10.0.0.0/8\"), cidr(\"2001:db8::/32\")",
-            );
-        };
-        let network = cidr.network();
-        let mapped = 0xffff_u128 << 32;
-        if cidr.address.is_ipv6()
-            && network.first <= (mapped | u128::from(u32::MAX))
-            && network.last >= mapped
-        {
-            return self.problem(
-                ProblemKind::Literal,
-                span,
-                "this IPv6 block holds the IPv4 addresses too",
-                "write IPv4 blocks as IPv4, and for all of IPv6 cidr(\"2000::/3\")",
-            );
-        }
-        if network.first == super::address_number(cidr.address) {
-            return Some(cidr);
-        }
-        let first = match cidr.address {
-            IpAddr::V4(_) => std::net::Ipv6Addr::from(network.first)
-                .to_ipv4_mapped()
-                .map_or(cidr.address, IpAddr::V4),
-            IpAddr::V6(_) => IpAddr::V6(network.first.into()),
-        };
-        let right = format!("\"{first}/{}\"", cidr.prefix);
-        let problem = Problem::new(
-            ProblemKind::Literal,
-            span,
-            "the address has bits set after its prefix",
-            format!("write the first address of the block: {right}"),
-        );
-        self.problems.push(problem.with_fix(span, right));
-        None
     }
 
     fn path(&mut self, raw: Raw) -> Option<Path> {

@@ -88,7 +88,7 @@ impl<'a> Checker<'a> {
         let name = &member.name;
         match shape.kind {
             Kind::Object => {}
-            Kind::Any => return self.untyped(member.span, format!("`{parent}`")),
+            Kind::Any => return self.untyped(member.span, &format!("`{parent}`")),
             Kind::List => {
                 let message = format!("`{parent}` is a list and has no member `{name}`");
                 let help = format!("ask its elements: `{parent}.exists(e, e.{name} == \"...\")`");
@@ -164,9 +164,10 @@ impl<'a> Checker<'a> {
     /// Tells that an attribute may be absent, with the edit that settles it.
     fn absent(&mut self, span: Span, path: &Path) {
         let presence = presence(path);
-        let absent = match presence.starts_with("has(") {
-            true => format!("!{presence}"),
-            false => format!("!({presence})"),
+        let absent = if presence.starts_with("has(") {
+            format!("!{presence}")
+        } else {
+            format!("!({presence})")
         };
         let missing = match &path.variable {
             Variable::Root(Root::Args) => "a call may come without it",

@@ -21,7 +21,7 @@ impl Checker<'_> {
                 self.compare(span, left, *operator, right, present)
             }
             ExprKind::OneOf(path, values) => self.one_of(span, path, values, present),
-            ExprKind::Text(path, test, text) => self.text(span, path, *test, text, present),
+            ExprKind::Text(path, function, text) => self.text(span, path, *function, text, present),
             ExprKind::Contains(cidr, path) => {
                 let needed = "`containsIP` takes an address";
                 let attribute = self.typed(span, path, Kind::Address, needed, present);
@@ -108,7 +108,7 @@ impl Checker<'_> {
                     self.possible(value, items)?;
                     items.kind
                 }
-                _ => return self.untyped(path.span, format!("the elements of `{path}`")),
+                _ => return self.untyped(path.span, &format!("the elements of `{path}`")),
             },
             kind => {
                 return self.mistyped(path, kind, "`in` takes a list or an object");
@@ -210,7 +210,7 @@ impl Checker<'_> {
         let kind = Kind::of(&literal.value);
         match shape.kind {
             same if same == kind => Some(()),
-            Kind::Any => self.untyped(path.span, format!("`{path}`")),
+            Kind::Any => self.untyped(path.span, &format!("`{path}`")),
             other @ (Kind::List | Kind::Object | Kind::Names | Kind::Address) => {
                 self.mistyped(path, other, "a value is compared with a literal")
             }
@@ -266,7 +266,7 @@ impl Checker<'_> {
         let (attribute, shape) = self.read(span, path, present)?;
         match shape.kind {
             Kind::Text | Kind::List => {}
-            Kind::Any => return self.untyped(path.span, format!("`{path}`")),
+            Kind::Any => return self.untyped(path.span, &format!("`{path}`")),
             kind => return self.mistyped(path, kind, "`size` takes a text or a list"),
         }
         let size = match &literal.value {
@@ -320,7 +320,7 @@ impl Checker<'_> {
         for (path, shape) in [(left, first_shape), (right, second_shape)] {
             match shape.kind {
                 Kind::Text => {}
-                Kind::Any => return self.untyped(path.span, format!("`{path}`")),
+                Kind::Any => return self.untyped(path.span, &format!("`{path}`")),
                 kind => {
                     return self.mistyped(path, kind, "only two texts are compared");
                 }
@@ -364,17 +364,17 @@ impl Checker<'_> {
         &mut self,
         span: Span,
         path: &Path,
-        test: TextTest,
+        function: TextTest,
         text: &Literal,
         present: &Present,
     ) -> Option<Node> {
-        let needed = format!("`{}` is asked of a text", test.as_str());
+        let needed = format!("`{}` is asked of a text", function.as_str());
         let attribute = self.typed(span, path, Kind::Text, &needed, present)?;
         let Value::Text(text) = &text.value else {
             return None;
         };
         let (id, text) = (self.id(attribute), text.clone());
-        Some(Node::Test(match test {
+        Some(Node::Test(match function {
             TextTest::StartsWith => Test::StartsWith(id, text),
             TextTest::EndsWith => Test::EndsWith(id, text),
             TextTest::Contains => Test::Contains(id, text),
@@ -394,7 +394,7 @@ impl Checker<'_> {
         let (attribute, shape) = self.read(span, path, present)?;
         match shape.kind {
             same if same == kind => Some(attribute),
-            Kind::Any => self.untyped(path.span, format!("`{path}`")),
+            Kind::Any => self.untyped(path.span, &format!("`{path}`")),
             other => self.mistyped(path, other, needed),
         }
     }

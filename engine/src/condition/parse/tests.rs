@@ -11,7 +11,10 @@ fn problems(text: &str) -> Vec<(ProblemKind, String, Option<String>, String)> {
                     !problem.message.is_empty() && !problem.help.is_empty(),
                     "{text}"
                 );
-                let at = text[problem.span.start..problem.span.end].to_owned();
+                let at = text
+                    .get(problem.span.start..problem.span.end)
+                    .unwrap()
+                    .to_owned();
                 let fix = problem.fix.map(|(_, fix)| fix);
                 (problem.kind, at, fix, problem.help)
             })
@@ -29,6 +32,12 @@ fn refuses(text: &str, kind: ProblemKind, at: &str, fix: Option<&str>, help: &st
     assert_eq!(found_at, at, "{text}");
     assert_eq!(found_fix.as_deref(), fix, "{text}");
     assert!(found_help.contains(help), "{text}: {found_help}");
+}
+
+/// An expression without its spans.
+fn unplaced(expr: &Expr) -> String {
+    let spans = regex::Regex::new(r"Span \{ start: [0-9]+, end: [0-9]+ \}").unwrap();
+    spans.replace_all(&format!("{expr:?}"), "_").into_owned()
 }
 
 #[test]
@@ -89,7 +98,7 @@ fn prints_what_it_reads() {
         let expr = parse(text).unwrap_or_else(|problems| panic!("{text}: {problems:?}"));
         assert_eq!(expr.to_string(), printed);
         let again = parse(printed).unwrap();
-        assert_eq!(again.to_string(), printed);
+        assert_eq!(unplaced(&again), unplaced(&expr));
     }
 }
 
@@ -101,7 +110,7 @@ fn spans_are_exact() {
     let crate::condition::expr::ExprKind::And(parts) = expr.kind else {
         panic!("no And");
     };
-    let of = |span: Span| &text[span.start..span.end];
+    let of = |span: Span| text.get(span.start..span.end).unwrap();
     assert_eq!(of(parts[0].span), "has(args.b)");
     assert_eq!(of(parts[1].span), "!(args.b[\"c-d\"] == \"x\")");
     let crate::condition::expr::ExprKind::Not(inner) = &parts[1].kind else {
@@ -174,6 +183,7 @@ fn syntax_problems_have_places_and_help() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn what_lies_outside_the_subset_is_told_what_to_write() {
     use ProblemKind::Unsupported;
     refuses("args.a + 1 > 2", Unsupported, "args.a + 1", None, "by hand");
@@ -439,7 +449,7 @@ mod random {
                 let printed = expr.to_string();
                 let again = parse(&printed);
                 prop_assert!(again.is_ok(), "{printed}: {again:?}");
-                prop_assert_eq!(again.unwrap().to_string(), printed);
+                prop_assert_eq!(super::unplaced(&again.unwrap()), super::unplaced(&expr));
             }
         }
     }
