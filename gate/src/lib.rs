@@ -5,13 +5,19 @@
 //! here reads a file, socket, clock or environment variable, so a test runs what the sidecar runs.
 
 pub mod admit;
+mod bind;
 pub mod call;
+mod classify;
 pub mod event;
 pub mod filter;
 pub mod gate;
 pub mod identity;
 pub mod inbound;
 pub mod json;
+pub mod method;
 mod route;
 pub mod schema;
+pub mod token;
 pub mod wire;
+
+pub use classify::Fault;

@@ -1,0 +1,280 @@
+//! Access tokens: a strict verifier of compact JWS for one declared profile per issuer.
+//!
+//! Nothing in a token chooses how it is verified: the algorithm is the key's, the key comes from
+//! the issuer's declared set, and every header or claim that would change the meaning is either
+//! understood and checked or refused. Signatures are checked by `aws-lc-rs`.
+
+mod claims;
+mod keys;
+pub mod mint;
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use sha2::{Digest as _, Sha256};
+
+pub use claims::{Actor, Claims, PERMISSIONS_TYPE};
+pub use keys::{Algorithm, KeySet, KeySetError, SkippedKey};
+
+use crate::json::{self, Limits, Object};
+
+/// Longest token that is looked at, in bytes.
+pub const MAX_TOKEN: usize = 8 * 1024;
+
+/// What one declared issuer's tokens must look like.
+#[derive(Clone, Debug)]
+pub struct IssuerProfile {
+    /// The exact value of `iss`.
+    pub issuer: String,
+    /// Accepted audiences; a token names exactly one of them.
+    pub audiences: Vec<String>,
+    /// Algorithms this issuer may sign with.
+    pub algorithms: Vec<Algorithm>,
+    /// Accepted values of `typ`; empty means `at+jwt` and `application/at+jwt`.
+    ///
+    /// A token taken by any other value must carry `client_id` or `azp` and none of `nonce`,
+    /// `at_hash` and `c_hash`, so that an identity token cannot pass for an access token.
+    pub accept_typ: Vec<String>,
+    /// The claim that lists groups, if groups are read at all.
+    pub groups_claim: Option<String>,
+    /// Tolerated clock difference, in seconds.
+    pub clock_skew: u32,
+    /// Longest accepted `exp - iat`, in seconds.
+    pub max_lifetime: u32,
+    /// Whether `jti` must be present.
+    pub require_token_id: bool,
+    /// The issuer's public keys.
+    pub keys: KeySet,
+}
+
+/// Verifies a token of any of the given issuers at `now` (seconds since 1970, UTC).
+///
+/// The unverified `iss` only selects the profile; everything is then checked against that one.
+pub fn verify<'p>(
+    token: &str,
+    issuers: impl IntoIterator<Item = &'p IssuerProfile>,
+    now: i64,
+) -> Result<Claims, TokenError> {
+    let parts = Parts::split(token)?;
+    let payload = decode(parts.payload)?;
+    let document = object_limits(&payload)?;
+    let body = document
+        .root()
+        .as_object()
+        .ok_or(TokenError::Malformed("payload"))?;
+    let issuer = body
+        .get("iss")
+        .and_then(|iss| iss.as_text())
+        .ok_or(TokenError::Claim("iss"))?;
+    let profile = issuers
+        .into_iter()
+        .find(|profile| profile.issuer == issuer)
+        .ok_or(TokenError::UnknownIssuer)?;
+    let declared_typ = check_signature(&parts, profile)?;
+    claims::read(
+        body,
+        profile,
+        declared_typ,
+        now,
+        Sha256::digest(token.as_bytes()).into(),
+    )
+}
+
+/// Why a token is refused. It never quotes the token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenError {
+    /// Longer than [`MAX_TOKEN`].
+    TooLarge,
+    /// Not three segments of strict base64url over strict JSON; names the part.
+    Malformed(&'static str),
+    /// A header member that changes how a token is read; names it.
+    Header(&'static str),
+    /// `typ` is absent or is not one that the issuer's access tokens have.
+    Type,
+    /// `alg` is unknown, not declared for the issuer, or not the key's.
+    Algorithm,
+    /// No usable key has this `kid`, or `kid` is absent and there are several keys.
+    UnknownKey,
+    /// The signature does not verify.
+    Signature,
+    /// `iss` is not a declared issuer.
+    UnknownIssuer,
+    /// `aud` does not name exactly one of the declared audiences.
+    Audience,
+    /// Past `exp`.
+    Expired,
+    /// Before `nbf`, or issued in the future.
+    NotYetValid,
+    /// `exp - iat` is above the issuer's maximum.
+    Lifetime,
+    /// Bound to a key (`cnf`) whose possession a bearer token cannot prove.
+    ProofRequired,
+    /// A claim is absent where it must be present, or has another form; names it.
+    Claim(&'static str),
+}
+
+impl TokenError {
+    /// The stable word for logs and audit events.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::TooLarge => "too_large",
+            Self::Malformed(_) => "malformed",
+            Self::Header(_) => "header_refused",
+            Self::Type => "type_refused",
+            Self::Algorithm => "algorithm_refused",
+            Self::UnknownKey => "unknown_key",
+            Self::Signature => "bad_signature",
+            Self::UnknownIssuer => "unknown_issuer",
+            Self::Audience => "audience_refused",
+            Self::Expired => "expired",
+            Self::NotYetValid => "not_yet_valid",
+            Self::Lifetime => "lifetime_refused",
+            Self::ProofRequired => "proof_required",
+            Self::Claim(_) => "claim_refused",
+        }
+    }
+}
+
+impl fmt::Display for TokenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLarge => write!(f, "the token is longer than {MAX_TOKEN} bytes"),
+            Self::Malformed(part) => write!(f, "the token's {part} is not well formed"),
+            Self::Header(name) => write!(f, "the token's header has `{name}`, which is refused"),
+            Self::Type => f.write_str("the token's `typ` is not that of an access token"),
+            Self::Algorithm => {
+                f.write_str("the token's `alg` is not declared for this issuer and key")
+            }
+            Self::UnknownKey => f.write_str("no key of the issuer has the token's `kid`"),
+            Self::Signature => f.write_str("the token's signature does not verify"),
+            Self::UnknownIssuer => f.write_str("the token's issuer is not declared"),
+            Self::Audience => f.write_str("the token is not for exactly one of our audiences"),
+            Self::Expired => f.write_str("the token has expired; get a new one"),
+            Self::NotYetValid => f.write_str("the token is not valid yet; check both clocks"),
+            Self::Lifetime => f.write_str("the token lives longer than its issuer may grant"),
+            Self::ProofRequired => {
+                f.write_str("the token is bound to a key, and a bearer token proves none")
+            }
+            Self::Claim(name) => write!(f, "the token's `{name}` is absent or has a wrong form"),
+        }
+    }
+}
+
+impl std::error::Error for TokenError {}
+
+/// The `typ` values of an RFC 9068 access token.
+const ACCESS_TOKEN_TYPES: [&str; 2] = ["at+jwt", "application/at+jwt"];
+/// Header members that change what is signed or which key is meant, by mere presence.
+const REFUSED_HEADERS: [&str; 3] = ["crit", "b64", "jwk"];
+
+/// How a token declared itself, after its signature was verified.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum DeclaredType {
+    /// An RFC 9068 access token.
+    AccessToken,
+    /// A type that only this issuer's profile takes for one.
+    Other,
+}
+
+struct Parts<'t> {
+    header: &'t str,
+    payload: &'t str,
+    signature: &'t str,
+    signed: &'t str,
+}
+
+impl<'t> Parts<'t> {
+    fn split(token: &'t str) -> Result<Self, TokenError> {
+        if token.len() > MAX_TOKEN {
+            return Err(TokenError::TooLarge);
+        }
+        let shape = TokenError::Malformed("form");
+        let (signed, signature) = token.rsplit_once('.').ok_or(shape)?;
+        let (header, payload) = signed.split_once('.').ok_or(shape)?;
+        if payload.contains('.') || [header, payload, signature].contains(&"") {
+            return Err(shape);
+        }
+        Ok(Self {
+            header,
+            payload,
+            signature,
+            signed,
+        })
+    }
+}
+
+/// Checks header and signature; what comes back is authentic but not yet judged.
+fn check_signature(parts: &Parts<'_>, profile: &IssuerProfile) -> Result<DeclaredType, TokenError> {
+    let header = decode(parts.header).map_err(|_| TokenError::Malformed("header"))?;
+    let document = object_limits(&header).map_err(|_| TokenError::Malformed("header"))?;
+    let header = document
+        .root()
+        .as_object()
+        .ok_or(TokenError::Malformed("header"))?;
+    for name in REFUSED_HEADERS {
+        if header.get(name).is_some() {
+            return Err(TokenError::Header(name));
+        }
+    }
+    let declared = declared_type(header, profile)?;
+    let algorithm = header
+        .get("alg")
+        .and_then(|alg| alg.as_text())
+        .and_then(Algorithm::from_jose)
+        .filter(|algorithm| profile.algorithms.contains(algorithm))
+        .ok_or(TokenError::Algorithm)?;
+    let kid = match header.get("kid") {
+        Some(kid) => Some(kid.as_text().ok_or(TokenError::Header("kid"))?),
+        None => None,
+    };
+    let key = profile.keys.find(kid, algorithm)?;
+    let signature = URL_SAFE_NO_PAD
+        .decode(parts.signature)
+        .map_err(|_| TokenError::Malformed("signature"))?;
+    if !key.verifies(parts.signed.as_bytes(), &signature) {
+        return Err(TokenError::Signature);
+    }
+    Ok(declared)
+}
+
+fn declared_type(header: Object<'_>, profile: &IssuerProfile) -> Result<DeclaredType, TokenError> {
+    let typ = header
+        .get("typ")
+        .and_then(|typ| typ.as_text())
+        .ok_or(TokenError::Type)?;
+    // Media types are compared without case (RFC 7515 4.1.9).
+    let is = |name: &str| typ.eq_ignore_ascii_case(name);
+    let accepted = if profile.accept_typ.is_empty() {
+        ACCESS_TOKEN_TYPES.into_iter().any(is)
+    } else {
+        profile.accept_typ.iter().any(|name| is(name))
+    };
+    if !accepted {
+        return Err(TokenError::Type);
+    }
+    let access_token = ACCESS_TOKEN_TYPES.into_iter().any(is);
+    Ok(if access_token {
+        DeclaredType::AccessToken
+    } else {
+        DeclaredType::Other
+    })
+}
+
+fn decode(segment: &str) -> Result<Vec<u8>, TokenError> {
+    URL_SAFE_NO_PAD
+        .decode(segment)
+        .map_err(|_| TokenError::Malformed("payload"))
+}
+
+fn object_limits(bytes: &[u8]) -> Result<json::Document<'_>, TokenError> {
+    let limits = Limits {
+        bytes: MAX_TOKEN,
+        depth: 16,
+        nodes: 4096,
+    };
+    json::parse_with(bytes, limits).map_err(|_| TokenError::Malformed("payload"))
+}
+
+#[cfg(test)]
+mod tests;
