@@ -1,6 +1,42 @@
 //! The Latchkey policy compiler: YAML in Git to a checked, tested, signed bundle.
+//!
+//! The way of the data: `parse -> resolve -> lint -> lower -> encode -> seal`. Three representations
+//! and no more: [`syntax`] (spans, texts), [`model`] (resolved names, spans) and the engine's index.
 
+use latchkey_engine::time::Time;
+
+pub mod cli;
+pub mod command;
 pub mod diag;
+pub mod lower;
+pub mod model;
 pub mod project;
+pub mod resolve;
 pub mod source;
 pub mod syntax;
+
+/// A project that was read and checked.
+#[derive(Debug)]
+pub struct Checked {
+    /// Its text.
+    pub sources: source::SourceMap,
+    /// Its project file.
+    pub project: project::Project,
+    /// What was written.
+    pub syntax: syntax::Project,
+    /// What it means; `None` when there are errors.
+    pub model: Option<model::Model>,
+    /// What was found.
+    pub sink: diag::Sink,
+}
+
+/// Reads and checks a project. Lints about dates use `today`; nothing else depends on it.
+pub fn check(tree: &dyn source::Tree, today: Time) -> Checked {
+    let mut sink = diag::Sink::new();
+    let (sources, project) = project::open(tree, &mut sink);
+    let syntax = syntax::parse(&sources, &project, &mut sink);
+    let name = project.name.as_ref().map_or("", |name| name.value.as_str());
+    let model = resolve::resolve(name, &syntax, &sources, &mut sink);
+    let _ = today;
+    Checked { sources, project, syntax, model, sink }
+}

@@ -1,0 +1,169 @@
+//! Roles, bindings, rules and their conditions.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use latchkey_engine::{
+    condition::{Arena, Attribute, Formula, Lowered},
+    id::{FormulaId, PermissionId, RoleId, RoleSetId},
+    index::{Bindings, Effect, Role, Rule, Subject},
+};
+
+use super::{
+    Unresolved,
+    ids::{Ids, id},
+    select::Selection,
+    strings,
+};
+use crate::{
+    model::{self, Condition, Who},
+    source::{Span, Spanned},
+};
+
+/// The arena of all selected conditions, and where each condition is in it.
+#[derive(Debug)]
+pub(super) struct Conditions {
+    lowered: Lowered,
+    added: BTreeMap<Span, FormulaId>,
+}
+
+/// Lowers every selected condition into one arena.
+pub(super) fn conditions(selection: &Selection<'_>) -> Conditions {
+    let mut arena = Arena::default();
+    let added = selection
+        .conditions()
+        .map(|condition| (condition.span, arena.add(&condition.typed)))
+        .collect();
+    Conditions {
+        lowered: arena.finish(),
+        added,
+    }
+}
+
+impl Conditions {
+    pub(super) fn attributes(&self) -> Vec<Attribute> {
+        self.lowered.attributes.clone()
+    }
+
+    pub(super) fn formulas(&self) -> Vec<Formula> {
+        self.lowered.formulas.clone()
+    }
+
+    fn formula(&self, condition: Option<&Condition>) -> Result<Option<FormulaId>, Unresolved> {
+        let Some(condition) = condition else {
+            return Ok(None);
+        };
+        let added = self.added.get(&condition.span);
+        let formula = added.and_then(|added| self.lowered.formula(*added));
+        let missing = || Unresolved {
+            kind: "condition",
+            name: condition.text.clone(),
+        };
+        formula.map(Some).ok_or_else(missing)
+    }
+}
+
+pub(super) fn roles(selection: &Selection<'_>, ids: &Ids<'_>) -> Result<Vec<Role>, Unresolved> {
+    let mut roles = Vec::with_capacity(selection.roles.len());
+    for (name, held) in &selection.roles {
+        roles.push(Role {
+            name: (*name).to_owned(),
+            permissions: permissions(held, ids)?,
+        });
+    }
+    Ok(roles)
+}
+
+fn permissions(
+    held: &BTreeSet<&model::Permission>,
+    ids: &Ids<'_>,
+) -> Result<Vec<PermissionId>, Unresolved> {
+    let ids: Result<BTreeSet<_>, _> = held.iter().map(|each| ids.permission(each)).collect();
+    Ok(ids?.into_iter().collect())
+}
+
+/// The distinct sets of roles that bindings give, sorted.
+pub(super) fn role_sets(
+    selection: &Selection<'_>,
+    ids: &Ids<'_>,
+) -> Result<Vec<Vec<RoleId>>, Unresolved> {
+    let mut sets = BTreeSet::new();
+    for (_, given) in selection.bindings.values() {
+        sets.insert(role_set(given, ids)?);
+    }
+    Ok(sets.into_iter().collect())
+}
+
+fn role_set(given: &BTreeSet<&str>, ids: &Ids<'_>) -> Result<Vec<RoleId>, Unresolved> {
+    given.iter().map(|role| ids.role(role)).collect()
+}
+
+pub(super) fn bindings(
+    selection: &Selection<'_>,
+    ids: &Ids<'_>,
+    conditions: &Conditions,
+    role_sets: &[Vec<RoleId>],
+) -> Result<Bindings, Unresolved> {
+    let mut columns = Bindings {
+        names: strings(selection.bindings.keys().copied()),
+        ..Bindings::default()
+    };
+    for (name, (binding, given)) in &selection.bindings {
+        columns.subjects.extend(subjects(&binding.who, ids)?);
+        columns.subject_ends.push(id(columns.subjects.len()));
+        let set = role_sets.binary_search(&role_set(given, ids)?);
+        let set = set.map_err(|_| Unresolved {
+            kind: "role set",
+            name: (*name).to_owned(),
+        })?;
+        columns.roles.push(RoleSetId(id(set)));
+        columns.scopes.push(ids.scope(&binding.scope.value)?);
+        columns
+            .conditions
+            .push(conditions.formula(binding.when.as_ref())?);
+        columns.dates.push(ids.period(binding.dates.dates));
+        columns.cross_organization.push(binding.cross_organization);
+    }
+    Ok(columns)
+}
+
+fn subjects(who: &[Spanned<Who>], ids: &Ids<'_>) -> Result<Vec<Subject>, Unresolved> {
+    let mut subjects = BTreeSet::new();
+    for who in who {
+        subjects.insert(match &who.value {
+            Who::Principal(name) => Subject::Principal(ids.principal(name)?),
+            Who::Group(name) => Subject::Group(ids.group(name)?),
+            Who::Tag(name) => Subject::Tag(ids.tag(name)?),
+            Who::Type(kind) => Subject::Type(*kind),
+            Who::Everyone => Subject::Everyone,
+        });
+    }
+    Ok(subjects.into_iter().collect())
+}
+
+pub(super) fn rules(
+    selection: &Selection<'_>,
+    ids: &Ids<'_>,
+    conditions: &Conditions,
+) -> Result<Vec<Rule>, Unresolved> {
+    let mut rules = Vec::with_capacity(selection.rules.len());
+    for (name, (rule, touched)) in &selection.rules {
+        let (effect, message) = match &rule.effect {
+            model::Effect::Deny(message) => (Effect::Deny, Some(message.clone())),
+            model::Effect::Require(obligations) => {
+                (Effect::Require(obligations.iter().copied().collect()), None)
+            }
+        };
+        rules.push(Rule {
+            name: (*name).to_owned(),
+            effect,
+            who: subjects(&rule.who, ids)?,
+            except: subjects(&rule.except, ids)?,
+            permissions: permissions(touched, ids)?,
+            scope: ids.scope(&rule.scope)?,
+            condition: conditions.formula(rule.when.as_ref())?,
+            dates: ids.period(rule.dates.dates),
+            message,
+        });
+    }
+    Ok(rules)
+}

@@ -1,0 +1,352 @@
+//! The resolved project: every name refers to something that exists, every item keeps its place.
+//!
+//! [`resolve`](crate::resolve) makes it from syntax; lints read it; [`lower`](crate::lower) turns it
+//! into the engine's index. Maps are by name and ordered, so nothing depends on the order of files.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use latchkey_engine::{
+    index::{Algorithm, Disclose, Obligation, PrincipalType, Risk, Transport},
+    time::{Dates, Time},
+};
+
+use crate::source::{Span, Spanned};
+
+mod scope;
+mod surface;
+
+pub use scope::Scope;
+pub use surface::{
+    Fact, Operation, Operations, Permission, Schema, ScopeSource, Surface, SurfaceName,
+};
+
+/// A whole project.
+#[derive(Debug, Clone)]
+pub struct Model {
+    /// The project's name.
+    pub project: String,
+    /// Organizations.
+    pub organizations: BTreeMap<String, Organization>,
+    /// Issuers.
+    pub issuers: BTreeMap<String, Issuer>,
+    /// Groups.
+    pub groups: BTreeMap<String, Group>,
+    /// Principals.
+    pub principals: BTreeMap<String, Principal>,
+    /// Servers.
+    pub servers: BTreeMap<String, Server>,
+    /// Roles.
+    pub roles: BTreeMap<String, Role>,
+    /// Bindings.
+    pub bindings: BTreeMap<String, Binding>,
+    /// Rules.
+    pub rules: BTreeMap<String, Rule>,
+    /// Golden matrices.
+    pub matrices: BTreeMap<String, Matrix>,
+}
+
+impl Model {
+    /// The surface with this name.
+    pub fn surface(&self, name: &SurfaceName) -> Option<&Surface> {
+        self.servers.get(&name.server)?.surfaces.get(&name.name)
+    }
+
+    /// The risk of a permission; the highest for one that does not exist.
+    pub fn risk(&self, permission: &Permission) -> Risk {
+        let Some(surface) = self.surface(&permission.surface) else {
+            return Risk::Destructive;
+        };
+        match (&permission.operation, &surface.operations) {
+            (Some(operation), Some(operations)) => operations
+                .values
+                .get(operation)
+                .map_or(Risk::Destructive, |it| it.risk),
+            _ => surface.risk,
+        }
+    }
+}
+
+/// An organization.
+#[derive(Debug, Clone)]
+pub struct Organization {
+    /// Its name where it is declared.
+    pub span: Span,
+    /// Its UUID.
+    pub id: Option<String>,
+    /// Its teams and their places.
+    pub teams: BTreeMap<String, Span>,
+}
+
+/// Who may say who calls.
+#[derive(Debug, Clone)]
+pub struct Issuer {
+    /// Its name where it is declared.
+    pub span: Span,
+    /// The exact `iss` of its tokens.
+    pub url: Spanned<String>,
+    /// The audiences that a token may name.
+    pub audiences: BTreeSet<String>,
+    /// The algorithms that its tokens may use.
+    pub algorithms: BTreeSet<Algorithm>,
+    /// Its keys: a JWKS as RFC 8785 text.
+    pub keys: String,
+    /// The organizations that it may speak for.
+    pub organizations: BTreeSet<String>,
+    /// Whether subjects that no principal declares may call.
+    pub undeclared: bool,
+    /// The type of undeclared subjects.
+    pub undeclared_type: Option<PrincipalType>,
+    /// The claim that lists groups.
+    pub groups_claim: Option<String>,
+    /// Tolerated difference of clocks, in seconds.
+    pub clock_skew: u32,
+    /// The longest accepted life of a token, in seconds; 0 is no limit.
+    pub max_lifetime: u32,
+}
+
+/// A declared group.
+#[derive(Debug, Clone)]
+pub struct Group {
+    /// Its name where it is declared.
+    pub span: Span,
+    /// Its members by Git.
+    pub members: BTreeSet<String>,
+    /// The issuer and claim value that make a caller a member.
+    pub claim: Option<(String, String)>,
+    /// Only bindings inside this scope may name it.
+    pub within: Option<Scope>,
+}
+
+/// A declared principal.
+#[derive(Debug, Clone)]
+pub struct Principal {
+    /// Its name where it is declared.
+    pub span: Span,
+    /// Its type.
+    pub kind: PrincipalType,
+    /// Where it belongs.
+    pub scope: Scope,
+    /// Issuer and subject of each identity.
+    pub identities: BTreeSet<(String, String)>,
+    /// Its tags.
+    pub tags: BTreeSet<String>,
+    /// Who answers for it.
+    pub owner: Option<Spanned<String>>,
+    /// Suspended in Git.
+    pub suspended: bool,
+    /// When it may call.
+    pub dates: Period,
+}
+
+/// A period and where it is written.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Period {
+    /// The dates; both absent is always.
+    pub dates: Dates,
+    /// The place of `notBefore`.
+    pub not_before: Option<Span>,
+    /// The place of `expires`.
+    pub expires: Option<Span>,
+}
+
+/// A tool server.
+#[derive(Debug, Clone)]
+pub struct Server {
+    /// Its name where it is declared.
+    pub span: Span,
+    /// Where it belongs.
+    pub scope: Spanned<Scope>,
+    /// How it is spoken to.
+    pub transport: Transport,
+    /// Its address.
+    pub upstream: String,
+    /// What refused callers are told.
+    pub disclose: Disclose,
+    /// Largest request body, in bytes.
+    pub max_body: u32,
+    /// How long a client may take to send its headers, in milliseconds.
+    pub header_timeout: u32,
+    /// How long the server may take until its answer begins, in milliseconds.
+    pub timeout: u32,
+    /// What can be called.
+    pub surfaces: BTreeMap<String, Surface>,
+}
+
+/// A role with all that it inherits.
+#[derive(Debug, Clone)]
+pub struct Role {
+    /// Its name where it is declared.
+    pub span: Span,
+    /// The roles that it inherits directly.
+    pub inherits: Vec<Spanned<String>>,
+    /// What it grants by its own words, with the place of the selector.
+    pub own: BTreeMap<Permission, Span>,
+    /// What it grants in all, with the place of one selector that says so.
+    pub permissions: BTreeMap<Permission, Span>,
+}
+
+/// Whom a binding or rule speaks of.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Who {
+    /// One principal.
+    Principal(String),
+    /// All members of a group.
+    Group(String),
+    /// All principals with a tag.
+    Tag(String),
+    /// All callers of a type.
+    Type(PrincipalType),
+    /// Every caller, also an anonymous one.
+    Everyone,
+}
+
+impl std::fmt::Display for Who {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Principal(name) => f.write_str(name),
+            Self::Group(name) => write!(f, "group:{name}"),
+            Self::Tag(name) => write!(f, "tag:{name}"),
+            Self::Type(kind) => write!(f, "type:{}", type_name(*kind)),
+            Self::Everyone => f.write_str("everyone"),
+        }
+    }
+}
+
+/// The spelling of a principal's type.
+pub fn type_name(kind: PrincipalType) -> &'static str {
+    match kind {
+        PrincipalType::Human => "human",
+        PrincipalType::Service => "service",
+        PrincipalType::Agent => "agent",
+    }
+}
+
+/// The spelling of a risk.
+pub fn risk_name(risk: Risk) -> &'static str {
+    match risk {
+        Risk::Read => "read",
+        Risk::Write => "write",
+        Risk::Destructive => "destructive",
+    }
+}
+
+/// Gives roles to subjects in a scope.
+#[derive(Debug, Clone)]
+pub struct Binding {
+    /// Its name where it is declared.
+    pub span: Span,
+    /// Whom it speaks of.
+    pub who: Vec<Spanned<Who>>,
+    /// The roles that it gives.
+    pub roles: Vec<Spanned<String>>,
+    /// Where it holds.
+    pub scope: Spanned<Scope>,
+    /// Its condition.
+    pub when: Option<Condition>,
+    /// When it holds.
+    pub dates: Period,
+    /// Whether it reaches into other organizations.
+    pub cross_organization: bool,
+    /// Why it exists.
+    pub reason: Option<String>,
+}
+
+/// What a rule does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// Refuses, and says this.
+    Deny(String),
+    /// Adds obligations.
+    Require(BTreeSet<Obligation>),
+}
+
+/// A deny or require rule.
+#[derive(Debug, Clone)]
+pub struct Rule {
+    /// Its name where it is declared.
+    pub span: Span,
+    /// What it does.
+    pub effect: Effect,
+    /// Whom it speaks of; empty is everyone.
+    pub who: Vec<Spanned<Who>>,
+    /// Whom it leaves out.
+    pub except: Vec<Spanned<Who>>,
+    /// What it speaks of, with the place of the selector; everything when it has none.
+    pub permissions: BTreeMap<Permission, Span>,
+    /// Where it holds.
+    pub scope: Scope,
+    /// Its condition.
+    pub when: Option<Condition>,
+    /// When it holds.
+    pub dates: Period,
+}
+
+/// A condition that type-checks on everything it applies to.
+#[derive(Debug, Clone)]
+pub struct Condition {
+    /// The whole scalar.
+    pub span: Span,
+    /// The text as written.
+    pub text: String,
+    /// What was written.
+    pub expression: latchkey_engine::condition::Expr,
+    /// What it means.
+    pub typed: latchkey_engine::condition::Typed,
+}
+
+/// A table of callers and calls with the outcome that each must have.
+#[derive(Debug, Clone)]
+pub struct Matrix {
+    /// Its name where it is declared.
+    pub span: Span,
+    /// The server that is called.
+    pub server: String,
+    /// The time of all its calls.
+    pub at: Time,
+    /// The callers, in the order of the table's columns.
+    pub callers: Vec<MatrixCaller>,
+    /// The calls, in the order of the table's rows.
+    pub calls: Vec<MatrixCall>,
+    /// The cells, row by row.
+    pub cells: Vec<Cell>,
+    /// What else each caller may ever reach, by position of the caller.
+    pub others: Vec<Others>,
+}
+
+/// A caller of a matrix.
+#[derive(Debug, Clone)]
+pub struct MatrixCaller {
+    /// Its name in the matrix.
+    pub name: Spanned<String>,
+    /// `caller`, `on_behalf_of`, `ip`, ... as members of an `eval` line.
+    pub facts: serde_json::Map<String, serde_json::Value>,
+}
+
+/// A call of a matrix.
+#[derive(Debug, Clone)]
+pub struct MatrixCall {
+    /// Its name in the matrix.
+    pub name: Spanned<String>,
+    /// `tool` and `arguments`, or `method`, `path` and `body`, as members of an `eval` line.
+    pub facts: serde_json::Map<String, serde_json::Value>,
+}
+
+/// One expected outcome.
+#[derive(Debug, Clone)]
+pub struct Cell {
+    /// The position of the caller.
+    pub caller: usize,
+    /// The position of the call.
+    pub call: usize,
+    /// `allow`, or the word of a reason.
+    pub expected: Spanned<String>,
+}
+
+/// What else a caller may ever reach.
+#[derive(Debug, Clone)]
+pub struct Others {
+    /// The list.
+    pub span: Span,
+    /// Surfaces or operations of the matrix's server.
+    pub permissions: BTreeMap<Permission, Span>,
+}

@@ -1,0 +1,181 @@
+//! Names to things: from syntax to the model, with every wrong reference reported.
+//!
+//! A name that does not exist is an error with the closest name that does. What is needed for a
+//! policy to mean something is checked here; what is merely unwise is a lint's business.
+
+use crate::{
+    diag::{Code, Diagnostic, Sink},
+    model::{Model, Scope},
+    source::{SourceMap, Span, Spanned},
+    syntax::{self, ScopePath},
+};
+
+mod bindings;
+mod callers;
+mod conditions;
+mod facts;
+mod matrices;
+mod places;
+mod roles;
+mod rules;
+mod schemas;
+mod selectors;
+mod servers;
+mod shapes;
+mod who;
+
+/// Resolves a project; `None` means that an error was reported, here or before.
+pub fn resolve(
+    name: &str,
+    syntax: &syntax::Project,
+    sources: &SourceMap,
+    sink: &mut Sink,
+) -> Option<Model> {
+    let mut resolver = Resolver {
+        syntax,
+        sources,
+        sink,
+    };
+    let organizations = resolver.organizations();
+    let issuers = resolver.issuers(&organizations);
+    let groups = resolver.groups();
+    let principals = resolver.principals(&issuers);
+    let servers = resolver.servers();
+    let roles = resolver.roles(&servers);
+    let mut model = Model {
+        project: name.to_owned(),
+        organizations,
+        issuers,
+        groups,
+        principals,
+        servers,
+        roles,
+        bindings: std::collections::BTreeMap::new(),
+        rules: std::collections::BTreeMap::new(),
+        matrices: std::collections::BTreeMap::new(),
+    };
+    model.bindings = resolver.bindings(&model);
+    model.rules = resolver.rules(&model);
+    model.matrices = resolver.matrices(&model);
+    resolver.obligations(&model);
+    resolver.unscoped(&model);
+    (syntax.is_complete() && !sink.has_errors()).then_some(model)
+}
+
+/// What resolving needs.
+struct Resolver<'a> {
+    syntax: &'a syntax::Project,
+    sources: &'a SourceMap,
+    sink: &'a mut Sink,
+}
+
+impl Resolver<'_> {
+    /// Adds a finding.
+    fn report(&mut self, diagnostic: Diagnostic) {
+        self.sink.push(diagnostic);
+    }
+
+    /// Whether a section has a name; reports it when it has not, and could not have.
+    fn known<'n>(
+        &mut self,
+        (code, section, noun): Kind,
+        name: &Spanned<String>,
+        known: impl IntoIterator<Item = &'n String>,
+    ) -> bool {
+        let mut names: Vec<&str> = known.into_iter().map(String::as_str).collect();
+        if names.contains(&name.value.as_str()) {
+            return true;
+        }
+        if !self.syntax.may_declare(section, &name.value) {
+            names.sort_unstable();
+            let help = format!("declare it under `{section}`, or correct the name");
+            let message = format!("there is no {noun} `{}`", name.value);
+            self.report(unknown(code, name, message, &names, help));
+        }
+        false
+    }
+
+    /// The scope that a path names; reports an unknown organization or team.
+    fn scope(&mut self, path: &Spanned<ScopePath>) -> Option<Scope> {
+        let (organization, team) = match &path.value {
+            ScopePath::Platform => return Some(Scope::Platform),
+            ScopePath::Organization(organization) => (organization, None),
+            ScopePath::Team(organization, team) => (organization, Some(team)),
+        };
+        let name = Spanned::new(organization.clone(), path.span);
+        let syntax = self.syntax;
+        let organizations = syntax.organizations.keys();
+        if !self.known(places::ORGANIZATION, &name, organizations) {
+            return None;
+        }
+        let Some(team) = team else {
+            return Some(Scope::Organization(organization.clone()));
+        };
+        let teams = &syntax.organizations.get(organization)?.teams;
+        if teams.contains_key(team) {
+            return Some(Scope::Team(organization.clone(), team.clone()));
+        }
+        let message = format!("the organization `{organization}` has no team `{team}`");
+        let paths: Vec<String> = teams
+            .keys()
+            .map(|team| format!("{organization}/{team}"))
+            .collect();
+        let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
+        let help = format!("declare the team under `organizations.{organization}.teams`");
+        let name = Spanned::new(path.value.to_string(), path.span);
+        self.report(unknown(
+            places::ORGANIZATION.0,
+            &name,
+            message,
+            &paths,
+            help,
+        ));
+        None
+    }
+}
+
+/// A kind of named thing: the code for an unknown one, its section, its noun.
+type Kind = (&'static Code, &'static str, &'static str);
+
+/// A finding about a name that does not exist.
+fn unknown(
+    code: &'static Code,
+    name: &Spanned<String>,
+    message: String,
+    known: &[&str],
+    help: String,
+) -> Diagnostic {
+    let found = Diagnostic::new(code, name.span, message).help(help);
+    let quoted = name.span.end.saturating_sub(name.span.start) as usize != name.value.len();
+    match crate::diag::suggest::closest(&name.value, known.iter().copied()) {
+        // The span of a quoted name has the quotes: replace them with quotes.
+        Some(best) if quoted => found.help(format!("did you mean `{best}`?")).fix(
+            format!("replace `{}` with `{best}`", name.value),
+            crate::diag::Applicability::Maybe,
+            name.span,
+            format!("\"{best}\""),
+        ),
+        Some(_) => found.did_you_mean(&name.value, name.span, known.iter().copied()),
+        None => found,
+    }
+}
+
+/// The span of a name inside a scalar such as `group:name`: its last bytes, without a quote.
+fn tail(sources: &SourceMap, span: Span, name: &str) -> Span {
+    let text = sources.text(span);
+    match text.rfind(name) {
+        Some(at) => {
+            let start = span.start as usize + at;
+            Span::new(span.file, start..start + name.len())
+        }
+        None => span,
+    }
+}
+
+/// The span of a surface's name inside a scalar such as `name:operation`.
+fn tail_of(scalar: &Spanned<syntax::SurfaceRef>, name: &str) -> Span {
+    let Span { file, start, end } = scalar.span;
+    let quotes = (end - start) as usize != scalar.value.to_string().len();
+    let start = start as usize + usize::from(quotes);
+    Span::new(file, start..start + name.len())
+}

@@ -1,0 +1,244 @@
+//! Golden matrices: callers and calls as `eval` lines, cells with their expected outcome.
+
+use std::collections::BTreeMap;
+
+use latchkey_engine::{reason::Reason, time::Time};
+use serde_json::{Map, Value as Json, json};
+
+use super::{Resolver, callers::spanned, places, selectors::Use, unknown};
+use crate::{
+    diag::codes,
+    model::{Cell, Matrix, MatrixCall, MatrixCaller, Model, Others, Server},
+    source::Spanned,
+    syntax::{
+        self,
+        matrix::{Actor, Call, Caller},
+    },
+};
+
+impl Resolver<'_> {
+    pub(super) fn matrices(&mut self, model: &Model) -> BTreeMap<String, Matrix> {
+        let syntax = self.syntax;
+        let mut matrices = BTreeMap::new();
+        for (name, entry) in syntax.matrices.iter() {
+            let server_name = spanned(&entry.server);
+            if let Some(server) = self.server(&server_name, &model.servers) {
+                let matrix = self.matrix(entry, &server_name.value, server);
+                matrices.insert(name.clone(), matrix);
+            }
+        }
+        matrices
+    }
+
+    fn matrix(
+        &mut self,
+        entry: &syntax::Entry<syntax::Matrix>,
+        server_name: &str,
+        server: &Server,
+    ) -> Matrix {
+        let table = &entry.expect;
+        let mut callers = Vec::with_capacity(table.header.len());
+        let mut others = Vec::with_capacity(table.header.len());
+        for name in &table.header {
+            let Some(caller) = entry.callers.get(&name.value) else {
+                continue;
+            };
+            callers.push(self.matrix_caller(&caller.name, &caller.value));
+            others.push(self.matrix_others(entry, &caller.name, server_name, server));
+        }
+        let mut calls = Vec::with_capacity(table.rows.len());
+        let mut cells = Vec::new();
+        for (row, written) in table.rows.iter().enumerate() {
+            let Some(call) = entry.calls.get(&written.call.value) else {
+                continue;
+            };
+            self.called(call, &written.cells, server_name, server);
+            calls.push(matrix_call(&call.name, &call.value));
+            for (column, expected) in written.cells.iter().enumerate() {
+                self.outcome(expected);
+                cells.push(Cell {
+                    caller: column,
+                    call: row,
+                    expected: expected.clone(),
+                });
+            }
+        }
+        Matrix {
+            span: entry.name.span,
+            server: server_name.to_owned(),
+            at: Time(entry.at.value.0),
+            callers,
+            calls,
+            cells,
+            others,
+        }
+    }
+
+    fn matrix_caller(&mut self, name: &Spanned<String>, caller: &Caller) -> MatrixCaller {
+        let mut facts = Map::new();
+        if let Some(actor) = self.actor(&caller.actor) {
+            facts.insert("caller".to_owned(), actor);
+        }
+        let mut chain = Vec::new();
+        for actor in caller.on_behalf_of.iter().flat_map(|list| list.iter()) {
+            chain.extend(self.actor(actor));
+        }
+        if !chain.is_empty() {
+            facts.insert("on_behalf_of".to_owned(), Json::Array(chain));
+        }
+        if let Some(permissions) = &caller.token_permissions {
+            let names: Vec<_> = permissions.iter().map(|it| it.value.as_str()).collect();
+            facts.insert("token_permissions".to_owned(), json!(names));
+        }
+        for (key, value) in [("token_id", &caller.token_id), ("ip", &caller.ip)] {
+            if let Some(value) = value {
+                facts.insert(key.to_owned(), json!(value.value));
+            }
+        }
+        MatrixCaller {
+            name: name.clone(),
+            facts,
+        }
+    }
+
+    /// An actor in the words of `eval`; none for an anonymous one.
+    fn actor(&mut self, actor: &Actor) -> Option<Json> {
+        if actor.anonymous.is_some() {
+            return None;
+        }
+        let syntax = self.syntax;
+        let mut facts = Map::new();
+        if let Some(principal) = &actor.principal {
+            let name = spanned(principal);
+            self.known(places::PRINCIPAL, &name, syntax.principals.keys());
+            facts.insert("principal".to_owned(), json!(name.value));
+        }
+        if let Some(issuer) = &actor.issuer {
+            let name = spanned(issuer);
+            self.known(places::ISSUER, &name, syntax.issuers.keys());
+            facts.insert("issuer".to_owned(), json!(name.value));
+        }
+        if let Some(subject) = &actor.subject {
+            facts.insert("subject".to_owned(), json!(subject.value));
+        }
+        let groups: Vec<_> = actor.groups.iter().map(|it| it.value.as_str()).collect();
+        if !groups.is_empty() {
+            facts.insert("groups".to_owned(), json!(groups));
+        }
+        Some(Json::Object(facts))
+    }
+
+    fn matrix_others(
+        &mut self,
+        entry: &syntax::Matrix,
+        caller: &Spanned<String>,
+        server_name: &str,
+        server: &Server,
+    ) -> Others {
+        let Some(listed) = entry.others.get(&caller.value) else {
+            return Others {
+                span: caller.span,
+                permissions: BTreeMap::new(),
+            };
+        };
+        let mut permissions = BTreeMap::new();
+        for name in listed.value.iter() {
+            permissions.extend(self.select_name(server_name, server, name, Use::Any));
+        }
+        Others {
+            span: listed.name.span,
+            permissions,
+        }
+    }
+
+    /// A call of a surface that does not exist is a mistake, unless the whole row expects it.
+    fn called(
+        &mut self,
+        call: &syntax::Entry<Call>,
+        cells: &[Spanned<String>],
+        server_name: &str,
+        server: &Server,
+    ) {
+        let Call::Surface { name, .. } = &call.value else {
+            return;
+        };
+        let unmatched = cells
+            .iter()
+            .all(|it| it.value == Reason::SurfaceUnmatched.as_str());
+        if unmatched || server.surfaces.contains_key(&name.value) {
+            return;
+        }
+        if self.syntax.may_declare("servers", server_name) {
+            return;
+        }
+        let known: Vec<&str> = server.surfaces.keys().map(String::as_str).collect();
+        let message = format!("the server `{server_name}` has no surface `{}`", name.value);
+        let help = "correct the name, or expect `surface_unmatched` in the whole row".to_owned();
+        let found = unknown(&codes::UNKNOWN_SURFACE, name, message, &known, help);
+        self.report(found.also(server.span, "this server"));
+    }
+
+    fn outcome(&mut self, expected: &Spanned<String>) {
+        let word = expected.value.as_str();
+        if word == "allow" {
+            return;
+        }
+        let known: Vec<&str> = std::iter::once("allow")
+            .chain(
+                Reason::ALL
+                    .iter()
+                    .filter(|it| **it != Reason::Ok)
+                    .map(|it| it.as_str()),
+            )
+            .collect();
+        if known.contains(&word) {
+            return;
+        }
+        if let Some(rule) = word.strip_prefix("rule:") {
+            let name = Spanned::new(
+                rule.to_owned(),
+                super::tail(self.sources, expected.span, rule),
+            );
+            let rules = self.syntax.rules.keys();
+            self.known((&codes::UNKNOWN_RULE, "rules", "rule"), &name, rules);
+            return;
+        }
+        let message = format!("`{word}` is no outcome of a call");
+        let help = "write `allow`, the word of a reason, or `rule:<name>`".to_owned();
+        self.report(unknown(
+            &codes::UNKNOWN_OUTCOME,
+            expected,
+            message,
+            &known,
+            help,
+        ));
+    }
+}
+
+fn matrix_call(name: &Spanned<String>, call: &Call) -> MatrixCall {
+    let value = |node: &syntax::Node| {
+        let text = node.to_json().unwrap_or_else(|| "null".to_owned());
+        serde_json::from_str::<Json>(&text).unwrap_or(Json::Null)
+    };
+    let mut facts = Map::new();
+    match call {
+        Call::Surface { name, arguments } => {
+            facts.insert("tool".to_owned(), json!(name.value));
+            facts.insert("arguments".to_owned(), value(arguments));
+        }
+        Call::Resource { uri } => {
+            facts.insert("uri".to_owned(), json!(uri.value));
+        }
+        Call::Route(route) => {
+            facts.insert("method".to_owned(), json!(route.method.value.text()));
+            facts.insert("path".to_owned(), json!(route.path.value));
+            if let Some(body) = &route.body {
+                facts.insert("body".to_owned(), value(body));
+            }
+        }
+    }
+    MatrixCall {
+        name: name.clone(),
+        facts,
+    }
+}

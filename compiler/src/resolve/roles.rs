@@ -1,0 +1,137 @@
+//! Roles: what each grants by its own words, and with all that it inherits.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    Resolver,
+    callers::spanned,
+    places,
+    selectors::{Servers, Use},
+};
+use crate::{
+    diag::{Diagnostic, codes},
+    model::{Permission, Role},
+    source::{Span, Spanned},
+    syntax::{self, Selector},
+};
+
+impl Resolver<'_> {
+    pub(super) fn roles(&mut self, servers: &Servers) -> BTreeMap<String, Role> {
+        let syntax = self.syntax;
+        let mut roles = BTreeMap::new();
+        for (name, entry) in syntax.roles.iter() {
+            let inherits: Vec<_> = entry
+                .inherits
+                .iter()
+                .flat_map(|list| list.iter())
+                .map(spanned)
+                .collect();
+            for inherited in &inherits {
+                self.known(places::ROLE, inherited, syntax.roles.keys());
+            }
+            let own = self.own(entry, servers);
+            let span = entry.name.span;
+            let permissions = own.clone();
+            roles.insert(
+                name.clone(),
+                Role {
+                    span,
+                    inherits,
+                    own,
+                    permissions,
+                },
+            );
+        }
+        self.role_cycles(&roles);
+        flatten(&mut roles);
+        roles
+    }
+
+    fn own(&mut self, entry: &syntax::Role, servers: &Servers) -> BTreeMap<Permission, Span> {
+        let mut own = BTreeMap::new();
+        for selector in entry.allow.values() {
+            own.extend(self.select(&selector.name, &selector.value, Use::Allow, servers));
+        }
+        for names in entry.destructive.values() {
+            let selector = Selector::Names(names.value.clone());
+            own.extend(self.select(&names.name, &selector, Use::Destructive, servers));
+        }
+        own
+    }
+
+    /// Reports each cycle once, at its first role by name.
+    fn role_cycles(&mut self, roles: &BTreeMap<String, Role>) {
+        let mut settled: BTreeSet<&str> = BTreeSet::new();
+        for start in roles.keys() {
+            let mut path: Vec<&Spanned<String>> = Vec::new();
+            self.walk(start, roles, &mut path, &mut settled);
+        }
+    }
+
+    fn walk<'m>(
+        &mut self,
+        name: &'m str,
+        roles: &'m BTreeMap<String, Role>,
+        path: &mut Vec<&'m Spanned<String>>,
+        settled: &mut BTreeSet<&'m str>,
+    ) {
+        let Some(role) = roles.get(name).filter(|_| !settled.contains(name)) else {
+            return;
+        };
+        for inherited in &role.inherits {
+            let above = path.iter().position(|step| step.value == inherited.value);
+            path.push(inherited);
+            if let Some(start) = above.or((inherited.value == name).then_some(path.len() - 1)) {
+                self.role_cycle(path.get(start..).unwrap_or_default());
+            } else {
+                self.walk(&inherited.value, roles, path, settled);
+            }
+            path.pop();
+        }
+        settled.insert(name);
+    }
+
+    fn role_cycle(&mut self, cycle: &[&Spanned<String>]) {
+        let Some(last) = cycle.last() else { return };
+        let names: Vec<_> = cycle.iter().map(|step| step.value.as_str()).collect();
+        let message = match names.as_slice() {
+            [only] => format!("the role `{only}` inherits itself"),
+            _ => format!(
+                "roles inherit each other in a circle: {}",
+                names.join(" -> ")
+            ),
+        };
+        let mut found = Diagnostic::new(&codes::ROLE_CYCLE, last.span, message)
+            .help("remove one of the steps; put what is shared into a role of its own");
+        for step in cycle.iter().filter(|step| step.span != last.span) {
+            found = found.also(step.span, format!("`{}` is inherited here", step.value));
+        }
+        self.report(found);
+    }
+}
+
+/// Gives every role what it inherits; ends on cycles as well.
+fn flatten(roles: &mut BTreeMap<String, Role>) {
+    let names: Vec<String> = roles.keys().cloned().collect();
+    for name in names {
+        let mut seen = BTreeSet::from([name.clone()]);
+        let mut open = vec![name.clone()];
+        let mut gathered = BTreeMap::new();
+        while let Some(next) = open.pop() {
+            let Some(role) = roles.get(&next) else {
+                continue;
+            };
+            for (permission, span) in &role.own {
+                gathered.entry(permission.clone()).or_insert(*span);
+            }
+            for inherited in &role.inherits {
+                if seen.insert(inherited.value.clone()) {
+                    open.push(inherited.value.clone());
+                }
+            }
+        }
+        if let Some(role) = roles.get_mut(&name) {
+            role.permissions = gathered;
+        }
+    }
+}

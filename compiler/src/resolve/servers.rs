@@ -1,0 +1,370 @@
+//! Servers and what can be called of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use latchkey_engine::index::{Access, Disclose, Obligation, Risk, SurfaceKind, Transport, Unlock};
+
+use super::Resolver;
+use crate::{
+    diag::{Diagnostic, codes},
+    model::{Operation, Operations, ScopeSource, Server, Surface},
+    source::{Span, Spanned},
+    syntax::{
+        self,
+        scalar::{ByteSize, Millis, Rate},
+        server::{self as written, ServerLimits},
+        surface as surfaces,
+    },
+};
+
+/// The largest request body when a server does not say one: 1 MiB.
+const DEFAULT_BODY: u32 = 1 << 20;
+/// The time for a client's headers when a server does not say one, in milliseconds.
+const DEFAULT_HEADER_TIMEOUT: u32 = 10_000;
+/// The time for an answer to begin when a server does not say one, in milliseconds.
+const DEFAULT_TIMEOUT: u32 = 60_000;
+
+/// A surface as written, whatever its kind.
+pub(super) struct Written<'s> {
+    /// Its name where it is declared.
+    pub(super) name: &'s Spanned<String>,
+    /// What it says.
+    pub(super) surface: &'s syntax::Surface,
+    /// How a request names it.
+    pub(super) kind: SurfaceKind,
+}
+
+impl Resolver<'_> {
+    pub(super) fn servers(&mut self) -> BTreeMap<String, Server> {
+        let syntax = self.syntax;
+        let mut servers = BTreeMap::new();
+        for (name, entry) in syntax.servers.iter() {
+            // Without its scope nothing of the server can be judged.
+            let Some(scope) = self.scope(&entry.within) else {
+                continue;
+            };
+            let limits = entry.limits.as_ref();
+            let mut server = Server {
+                span: entry.name.span,
+                scope: Spanned::new(scope, entry.within.span),
+                transport: match entry.transport.map(|it| it.value) {
+                    Some(written::Transport::Http) => Transport::Http,
+                    Some(written::Transport::Mcp) | None => Transport::Mcp,
+                },
+                upstream: entry.upstream.value.clone(),
+                disclose: match entry.disclose.map(|it| it.value) {
+                    Some(written::Disclose::Hidden) => Disclose::Hidden,
+                    Some(written::Disclose::Code) | None => Disclose::Code,
+                    Some(written::Disclose::Full) => Disclose::Full,
+                },
+                max_body: self.bytes(limits.and_then(|it| it.body.as_ref()), DEFAULT_BODY),
+                header_timeout: self.millis(
+                    limits.and_then(|it| it.header_timeout.as_ref()),
+                    DEFAULT_HEADER_TIMEOUT,
+                ),
+                timeout: self.millis(limits.and_then(|it| it.timeout.as_ref()), DEFAULT_TIMEOUT),
+                surfaces: BTreeMap::new(),
+            };
+            let written = written(entry);
+            self.shared_patterns(&written);
+            for each in &written {
+                let surface = self.surface(entry, &server, each);
+                server.surfaces.insert(each.name.value.clone(), surface);
+            }
+            self.unused_facts(entry, &server);
+            servers.insert(name.clone(), server);
+        }
+        servers
+    }
+
+    fn bytes(&mut self, size: Option<&Spanned<ByteSize>>, default: u32) -> u32 {
+        let number = size.map(|size| (size.value.0, size.span));
+        self.bounded(number, default, "a body is at most 4 GiB")
+    }
+
+    fn millis(&mut self, time: Option<&Spanned<Millis>>, default: u32) -> u32 {
+        let number = time.map(|time| (time.value.0, time.span));
+        self.bounded(number, default, "a timeout is at most 49 days")
+    }
+
+    fn bounded(&mut self, number: Option<(u64, Span)>, default: u32, limit: &str) -> u32 {
+        let Some((number, span)) = number else {
+            return default;
+        };
+        u32::try_from(number).unwrap_or_else(|_| {
+            self.report(Diagnostic::new(&codes::BAD_VALUE, span, "this is too large").help(limit));
+            default
+        })
+    }
+
+    fn surface(
+        &mut self,
+        entry: &syntax::Server,
+        server: &Server,
+        written: &Written<'_>,
+    ) -> Surface {
+        let facts = written.surface;
+        let schema = self.schema(entry, server, written);
+        let access = access(facts);
+        let risk = risk(facts);
+        let operations = facts
+            .operations
+            .as_ref()
+            .map(|it| self.operations(it, server));
+        let source = facts.scope.as_ref().or(entry.scopes.as_ref());
+        let scope = source.map_or(ScopeSource::Server, |it| self.scope_source(it, server));
+        let mut surface = Surface {
+            span: written.name.span,
+            kind: written.kind.clone(),
+            risk,
+            unlock: self.unlock(facts),
+            access,
+            operations,
+            scope,
+            arguments: BTreeMap::new(),
+            schema,
+            obligations: obligations(entry.limits.as_ref(), facts),
+            audit: BTreeSet::new(),
+        };
+        if access == Access::Public && risk == Risk::Destructive {
+            let message = format!("`{}` is destructive and public", written.name.value);
+            let place = facts
+                .access
+                .as_ref()
+                .map_or(written.name.span, |it| it.span);
+            self.report(
+                Diagnostic::new(&codes::DESTRUCTIVE_PUBLIC, place, message)
+                    .help("anybody could destroy something; ask for a permission"),
+            );
+        }
+        self.arguments(entry, server, written, &mut surface);
+        surface
+    }
+
+    /// The index holds one lock for a surface, so its operations must agree.
+    fn unlock(&mut self, facts: &syntax::Surface) -> Unlock {
+        let own = facts
+            .unlock
+            .as_ref()
+            .map_or(Unlock::BreakGlass, |it| unlock(it.value));
+        let values = facts
+            .operations
+            .iter()
+            .flat_map(|operations| operations.values.values());
+        let mut first: Option<(Unlock, Span)> = None;
+        for operation in values.filter(|it| it.risk.value == syntax::Risk::Destructive) {
+            let wanted = operation.unlock.as_ref().map_or(own, |it| unlock(it.value));
+            let span = operation
+                .unlock
+                .as_ref()
+                .map_or(operation.name.span, |it| it.span);
+            match first {
+                None => first = Some((wanted, span)),
+                Some((other, place)) if other != wanted => self.report(
+                    Diagnostic::new(
+                        &codes::MIXED_UNLOCK,
+                        span,
+                        "the destructive operations of one surface need different unlocks",
+                    )
+                    .also(place, "this one differs")
+                    .help("this version enforces one `unlock` for a surface; say it there"),
+                ),
+                Some(_) => {}
+            }
+        }
+        first.map_or(own, |(unlock, _)| unlock)
+    }
+
+    fn operations(&mut self, written: &surfaces::Operations, server: &Server) -> Operations {
+        let values = written.values.iter().map(|(value, entry)| {
+            let operation = Operation {
+                span: entry.name.span,
+                risk: risk_of(entry.risk.value),
+            };
+            (value.clone(), operation)
+        });
+        Operations {
+            values: values.collect(),
+            argument: self.argument_path(&written.argument, server),
+        }
+    }
+
+    fn scope_source(&mut self, source: &syntax::ScopeSource, server: &Server) -> ScopeSource {
+        match source {
+            syntax::ScopeSource::Server(_) => ScopeSource::Server,
+            syntax::ScopeSource::Principal(_) => ScopeSource::Principal,
+            syntax::ScopeSource::Unscoped(_) => ScopeSource::Unscoped,
+            syntax::ScopeSource::Forced(forced) => ScopeSource::Force {
+                argument: self.argument_path(&forced.argument, server),
+                team: forced.value.value == syntax::scope_source::ForcedValue::Team,
+            },
+            syntax::ScopeSource::Mapped(mapped) => {
+                let (mut exact, mut prefixes) = (BTreeMap::new(), BTreeMap::new());
+                for (value, entry) in mapped.map.iter() {
+                    let Some(scope) = self.scope(&entry.value) else {
+                        continue;
+                    };
+                    if !server.scope.covers(&scope) {
+                        self.scope_outside(
+                            &entry.value.value.to_string(),
+                            entry.value.span,
+                            server,
+                        );
+                    }
+                    match value.strip_suffix('*') {
+                        Some(prefix) => prefixes.insert(prefix.to_owned(), scope),
+                        None => exact.insert(value.clone(), scope),
+                    };
+                }
+                let argument = self.argument_path(&mapped.from.argument, server);
+                ScopeSource::Map {
+                    argument,
+                    exact,
+                    prefixes,
+                }
+            }
+        }
+    }
+
+    fn scope_outside(&mut self, scope: &str, span: Span, server: &Server) {
+        let message = format!(
+            "`{scope}` lies outside the server's scope, `{}`",
+            *server.scope
+        );
+        self.report(
+            Diagnostic::new(&codes::SCOPE_OUTSIDE_SERVER, span, message)
+                .also(server.scope.span, "the server belongs here")
+                .help("such a call is `scope_invalid`; name a scope inside, or widen the server's"),
+        );
+    }
+
+    /// Two surfaces that one request could mean would make the decision ambiguous.
+    fn shared_patterns(&mut self, written: &[Written<'_>]) {
+        let mut patterns: BTreeMap<String, Span> = BTreeMap::new();
+        for each in written {
+            let pattern = match &each.kind {
+                SurfaceKind::Route { method, path } => format!("{method} {}", anonymous(path)),
+                SurfaceKind::Resource { uri } => anonymous(uri),
+                SurfaceKind::Tool | SurfaceKind::Prompt => continue,
+            };
+            if let Some(first) = patterns.insert(pattern.clone(), each.name.span) {
+                let message = format!("another surface already matches `{pattern}`");
+                self.report(
+                    Diagnostic::new(&codes::SAME_PATTERN, each.name.span, message)
+                        .also(first, "declared here")
+                        .help("a request must mean one surface; merge the two"),
+                );
+            }
+        }
+    }
+}
+
+/// All surfaces of a server, whatever their kind.
+pub(super) fn written(server: &syntax::Server) -> Vec<Written<'_>> {
+    let tools = server.tools.values().map(|entry| Written {
+        name: &entry.name,
+        surface: &entry.value.surface,
+        kind: SurfaceKind::Tool,
+    });
+    let prompts = server.prompts.values().map(|entry| Written {
+        name: &entry.name,
+        surface: &entry.value.surface,
+        kind: SurfaceKind::Prompt,
+    });
+    let resources = server.resources.values().map(|entry| Written {
+        name: &entry.name,
+        surface: &entry.value.surface,
+        kind: SurfaceKind::Resource {
+            uri: entry.uri.value.clone(),
+        },
+    });
+    let routes = server.routes.values().map(|entry| Written {
+        name: &entry.name,
+        surface: &entry.value.surface,
+        kind: SurfaceKind::Route {
+            method: entry.method.value.text().to_owned(),
+            path: entry.path.value.clone(),
+        },
+    });
+    tools
+        .chain(prompts)
+        .chain(resources)
+        .chain(routes)
+        .collect()
+}
+
+/// A template without the names of its variables: `/v1/tickets/{}`.
+fn anonymous(template: &str) -> String {
+    let mut out = String::with_capacity(template.len());
+    let mut inside = false;
+    for c in template.chars() {
+        match c {
+            '{' => {
+                inside = true;
+                out.push(c);
+            }
+            '}' => {
+                inside = false;
+                out.push(c);
+            }
+            _ if inside => {}
+            _ => out.push(c),
+        }
+    }
+    out
+}
+
+fn access(facts: &syntax::Surface) -> Access {
+    match facts.access.as_ref().map(|it| it.value) {
+        Some(surfaces::Access::Permission) | None => Access::Permission,
+        Some(surfaces::Access::Authenticated) => Access::Authenticated,
+        Some(surfaces::Access::Public) => Access::Public,
+    }
+}
+
+/// The risk of a surface: its own, or the highest of its operations.
+fn risk(facts: &syntax::Surface) -> Risk {
+    let operations = facts
+        .operations
+        .iter()
+        .flat_map(|operations| operations.values.values());
+    let risks = facts
+        .risk
+        .iter()
+        .map(|it| it.value)
+        .chain(operations.map(|it| it.risk.value));
+    // A surface without a risk was refused when it was parsed; the highest is the safe answer.
+    risks.map(risk_of).max().unwrap_or(Risk::Destructive)
+}
+
+/// A risk as the engine knows it.
+pub(super) fn risk_of(risk: syntax::Risk) -> Risk {
+    match risk {
+        syntax::Risk::Read => Risk::Read,
+        syntax::Risk::Write => Risk::Write,
+        syntax::Risk::Destructive => Risk::Destructive,
+    }
+}
+
+fn unlock(unlock: surfaces::Unlock) -> Unlock {
+    match unlock {
+        surfaces::Unlock::BreakGlass => Unlock::BreakGlass,
+        surfaces::Unlock::Grant => Unlock::Grant,
+    }
+}
+
+fn obligations(server: Option<&ServerLimits>, facts: &syntax::Surface) -> BTreeSet<Obligation> {
+    let own = facts.limits.as_ref().map(|limits| limits.rate.value);
+    let server = server
+        .and_then(|limits| limits.rate.as_ref())
+        .map(|rate| rate.value);
+    own.into_iter().chain(server).map(rate).collect()
+}
+
+/// A rate as an obligation.
+pub(super) fn rate(rate: Rate) -> Obligation {
+    Obligation::Rate {
+        count: rate.count,
+        seconds: rate.per.seconds(),
+    }
+}

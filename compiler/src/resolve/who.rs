@@ -1,0 +1,66 @@
+//! Whom a binding or rule speaks of.
+
+use super::{Resolver, callers::principal_type, places, tail, unknown};
+use crate::{
+    diag::codes,
+    model::{Model, Who},
+    source::Spanned,
+    syntax,
+};
+
+impl Resolver<'_> {
+    /// Resolves the subjects; reports each that does not exist.
+    pub(super) fn who(
+        &mut self,
+        subjects: &[Spanned<syntax::Who>],
+        model: &Model,
+    ) -> Vec<Spanned<Who>> {
+        let mut resolved = Vec::with_capacity(subjects.len());
+        for subject in subjects {
+            if let Some(who) = self.subject(subject, model) {
+                resolved.push(Spanned::new(who, subject.span));
+            }
+        }
+        resolved
+    }
+
+    fn subject(&mut self, subject: &Spanned<syntax::Who>, model: &Model) -> Option<Who> {
+        let syntax = self.syntax;
+        let named =
+            |name: &String| Spanned::new(name.clone(), tail(self.sources, subject.span, name));
+        match &subject.value {
+            syntax::Who::Everyone => Some(Who::Everyone),
+            syntax::Who::Type(kind) => Some(Who::Type(principal_type(*kind))),
+            syntax::Who::Principal(name) => {
+                let place = named(name);
+                let known = self.known(places::PRINCIPAL, &place, syntax.principals.keys());
+                known.then(|| Who::Principal(name.clone()))
+            }
+            syntax::Who::Group(name) => {
+                let place = named(name);
+                let known = self.known(places::GROUP, &place, syntax.groups.keys());
+                known.then(|| Who::Group(name.clone()))
+            }
+            syntax::Who::Tag(name) => {
+                let place = named(name);
+                let mut tags: Vec<&str> = model
+                    .principals
+                    .values()
+                    .flat_map(|principal| &principal.tags)
+                    .map(String::as_str)
+                    .collect();
+                tags.sort_unstable();
+                tags.dedup();
+                if tags.contains(&name.as_str()) {
+                    return Some(Who::Tag(name.clone()));
+                }
+                if syntax.is_complete() {
+                    let message = format!("no principal has the tag `{name}`");
+                    let help = "give a principal the tag, or correct it".to_owned();
+                    self.report(unknown(&codes::UNKNOWN_TAG, &place, message, &tags, help));
+                }
+                None
+            }
+        }
+    }
+}
