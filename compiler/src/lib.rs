@@ -8,6 +8,7 @@ use latchkey_engine::time::Time;
 pub mod cli;
 pub mod command;
 pub mod diag;
+pub mod diff;
 pub mod lower;
 pub mod model;
 pub mod project;

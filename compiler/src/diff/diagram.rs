@@ -86,17 +86,6 @@ impl Diagram {
         paths
     }
 
-    /// The leaf that one choice of regions leads to.
-    pub(super) fn follow(&self, root: NodeId, region: &dyn Fn(Variable) -> usize) -> Option<u32> {
-        let mut at = root;
-        loop {
-            match self.nodes.get(at.0 as usize)? {
-                Node::Leaf(value) => return Some(*value),
-                Node::Branch(variable, children) => at = *children.get(region(*variable))?,
-            }
-        }
-    }
-
     fn intern(&mut self, node: Node) -> Result<NodeId, TooLarge> {
         if let Some(id) = self.unique.get(&node) {
             return Ok(*id);
@@ -265,6 +254,5 @@ mod tests {
             .unwrap();
         let paths = diagram.paths(differs, &|leaf| leaf == 1, 10);
         assert_eq!(paths, vec![(vec![(0, vec![1, 2]), (1, vec![1])], 1)]);
-        assert_eq!(diagram.follow(both, &|_| 1), Some(0));
     }
 }
