@@ -18,7 +18,7 @@ pub mod shape;
 mod subset;
 
 pub use self::{
-    canonical::is_canonical,
+    canonical::{is_canonical, is_condition},
     check::{Typed, check, check_everywhere},
     eval::{Defaults, Facts, Program},
     expr::Expr,

@@ -2,7 +2,7 @@
 
 use super::Section;
 use crate::{
-    condition::is_canonical,
+    condition::{is_canonical, is_condition},
     id::{DatesId, FormulaId, ScopeId},
     index::{
         Access, Bindings, Effect, Index, Principals, Risk, Rule, ScopeSource, Subject, Surface,
@@ -385,7 +385,14 @@ impl Check<'_> {
     }
 
     fn condition(&self, condition: Option<FormulaId>) -> Outcome {
-        condition.map_or(Ok(()), |it| within(it.index(), self.index.formulas.len()))
+        let Some(condition) = condition else {
+            return Ok(());
+        };
+        within(condition.index(), self.index.formulas.len())?;
+        ensure(
+            is_condition(&self.index.attributes, &self.index.formulas, condition),
+            "a condition that reads elements outside their list",
+        )
     }
 
     fn period(&self, dates: Option<DatesId>) -> Outcome {

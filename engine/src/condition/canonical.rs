@@ -60,10 +60,10 @@ pub fn is_condition(attributes: &[Attribute], formulas: &[Formula], formula: For
         None => false,
         Some(Formula::Constant(_) | Formula::Every(..) | Formula::Some(..)) => true,
         Some(Formula::Literal { test, .. }) => !test.attributes().any(each),
-        // Either all parts read elements, or none does.
+        // Either all parts read elements, or none does, so one speaks for all.
         Some(Formula::All(parts) | Formula::Any(parts)) => parts
-            .iter()
-            .all(|part| *part < formula && is_condition(attributes, formulas, *part)),
+            .first()
+            .is_none_or(|part| *part < formula && is_condition(attributes, formulas, *part)),
     }
 }
 
