@@ -1,1 +1,24 @@
 //! The Latchkey sidecar: enforces a bundle on every request to a tool server.
+//!
+//! Everything that decides lives in the gate and is pure; this crate is its hands: listeners, the
+//! way upstream, the supply of bundles, the audit log, metrics. The order of a request is one
+//! function, in [`pipeline`].
+
+pub mod admin;
+pub mod answer;
+pub mod audit;
+pub mod config;
+pub mod exchange;
+mod files;
+pub mod identity;
+mod ids;
+pub mod limit;
+pub mod listen;
+pub mod metadata;
+pub mod meter;
+pub mod metrics;
+pub mod overlay;
+pub mod pipeline;
+pub mod run;
+pub mod supply;
+pub mod upstream;

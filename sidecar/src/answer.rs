@@ -1,0 +1,311 @@
+//! The body of an answer: a refusal, a passed-on stream, or a stream that is filtered on its way.
+
+use std::{
+    fmt,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::{Bytes, BytesMut};
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use latchkey_engine::time::Time;
+use latchkey_gate::{
+    event::EventOutcome,
+    filter::{self, Filter, FilterKind},
+    identity::Identity,
+};
+
+use crate::{exchange::Exchange, ids, run::Shared, supply::Active, upstream::Lease};
+
+/// The body of an answer.
+#[derive(Debug)]
+pub struct Answer {
+    content: Content,
+    /// The exchange that the end of the body closes.
+    open: Option<Box<Open>>,
+}
+
+/// What ends with the body.
+#[derive(Debug)]
+struct Open {
+    exchange: Exchange,
+    lease: Lease,
+}
+
+#[derive(Debug)]
+enum Content {
+    Whole(Option<Bytes>),
+    Passed(Incoming),
+    Lines(Box<Lines>),
+}
+
+/// An event stream that is filtered line by line.
+#[derive(Debug)]
+struct Lines {
+    incoming: Incoming,
+    rules: Rules,
+    /// The beginning of a line whose end has not come yet.
+    rest: BytesMut,
+    most: usize,
+}
+
+/// Whose eyes an answer is filtered for.
+#[derive(Debug)]
+pub struct Rules {
+    /// The sidecar.
+    pub shared: Arc<Shared>,
+    /// The bundle that the request was admitted under.
+    pub active: Arc<Active>,
+    /// The caller.
+    pub identity: Option<Arc<Identity>>,
+    /// What the answer is.
+    pub filter: Filter,
+}
+
+/// Why an answer breaks off.
+#[derive(Debug)]
+pub enum AnswerError {
+    /// The tool server broke off.
+    Upstream(hyper::Error),
+    /// The tool server's answer cannot be filtered.
+    Filter,
+    /// The end of the answer cannot be recorded.
+    Audit,
+}
+
+impl fmt::Display for AnswerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Upstream(error) => write!(f, "the tool server broke off: {error}"),
+            Self::Filter => f.write_str("the tool server's answer cannot be filtered"),
+            Self::Audit => f.write_str("the audit event cannot be recorded"),
+        }
+    }
+}
+
+impl std::error::Error for AnswerError {}
+
+impl Answer {
+    /// A body that is known in full and whose event is recorded.
+    #[must_use]
+    pub fn whole(bytes: Bytes) -> Self {
+        Self {
+            content: Content::Whole(Some(bytes).filter(|bytes| !bytes.is_empty())),
+            open: None,
+        }
+    }
+
+    /// The tool server's body as it comes; its end closes the exchange.
+    #[must_use]
+    pub fn passed(incoming: Incoming, exchange: Exchange, lease: Lease) -> Self {
+        Self {
+            content: Content::Passed(incoming),
+            open: Some(Box::new(Open { exchange, lease })),
+        }
+    }
+
+    /// The tool server's event stream, filtered; its end closes the exchange.
+    #[must_use]
+    pub fn lines(
+        incoming: Incoming,
+        rules: Rules,
+        most: usize,
+        exchange: Exchange,
+        lease: Lease,
+    ) -> Self {
+        Self {
+            content: Content::Lines(Box::new(Lines {
+                incoming,
+                rules,
+                rest: BytesMut::new(),
+                most,
+            })),
+            open: Some(Box::new(Open { exchange, lease })),
+        }
+    }
+
+    /// Records the event of an answer without a body, before its head leaves.
+    pub fn end_if_empty(&mut self) -> Result<(), AnswerError> {
+        match &self.content {
+            Content::Passed(incoming) if incoming.is_end_stream() => self.end(),
+            _ => Ok(()),
+        }
+    }
+
+    /// The body has ended: the event is recorded before its last byte leaves.
+    fn end(&mut self) -> Result<(), AnswerError> {
+        let Some(mut open) = self.open.take() else {
+            return Ok(());
+        };
+        open.lease.end();
+        let outcome = if open.exchange.status >= 500 {
+            EventOutcome::UpstreamError
+        } else {
+            EventOutcome::Success
+        };
+        open.exchange.close(outcome).map_err(|_| AnswerError::Audit)
+    }
+
+    fn fail(&mut self, error: AnswerError) -> AnswerError {
+        if let Some(mut open) = self.open.take() {
+            // The answer breaks off either way.
+            let _ = open.exchange.close(EventOutcome::UpstreamError);
+        }
+        error
+    }
+
+    fn count(&mut self, frame: &Frame<Bytes>) {
+        if let (Some(open), Some(data)) = (&mut self.open, frame.data_ref()) {
+            open.exchange.bytes_out += data.len() as u64;
+        }
+    }
+
+    /// The next frame from the tool server, and whether it is the last.
+    fn next(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<(Frame<Bytes>, bool), AnswerError>>> {
+        let next = match &mut self.content {
+            Content::Whole(bytes) => {
+                return Poll::Ready(bytes.take().map(|bytes| Ok((Frame::data(bytes), true))));
+            }
+            Content::Passed(incoming) => {
+                let frame = ready!(Pin::new(&mut *incoming).poll_frame(cx));
+                frame.map(|frame| {
+                    frame
+                        .map(|frame| (frame, incoming.is_end_stream()))
+                        .map_err(AnswerError::Upstream)
+                })
+            }
+            Content::Lines(lines) => ready!(lines.next(cx)),
+        };
+        Poll::Ready(next)
+    }
+}
+
+impl Body for Answer {
+    type Data = Bytes;
+    type Error = AnswerError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, AnswerError>>> {
+        let answer = match ready!(self.next(cx)) {
+            Some(Ok((frame, last))) => {
+                self.count(&frame);
+                if last && let Err(error) = self.end() {
+                    Some(Err(error))
+                } else {
+                    Some(Ok(frame))
+                }
+            }
+            Some(Err(error)) => Some(Err(self.fail(error))),
+            None => self.end().err().map(Err),
+        };
+        Poll::Ready(answer)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.content {
+            Content::Whole(bytes) => bytes.is_none(),
+            Content::Passed(incoming) => self.open.is_none() && incoming.is_end_stream(),
+            Content::Lines(_) => false,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.content {
+            Content::Whole(bytes) => {
+                SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
+            }
+            Content::Passed(incoming) => incoming.size_hint(),
+            Content::Lines(_) => SizeHint::default(),
+        }
+    }
+}
+
+impl Lines {
+    fn next(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<(Frame<Bytes>, bool), AnswerError>>> {
+        loop {
+            let frame = match ready!(Pin::new(&mut self.incoming).poll_frame(cx)) {
+                None => return Poll::Ready(None),
+                Some(Err(error)) => return Poll::Ready(Some(Err(AnswerError::Upstream(error)))),
+                Some(Ok(frame)) => frame,
+            };
+            let Ok(data) = frame.into_data() else {
+                continue;
+            };
+            if self.is_over() {
+                return Poll::Ready(None);
+            }
+            match self.take(&data) {
+                Err(error) => return Poll::Ready(Some(Err(error))),
+                Ok(out) if out.is_empty() => {}
+                Ok(out) => return Poll::Ready(Some(Ok((Frame::data(out), false)))),
+            }
+        }
+    }
+
+    /// A stream that no request asked for ends with the bundle or the token that it was admitted
+    /// under; the caller opens it again and is decided again.
+    fn is_over(&self) -> bool {
+        if self.rules.filter.kind != FilterKind::Stream {
+            return false;
+        }
+        let now = now();
+        let swapped = self
+            .rules
+            .shared
+            .active()
+            .is_none_or(|active| active.generation != self.rules.active.generation);
+        let identity = self.rules.identity.as_deref();
+        swapped || identity.is_some_and(|identity| identity.expires_at() <= now)
+    }
+
+    fn take(&mut self, data: &[u8]) -> Result<Bytes, AnswerError> {
+        self.rest.extend_from_slice(data);
+        let mut out = Vec::with_capacity(self.rest.len());
+        while let Some(at) = self
+            .rest
+            .iter()
+            .position(|byte| matches!(byte, b'\n' | b'\r'))
+        {
+            let mut line = self.rest.split_to(at + 1);
+            let end = line.split_off(at);
+            let rules = &self.rules;
+            let filtered = filter::line(
+                &rules.active.gate,
+                &rules.shared.overlay(),
+                rules.identity.as_deref(),
+                now(),
+                rules.filter,
+                &line,
+            );
+            match filtered {
+                Ok(Some(line)) => {
+                    out.extend_from_slice(&line);
+                    out.extend_from_slice(&end);
+                }
+                Ok(None) => {}
+                Err(error) => {
+                    tracing::warn!(target: "upstream", %error, "an event was not passed on");
+                    return Err(AnswerError::Filter);
+                }
+            }
+        }
+        if self.rest.len() > self.most {
+            return Err(AnswerError::Filter);
+        }
+        Ok(out.into())
+    }
+}
+
+/// The time of a decision.
+pub(crate) fn now() -> Time {
+    Time(i64::try_from(ids::now().as_secs()).unwrap_or(i64::MAX))
+}

@@ -1,0 +1,203 @@
+//! The journal: what is in flight, so that a crash cannot make it disappear.
+//!
+//! The first line says how long the log was when the journal was begun; every other line is an
+//! intent, or, when the log cannot be read back, the id and hash of an event that was written.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs::{File, OpenOptions},
+    io::{self, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::{AuditError, Intent, Ticket, chain::Log, fault};
+
+/// The journal is begun anew, with what is still in flight, when it reaches this many bytes.
+const LONGEST: u64 = 4 << 20;
+
+#[derive(Debug)]
+pub(super) struct Journal {
+    path: PathBuf,
+    file: File,
+    /// Good bytes.
+    length: u64,
+    /// The intents in flight, as their lines.
+    open: BTreeMap<Ticket, String>,
+    next: u64,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Entry {
+    /// The log's length and last hash when the journal was begun.
+    Begun {
+        offset: Option<u64>,
+        prev_hash: String,
+    },
+    /// A request is about to go upstream.
+    Intent(Box<Intent<'static>>),
+    /// An event was written to a log that cannot be read back.
+    Done { event_id: String, hash: String },
+}
+
+/// [`Entry::Intent`], borrowed.
+#[derive(Serialize)]
+struct IntentEntry<'a> {
+    intent: &'a Intent<'a>,
+}
+
+impl Journal {
+    /// Opens the journal, and answers the intents that have no event.
+    pub(super) fn open(path: &Path, log: &Log) -> Result<(Self, Vec<Intent<'static>>), AuditError> {
+        let text = match std::fs::read(path) {
+            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+            Err(error) => return Err(fault(path, "read", &error)),
+        };
+        let open = unfinished(&text, log).map_err(|error| fault(path, "replay", &error))?;
+        let file = OpenOptions::new()
+            .append(true)
+            .create(true)
+            .mode(0o600)
+            .open(path)
+            .map_err(|error| fault(path, "open", &error))?;
+        let journal = Self {
+            path: path.to_owned(),
+            file,
+            length: text.len() as u64,
+            open: BTreeMap::new(),
+            next: 0,
+        };
+        Ok((journal, open))
+    }
+
+    /// The hash of the last event of a log that cannot be read back.
+    pub(super) fn last_hash(path: &Path) -> Option<String> {
+        let text = std::fs::read_to_string(path).ok()?;
+        text.lines()
+            .filter_map(|line| serde_json::from_str::<Entry>(line).ok())
+            .filter_map(|entry| match entry {
+                Entry::Begun { prev_hash, .. } => Some(prev_hash),
+                Entry::Done { hash, .. } => Some(hash),
+                Entry::Intent(_) => None,
+            })
+            .last()
+    }
+
+    /// Writes an intent.
+    pub(super) fn write(&mut self, intent: &Intent<'_>, log: &Log) -> io::Result<Ticket> {
+        if self.length > LONGEST {
+            self.start_over(log)?;
+        }
+        let line = line_of(&IntentEntry { intent })?;
+        self.append(&line)?;
+        let ticket = Ticket(self.next);
+        self.next += 1;
+        self.open.insert(ticket, line);
+        Ok(ticket)
+    }
+
+    /// An event is in the log.
+    pub(super) fn done(
+        &mut self,
+        ticket: Option<Ticket>,
+        event_id: &str,
+        log: &Log,
+    ) -> io::Result<()> {
+        if let Some(ticket) = ticket {
+            self.open.remove(&ticket);
+        }
+        if log.offset().is_none() {
+            let line = line_of(&Entry::Done {
+                event_id: event_id.to_owned(),
+                hash: log.prev_hash().to_owned(),
+            })?;
+            self.append(&line)?;
+        }
+        Ok(())
+    }
+
+    /// Begins the journal anew, with what is in flight.
+    pub(super) fn start_over(&mut self, log: &Log) -> io::Result<()> {
+        let mut text = line_of(&Entry::Begun {
+            offset: log.offset(),
+            prev_hash: log.prev_hash().to_owned(),
+        })?;
+        for line in self.open.values() {
+            text.push_str(line);
+        }
+        let aside = self.path.with_extension("new");
+        let mut file = OpenOptions::new()
+            .append(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&aside)
+            .or_else(|_| {
+                std::fs::remove_file(&aside)?;
+                OpenOptions::new()
+                    .append(true)
+                    .create_new(true)
+                    .mode(0o600)
+                    .open(&aside)
+            })?;
+        file.write_all(text.as_bytes())?;
+        std::fs::rename(&aside, &self.path)?;
+        self.file = file;
+        self.length = text.len() as u64;
+        Ok(())
+    }
+
+    /// Whether the journal takes bytes; it is left as it was.
+    pub(super) fn probe(&mut self) -> io::Result<()> {
+        let written = self.file.write_all(&[b'\n'; 512]);
+        self.file.set_len(self.length)?;
+        written
+    }
+
+    fn append(&mut self, line: &str) -> io::Result<()> {
+        if let Err(error) = self.file.write_all(line.as_bytes()) {
+            self.file.set_len(self.length)?;
+            return Err(error);
+        }
+        self.length += line.len() as u64;
+        Ok(())
+    }
+}
+
+/// The intents of a journal that have no event in the log. Lines that a crash cut short were
+/// never acted upon.
+fn unfinished(text: &str, log: &Log) -> io::Result<Vec<Intent<'static>>> {
+    let mut offset = 0;
+    let mut intents = Vec::new();
+    let mut done = BTreeSet::new();
+    for line in text.lines() {
+        match serde_json::from_str::<Entry>(line) {
+            Ok(Entry::Begun { offset: at, .. }) => offset = at.unwrap_or(0),
+            Ok(Entry::Intent(intent)) => intents.push(*intent),
+            Ok(Entry::Done { event_id, .. }) => {
+                done.insert(event_id);
+            }
+            Err(_) => {}
+        }
+    }
+    if intents.is_empty() {
+        return Ok(intents);
+    }
+    // A log that was moved away since holds none of these events: they are looked for in all of it.
+    let start = log
+        .offset()
+        .filter(|length| offset <= *length)
+        .map(|_| offset);
+    done.extend(log.ids_from(start.unwrap_or(0))?);
+    intents.retain(|intent| !done.contains(intent.event_id.as_ref()));
+    Ok(intents)
+}
+
+fn line_of(entry: &impl Serialize) -> io::Result<String> {
+    let mut line = serde_json::to_string(entry)?;
+    line.push('\n');
+    Ok(line)
+}

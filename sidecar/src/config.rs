@@ -1,0 +1,463 @@
+//! The local settings, read and checked before any port is bound.
+//!
+//! Nothing here grants or enforces: that all comes from the bundle. The settings say where the
+//! bundle is, whom to trust for it, where to listen, and where to keep state and audit lines.
+
+use std::{
+    fmt,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use serde::{Deserialize, Deserializer};
+
+/// All settings of one sidecar.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "snake_case")]
+pub struct Config {
+    /// Where policy comes from.
+    pub bundle: BundleConfig,
+    /// Whose signatures count; absent only in the development profile.
+    pub trust: Option<TrustConfig>,
+    /// Where callers are served.
+    pub listen: ListenConfig,
+    /// Where operators are served.
+    pub admin: AdminConfig,
+    /// What outlives a restart.
+    pub state: StateConfig,
+    /// Where audit events go.
+    pub audit: AuditConfig,
+    /// Run-time facts that only subtract.
+    pub overlay: Option<OverlayConfig>,
+    /// Connections to the tool server.
+    #[serde(default)]
+    pub upstream: UpstreamConfig,
+    /// Bounds of what is kept in memory.
+    #[serde(default)]
+    pub bounds: BoundsConfig,
+    /// Departures from the safe defaults.
+    #[serde(default)]
+    pub profile: ProfileConfig,
+}
+
+/// Where policy comes from.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BundleConfig {
+    /// The directory that holds the release.
+    pub directory: PathBuf,
+    /// The server that this sidecar stands in front of.
+    pub server: String,
+    /// How often the directory is looked at.
+    #[serde(default = "one_second")]
+    pub poll: Span,
+}
+
+/// Whose signatures count.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrustConfig {
+    /// The trust file.
+    pub file: PathBuf,
+}
+
+/// Where callers are served.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ListenConfig {
+    /// The address; port 0 takes a free one.
+    pub address: SocketAddr,
+    /// How many threads serve requests.
+    #[serde(default = "one")]
+    pub workers: usize,
+    /// The most connections at a time, over all workers.
+    #[serde(default = "max_connections")]
+    pub max_connections: usize,
+    /// The most headers of a request.
+    #[serde(default = "max_headers")]
+    pub max_headers: usize,
+    /// The largest request head, in bytes.
+    #[serde(default = "max_head")]
+    pub max_head: usize,
+    /// How long a caller may take to send a request's head.
+    #[serde(default = "ten_seconds")]
+    pub head_timeout: Span,
+    /// How long a caller may take to send a request's body.
+    #[serde(default = "ten_seconds")]
+    pub body_timeout: Span,
+    /// How long a caller may leave an answer unread.
+    #[serde(default = "thirty_seconds")]
+    pub write_timeout: Span,
+    /// How long an idle connection is kept.
+    #[serde(default = "two_minutes")]
+    pub idle_timeout: Span,
+    /// How long requests in flight may take to end when the sidecar stops.
+    #[serde(default = "thirty_seconds")]
+    pub drain_timeout: Span,
+}
+
+/// Where operators are served.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AdminConfig {
+    /// The address; port 0 takes a free one.
+    pub address: SocketAddr,
+}
+
+/// What outlives a restart.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StateConfig {
+    /// The directory for the version floor, the last good bundle and the audit journal.
+    pub directory: PathBuf,
+}
+
+/// Where audit events go.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AuditConfig {
+    /// A file, or `-` for standard output.
+    pub file: PathBuf,
+}
+
+/// Run-time facts that only subtract.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OverlayConfig {
+    /// The overlay file, read again whenever it changes.
+    pub file: PathBuf,
+}
+
+/// Connections to the tool server.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UpstreamConfig {
+    /// How long a connection may take to open.
+    #[serde(default = "five_seconds")]
+    pub connect_timeout: Span,
+    /// The most idle connections that each worker keeps.
+    #[serde(default = "max_idle")]
+    pub max_idle: usize,
+    /// The largest answer that is buffered to be filtered, in bytes.
+    #[serde(default = "max_filtered")]
+    pub max_filtered: usize,
+}
+
+/// Bounds of what is kept in memory.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BoundsConfig {
+    /// The most verified tokens that each worker remembers.
+    #[serde(default = "max_tokens")]
+    pub tokens: usize,
+    /// The most callers whose rate is followed; the others share one allowance.
+    #[serde(default = "max_rate_keys")]
+    pub rate_keys: usize,
+}
+
+/// Departures from the safe defaults.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProfileConfig {
+    /// Takes unsigned bundles. Anybody who can write the bundle directory then makes policy.
+    #[serde(default)]
+    pub development: bool,
+}
+
+/// A length of time: `500ms`, `1s`, `2m`, `1h`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span(pub Duration);
+
+/// Why the settings cannot be used: says what, where, and what to do.
+#[derive(Debug)]
+pub struct ConfigError(String);
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+impl Config {
+    /// Reads and checks a settings file. Relative paths in it are relative to the file.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            ConfigError(format!(
+                "{}: cannot read the settings: {error}",
+                path.display()
+            ))
+        })?;
+        let base = path.parent().unwrap_or_else(|| Path::new(""));
+        Self::parse(&text, base)
+            .map_err(|error| ConfigError(format!("{}: {error}", path.display())))
+    }
+
+    /// Reads and checks settings; relative paths are relative to `base`.
+    pub fn parse(text: &str, base: &Path) -> Result<Self, ConfigError> {
+        let mut config: Self =
+            toml::from_str(text).map_err(|error| ConfigError(error.to_string()))?;
+        config.resolve(base);
+        config.check()?;
+        Ok(config)
+    }
+
+    fn resolve(&mut self, base: &Path) {
+        let join = |path: &mut PathBuf| *path = base.join(&*path);
+        join(&mut self.bundle.directory);
+        join(&mut self.state.directory);
+        if self.audit.file.as_os_str() != "-" {
+            join(&mut self.audit.file);
+        }
+        if let Some(trust) = &mut self.trust {
+            join(&mut trust.file);
+        }
+        if let Some(overlay) = &mut self.overlay {
+            join(&mut overlay.file);
+        }
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        if self.trust.is_none() && !self.profile.development {
+            return Err(ConfigError(
+                "[trust] is missing: name the trust file with `file = \"trust.json\"`; only \
+                 `[profile] development = true` runs without signatures"
+                    .to_owned(),
+            ));
+        }
+        if self.bundle.server.is_empty() {
+            return Err(ConfigError(
+                "[bundle] server is empty: name the server as the policy does".to_owned(),
+            ));
+        }
+        let polled = ("[bundle] poll", self.bundle.poll);
+        let spans = [
+            polled,
+            ("[listen] head_timeout", self.listen.head_timeout),
+            ("[listen] body_timeout", self.listen.body_timeout),
+            ("[listen] write_timeout", self.listen.write_timeout),
+            ("[listen] idle_timeout", self.listen.idle_timeout),
+            ("[upstream] connect_timeout", self.upstream.connect_timeout),
+        ];
+        for (key, span) in spans {
+            if span.0 < Duration::from_millis(10) {
+                return Err(ConfigError(format!("{key} must be at least 10ms")));
+            }
+        }
+        let counts = [
+            ("[listen] workers", self.listen.workers, 1, 256),
+            (
+                "[listen] max_connections",
+                self.listen.max_connections,
+                1,
+                1 << 20,
+            ),
+            ("[listen] max_headers", self.listen.max_headers, 8, 1024),
+            ("[listen] max_head", self.listen.max_head, 8192, 1 << 20),
+            ("[upstream] max_idle", self.upstream.max_idle, 0, 1 << 16),
+            (
+                "[upstream] max_filtered",
+                self.upstream.max_filtered,
+                1024,
+                1 << 30,
+            ),
+            ("[bounds] tokens", self.bounds.tokens, 16, 1 << 24),
+            ("[bounds] rate_keys", self.bounds.rate_keys, 16, 1 << 24),
+        ];
+        for (key, value, low, high) in counts {
+            if value < low || value > high {
+                return Err(ConfigError(format!(
+                    "{key} is {value}: it must be between {low} and {high}"
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Default for UpstreamConfig {
+    fn default() -> Self {
+        Self {
+            connect_timeout: five_seconds(),
+            max_idle: max_idle(),
+            max_filtered: max_filtered(),
+        }
+    }
+}
+
+impl Default for BoundsConfig {
+    fn default() -> Self {
+        Self {
+            tokens: max_tokens(),
+            rate_keys: max_rate_keys(),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::parse(&text).ok_or_else(|| {
+            serde::de::Error::custom(format!(
+                "`{text}` is no length of time: write a whole number and ms, s, m or h, as in `30s`"
+            ))
+        })
+    }
+}
+
+impl Span {
+    /// Reads a whole number and a unit.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let digits = text.find(|c: char| !c.is_ascii_digit())?;
+        let (count, unit) = text.split_at_checked(digits)?;
+        let count: u64 = count.parse().ok()?;
+        let milliseconds = match unit {
+            "ms" => 1,
+            "s" => 1000,
+            "m" => 60_000,
+            "h" => 3_600_000,
+            _ => return None,
+        };
+        count
+            .checked_mul(milliseconds)
+            .map(|total| Self(Duration::from_millis(total)))
+    }
+}
+
+const fn one() -> usize {
+    1
+}
+const fn max_connections() -> usize {
+    4096
+}
+const fn max_headers() -> usize {
+    100
+}
+const fn max_head() -> usize {
+    32 * 1024
+}
+const fn max_idle() -> usize {
+    128
+}
+const fn max_filtered() -> usize {
+    4 << 20
+}
+const fn max_tokens() -> usize {
+    10_000
+}
+const fn max_rate_keys() -> usize {
+    100_000
+}
+const fn one_second() -> Span {
+    Span(Duration::from_secs(1))
+}
+const fn five_seconds() -> Span {
+    Span(Duration::from_secs(5))
+}
+const fn ten_seconds() -> Span {
+    Span(Duration::from_secs(10))
+}
+const fn thirty_seconds() -> Span {
+    Span(Duration::from_secs(30))
+}
+const fn two_minutes() -> Span {
+    Span(Duration::from_mins(2))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = r#"
+        [bundle]
+        directory = "bundle"
+        server = "github"
+        [trust]
+        file = "trust.json"
+        [listen]
+        address = "127.0.0.1:8080"
+        [admin]
+        address = "127.0.0.1:0"
+        [state]
+        directory = "/var/lib/latchkey"
+        [audit]
+        file = "-"
+    "#;
+
+    #[test]
+    fn reads_settings_and_resolves_paths() {
+        let config = Config::parse(GOOD, Path::new("/etc/latchkey")).unwrap();
+        assert_eq!(config.bundle.directory, Path::new("/etc/latchkey/bundle"));
+        assert_eq!(config.state.directory, Path::new("/var/lib/latchkey"));
+        assert_eq!(config.audit.file, Path::new("-"));
+        assert_eq!(config.bundle.poll, one_second());
+    }
+
+    #[test]
+    fn refuses_what_it_cannot_use_and_says_where() {
+        for (from, to, says) in [
+            (
+                "[trust]\n        file = \"trust.json\"",
+                "",
+                "[trust] is missing",
+            ),
+            ("server = \"github\"", "server = \"\"", "server is empty"),
+            (
+                "server = \"github\"",
+                "server = \"github\"\ncolour = 1",
+                "colour",
+            ),
+            (
+                "server = \"github\"",
+                "server = \"g\"\npoll = \"soon\"",
+                "`soon` is no length",
+            ),
+            (
+                "server = \"github\"",
+                "server = \"g\"\npoll = \"1ms\"",
+                "at least 10ms",
+            ),
+            ("127.0.0.1:8080", "localhost", "address"),
+            (
+                "\"127.0.0.1:8080\"",
+                "\"127.0.0.1:8080\"\nworkers = 0",
+                "between 1 and 256",
+            ),
+            ("[audit]", "[audits]", "audit"),
+        ] {
+            assert!(GOOD.contains(from), "{from}");
+            let error = Config::parse(&GOOD.replace(from, to), Path::new("")).unwrap_err();
+            assert!(error.to_string().contains(says), "{to}: {error}");
+        }
+    }
+
+    #[test]
+    fn only_the_development_profile_runs_without_trust() {
+        let text = GOOD.replace(
+            "[trust]\n        file = \"trust.json\"",
+            "[profile]\ndevelopment = true",
+        );
+        assert!(Config::parse(&text, Path::new("")).is_ok());
+    }
+
+    #[test]
+    fn reads_lengths_of_time() {
+        for (text, milliseconds) in [
+            ("500ms", 500),
+            ("1s", 1000),
+            ("2m", 120_000),
+            ("1h", 3_600_000),
+        ] {
+            assert_eq!(
+                Span::parse(text),
+                Some(Span(Duration::from_millis(milliseconds)))
+            );
+        }
+        for text in ["", "s", "1", "1 s", "-1s", "1.5s", "99999999999999999999s"] {
+            assert_eq!(Span::parse(text), None, "{text}");
+        }
+    }
+}

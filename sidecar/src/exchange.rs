@@ -1,0 +1,225 @@
+//! One request from its head to the end of its answer, and the one event that it leaves behind.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use latchkey_engine::{reason::Reason, time::Time};
+use latchkey_gate::{
+    admit::Facts,
+    event::{Event, EventOutcome, Exchanged},
+};
+
+use crate::{
+    audit::{AuditUnavailable, Intent, Ticket},
+    ids,
+    meter::Meter,
+    run::Shared,
+    supply::Active,
+};
+
+/// The surface that requests are counted under when nothing in the registry matches.
+const UNMATCHED: &str = "/__unmatched__";
+
+/// An open exchange. However it ends, exactly one event is recorded: by [`Exchange::close`], or,
+/// when the caller goes away or the sidecar gives up, by dropping it.
+#[derive(Debug)]
+pub struct Exchange {
+    shared: Arc<Shared>,
+    meter: Arc<Meter>,
+    started: Instant,
+    event_time: String,
+    event_id: String,
+    trace_id: String,
+    span_id: String,
+    active: Option<Arc<Active>>,
+    ticket: Option<Ticket>,
+    upstream: Option<Duration>,
+    closed: bool,
+    /// What is known of the request.
+    pub facts: Facts,
+    /// The status of the answer; 0 before there is one.
+    pub status: u16,
+    /// Bytes of the request's body.
+    pub bytes_in: u64,
+    /// Bytes of the answer's body so far.
+    pub bytes_out: u64,
+}
+
+impl Exchange {
+    /// A request has come in.
+    #[must_use]
+    pub fn open(shared: Arc<Shared>, meter: Arc<Meter>, traceparent: Option<&str>) -> Self {
+        meter.begin();
+        shared.metrics.in_flight.inc();
+        let trace_id = traceparent.and_then(trace_of).unwrap_or_else(ids::trace);
+        Self {
+            shared,
+            meter,
+            started: Instant::now(),
+            event_time: timestamp(ids::now()),
+            event_id: ids::uuid(),
+            trace_id,
+            span_id: ids::span(),
+            active: None,
+            ticket: None,
+            upstream: None,
+            closed: false,
+            facts: Facts::blank(Reason::MalformedRequest),
+            status: 0,
+            bytes_in: 0,
+            bytes_out: 0,
+        }
+    }
+
+    /// The bundle that decides.
+    pub fn under(&mut self, active: &Arc<Active>) {
+        self.active = Some(Arc::clone(active));
+    }
+
+    /// The id of the event, which the caller and the tool server get too.
+    #[must_use]
+    pub fn request_id(&self) -> &str {
+        &self.event_id
+    }
+
+    /// The W3C trace context of this hop.
+    #[must_use]
+    pub fn traceparent(&self) -> String {
+        format!("00-{}-{}-01", self.trace_id, self.span_id)
+    }
+
+    /// How long the tool server took to begin its answer.
+    pub fn waited(&mut self, time: Duration) {
+        self.upstream = Some(time);
+    }
+
+    /// Records that the request is about to go upstream.
+    pub fn intend(&mut self) -> Result<(), AuditUnavailable> {
+        let exchanged = self.exchanged(EventOutcome::Internal);
+        let intent = Intent::of(&self.facts, &exchanged);
+        self.ticket = Some(self.shared.audit.begin(&intent)?);
+        Ok(())
+    }
+
+    /// Records the event. Nothing more of the answer may leave before this has succeeded.
+    pub fn close(&mut self, outcome: EventOutcome) -> Result<(), AuditUnavailable> {
+        if self.closed {
+            return Ok(());
+        }
+        self.closed = true;
+        self.count();
+        let event = Event::request(&self.facts, &self.exchanged(outcome));
+        self.shared.audit.record(event, self.ticket.take())
+    }
+
+    fn count(&self) {
+        let metrics = &self.shared.metrics;
+        metrics.observe(self.started.elapsed(), self.upstream);
+        if self.facts.reason == Reason::Ok {
+            metrics.allowed.inc();
+        } else {
+            let surface = self.facts.surface.as_deref().unwrap_or(UNMATCHED);
+            metrics.deny(surface, self.facts.reason);
+        }
+    }
+
+    fn exchanged(&self, outcome: EventOutcome) -> Exchanged<'_> {
+        let release = self.active.as_deref().map(|active| &active.release);
+        Exchanged {
+            event_id: &self.event_id,
+            event_time: &self.event_time,
+            request_id: &self.event_id,
+            trace_id: &self.trace_id,
+            span_id: &self.span_id,
+            status: self.status,
+            outcome,
+            latency_us: microseconds(self.started.elapsed()),
+            upstream_latency_us: self.upstream.map_or(0, microseconds),
+            bytes_in: self.bytes_in,
+            bytes_out: self.bytes_out,
+            sidecar_id: self.shared.audit.sidecar(),
+            sidecar_version: env!("CARGO_PKG_VERSION"),
+            bundle_digest: self
+                .active
+                .as_deref()
+                .map_or("", |active| active.gate.digest()),
+            source_commit: release.and_then(|release| release.commit.as_deref()),
+            digest_key: self.shared.audit.digest_key(),
+        }
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        if !self.closed {
+            self.shared.metrics.cut_off.inc();
+            self.facts
+                .detail
+                .get_or_insert_with(|| "cut_off: the caller went away".to_owned());
+            // Without a record the sidecar forwards nothing more, which is all one can do here.
+            let _ = self.close(EventOutcome::ClientError);
+        }
+        self.shared.metrics.in_flight.dec();
+        self.meter.end();
+    }
+}
+
+/// RFC 3339, UTC, with milliseconds.
+fn timestamp(since_1970: Duration) -> String {
+    let seconds = i64::try_from(since_1970.as_secs()).unwrap_or(i64::MAX);
+    let mut text = Time(seconds).to_string();
+    text.truncate(text.len().saturating_sub(1));
+    text.push_str(&format!(".{:03}Z", since_1970.subsec_millis()));
+    text
+}
+
+fn microseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// The trace id of a well-formed W3C `traceparent`.
+fn trace_of(traceparent: &str) -> Option<String> {
+    let mut parts = traceparent.split('-');
+    let (version, trace, span) = (parts.next()?, parts.next()?, parts.next()?);
+    let hex = |text: &str, length| {
+        text.len() == length
+            && text
+                .bytes()
+                .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+            && text.bytes().any(|b| b != b'0')
+    };
+    (version == "00" && hex(trace, 32) && hex(span, 16)).then(|| trace.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prints_milliseconds() {
+        assert_eq!(
+            timestamp(Duration::from_millis(1_796_119_200_007)),
+            "2026-12-01T10:00:00.007Z"
+        );
+    }
+
+    #[test]
+    fn takes_well_formed_traces_only() {
+        let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+        assert_eq!(
+            trace_of(&format!("00-{trace}-00f067aa0ba902b7-01")).as_deref(),
+            Some(trace)
+        );
+        for bad in [
+            "",
+            "00",
+            "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
+            "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-1-01",
+        ] {
+            assert_eq!(trace_of(bad), None, "{bad}");
+        }
+    }
+}

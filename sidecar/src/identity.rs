@@ -1,0 +1,174 @@
+//! Who calls: the bearer token of a request, verified once and remembered.
+
+use std::{
+    collections::HashMap,
+    hash::{BuildHasher, RandomState},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use hyper::{HeaderMap, header::AUTHORIZATION};
+use latchkey_engine::{reason::Reason, time::Time};
+use latchkey_gate::identity::Identity;
+
+use crate::{metrics::Metrics, supply::Active};
+
+/// The tokens that one worker has verified.
+#[derive(Debug)]
+pub struct Tokens {
+    hasher: RandomState,
+    generations: Mutex<Generations>,
+    /// The most tokens of one generation.
+    most: usize,
+}
+
+/// Two generations: a full young one becomes the old one, and what is used again is young again.
+/// So the memory is bounded and what is in use stays.
+#[derive(Debug, Default)]
+struct Generations {
+    young: HashMap<u64, Remembered>,
+    old: HashMap<u64, Remembered>,
+}
+
+#[derive(Debug)]
+struct Remembered {
+    token: Box<str>,
+    identity: Arc<Identity>,
+    /// The bundle that it was verified and resolved against.
+    bundle: u64,
+}
+
+impl Tokens {
+    /// Remembers at most this many tokens.
+    #[must_use]
+    pub fn new(most: usize) -> Self {
+        Self {
+            hasher: RandomState::new(),
+            generations: Mutex::default(),
+            most: most / 2 + 1,
+        }
+    }
+
+    /// The identity behind a request's token: `None` when it carries none, an error when it
+    /// carries one that is bad, or more than one. Failures are not remembered.
+    pub fn identify(
+        &self,
+        active: &Active,
+        headers: &HeaderMap,
+        now: Time,
+        metrics: &Metrics,
+    ) -> Result<Option<Arc<Identity>>, Reason> {
+        let Some(token) = bearer(headers)? else {
+            return Ok(None);
+        };
+        let key = self.hasher.hash_one(token);
+        if let Some(identity) = self.recall(key, token, active.generation) {
+            metrics.token_hits.inc();
+            if identity.expires_at() <= now {
+                return Err(Reason::TokenExpired);
+            }
+            return Ok(Some(identity));
+        }
+        metrics.token_misses.inc();
+        match active.gate.verify(token, now) {
+            Ok(identity) => {
+                let identity = Arc::new(identity);
+                self.remember(key, token, &identity, active.generation);
+                Ok(Some(identity))
+            }
+            Err(error) => {
+                tracing::debug!(target: "identity", %error, "token refused");
+                Err(error.reason)
+            }
+        }
+    }
+
+    fn recall(&self, key: u64, token: &str, bundle: u64) -> Option<Arc<Identity>> {
+        let mut generations = self.lock();
+        let fits = |found: &&Remembered| found.bundle == bundle && found.token.as_ref() == token;
+        if let Some(found) = generations.young.get(&key).filter(fits) {
+            return Some(Arc::clone(&found.identity));
+        }
+        let found = generations.old.remove(&key).filter(|found| fits(&found))?;
+        let identity = Arc::clone(&found.identity);
+        self.insert(&mut generations, key, found);
+        Some(identity)
+    }
+
+    fn remember(&self, key: u64, token: &str, identity: &Arc<Identity>, bundle: u64) {
+        let remembered = Remembered {
+            token: token.into(),
+            identity: Arc::clone(identity),
+            bundle,
+        };
+        self.insert(&mut self.lock(), key, remembered);
+    }
+
+    fn insert(&self, generations: &mut Generations, key: u64, remembered: Remembered) {
+        if generations.young.len() >= self.most {
+            generations.old = std::mem::take(&mut generations.young);
+        }
+        generations.young.insert(key, remembered);
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Generations> {
+        self.generations
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The token of the only `Authorization` header.
+fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Reason> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let Some(value) = values.next() else {
+        return Ok(None);
+    };
+    if values.next().is_some() {
+        return Err(Reason::Unauthenticated);
+    }
+    let text = value.to_str().map_err(|_| Reason::Unauthenticated)?;
+    let (scheme, token) = text.split_once(' ').ok_or(Reason::Unauthenticated)?;
+    let token = token.trim_start_matches(' ');
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte);
+    if !scheme.eq_ignore_ascii_case("bearer") || token.is_empty() || !token.bytes().all(legal) {
+        return Err(Reason::Unauthenticated);
+    }
+    Ok(Some(token))
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper::header::HeaderValue;
+
+    use super::*;
+
+    fn headers(values: &[&'static str]) -> HeaderMap {
+        values
+            .iter()
+            .map(|value| (AUTHORIZATION, HeaderValue::from_static(value)))
+            .collect()
+    }
+
+    #[test]
+    fn takes_exactly_one_bearer_token() {
+        assert_eq!(bearer(&headers(&[])), Ok(None));
+        assert_eq!(bearer(&headers(&["Bearer a.b-c_d"])), Ok(Some("a.b-c_d")));
+        assert_eq!(bearer(&headers(&["bearer  a.b"])), Ok(Some("a.b")));
+        for refused in [
+            &["Bearer a", "Bearer a"][..],
+            &["Basic YTpi"],
+            &["Bearer"],
+            &["Bearer "],
+            &["Bearer a b"],
+            &["Bearer a,b"],
+            &["DPoP a.b.c"],
+            &[""],
+        ] {
+            assert_eq!(
+                bearer(&headers(refused)),
+                Err(Reason::Unauthenticated),
+                "{refused:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! `latchkey-sidecar --config FILE`: settings, bind, run, drain.
+
+use std::{ffi::OsString, path::PathBuf, process::ExitCode};
+
+use latchkey_sidecar::{
+    config::Config,
+    run::{Running, StartError},
+};
+use tokio::signal::unix::{SignalKind, signal};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// The command line cannot be understood, or the settings cannot be used.
+const USAGE: u8 = 2;
+/// The settings are good, but the sidecar cannot start with them.
+const CANNOT_START: u8 = 1;
+/// Requests were still in flight when the time to drain was over.
+const CUT_OFF: u8 = 3;
+
+const HELP: &str = "\
+Usage: latchkey-sidecar --config FILE [--check]
+
+Enforces a bundle on every request to a tool server.
+
+  --config FILE  the settings (TOML)
+  --check        read and check the settings, then stop
+  --version      print the version, then stop
+  --help         print this, then stop
+
+SIGTERM and SIGINT drain and stop. SIGHUP looks at the bundle directory at once.
+The log level is taken from LATCHKEY_LOG (for example `info` or `supply=debug`).
+Exit codes: 0 stopped, 1 cannot start, 2 usage or settings, 3 requests were cut off.
+";
+
+enum Command {
+    Run { config: PathBuf, check: bool },
+    Print(String),
+}
+
+fn main() -> ExitCode {
+    let command = match parse(std::env::args_os().skip(1)) {
+        Ok(command) => command,
+        Err(error) => return say(&format!("error: {error}\n\n{HELP}"), USAGE),
+    };
+    let (path, check) = match command {
+        Command::Run { config, check } => (config, check),
+        Command::Print(text) => {
+            use std::io::Write;
+            // A closed pipe is no error of ours.
+            let _ = std::io::stdout().write_all(text.as_bytes());
+            return ExitCode::SUCCESS;
+        }
+    };
+    let config = match Config::load(&path) {
+        Ok(config) => config,
+        Err(error) => return say(&format!("error: {error}\n"), USAGE),
+    };
+    if check {
+        return ExitCode::SUCCESS;
+    }
+    log();
+    if config.profile.development {
+        tracing::warn!(
+            "DEVELOPMENT PROFILE: unsigned bundles are taken. Whoever can write {} makes policy.",
+            config.bundle.directory.display()
+        );
+    }
+    match run(config) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(CUT_OFF),
+        Err(error) => say(&format!("error: {error}\n"), CANNOT_START),
+    }
+}
+
+fn run(config: Config) -> Result<bool, Box<dyn std::error::Error>> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let (mut terminate, mut interrupt, mut hang_up) = {
+        let _inside = runtime.enter();
+        (
+            signal(SignalKind::terminate())?,
+            signal(SignalKind::interrupt())?,
+            signal(SignalKind::hangup())?,
+        )
+    };
+    let running = Running::start(config).map_err(|error: StartError| Box::new(error))?;
+    tracing::info!(address = %running.address, admin = %running.admin, "serving");
+    runtime.block_on(async {
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => return,
+                _ = interrupt.recv() => return,
+                _ = hang_up.recv() => running.shared().poll_now(),
+            }
+        }
+    });
+    tracing::info!("draining");
+    let clean = running.drain();
+    tracing::info!(clean, "stopped");
+    Ok(clean)
+}
+
+fn parse(mut arguments: impl Iterator<Item = OsString>) -> Result<Command, String> {
+    let mut config = None;
+    let mut check = false;
+    while let Some(argument) = arguments.next() {
+        match argument.to_str() {
+            Some("--config") => {
+                let path = arguments.next().ok_or("--config needs a file")?;
+                config = Some(PathBuf::from(path));
+            }
+            Some("--check") => check = true,
+            Some("--help" | "-h") => return Ok(Command::Print(HELP.to_owned())),
+            Some("--version" | "-V") => {
+                return Ok(Command::Print(format!(
+                    "latchkey-sidecar {}\n",
+                    env!("CARGO_PKG_VERSION")
+                )));
+            }
+            _ => return Err(format!("unknown argument {}", argument.display())),
+        }
+    }
+    let config = config.ok_or("--config is missing")?;
+    Ok(Command::Run { config, check })
+}
+
+fn log() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("LATCHKEY_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+        .init();
+}
+
+fn say(text: &str, code: u8) -> ExitCode {
+    use std::io::Write;
+    // There is nowhere else to say it.
+    let _ = std::io::stderr().write_all(text.as_bytes());
+    ExitCode::from(code)
+}

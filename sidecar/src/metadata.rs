@@ -1,0 +1,102 @@
+//! RFC 9728: where a caller without a token finds who gives one.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hyper::{
+    Method, Request, Response,
+    body::Incoming,
+    header::{self, HeaderValue},
+};
+use latchkey_engine::index::Index;
+
+use crate::{answer::Answer, run::Shared};
+
+/// The well-known path, to which a resource's own path is appended.
+pub const PATH: &str = "/.well-known/oauth-protected-resource";
+
+/// The answer to a request for the metadata, when it is one and there is metadata.
+pub fn document(shared: &Arc<Shared>, request: &Request<Incoming>) -> Option<Response<Answer>> {
+    let rest = request.uri().path().strip_prefix(PATH)?;
+    if request.method() != Method::GET || !(rest.is_empty() || rest.starts_with('/')) {
+        return None;
+    }
+    let active = shared.active()?;
+    let text = active.metadata.clone()?;
+    let mut response = Response::new(Answer::whole(Bytes::from(text)));
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
+    Some(response)
+}
+
+/// The resource that the tokens of a slice are for: the only audience of its issuers, or the one
+/// whose path ends with the server's name. `None` when that leaves a choice.
+pub fn resource(index: &Index, server: &str) -> Option<String> {
+    let mut audiences: Vec<&str> = index
+        .issuers
+        .iter()
+        .flat_map(|issuer| issuer.audiences.iter().map(String::as_str))
+        .collect();
+    audiences.sort_unstable();
+    audiences.dedup();
+    let named = |audience: &&&str| audience.rsplit('/').next() == Some(server);
+    match audiences.as_slice() {
+        [only] => Some((*only).to_owned()),
+        several => match several.iter().filter(named).collect::<Vec<_>>().as_slice() {
+            [only] => Some((**only).to_owned()),
+            _ => None,
+        },
+    }
+}
+
+/// The metadata document of a resource.
+pub fn describe(index: &Index, resource: &str) -> String {
+    let servers: Vec<&str> = index
+        .issuers
+        .iter()
+        .filter(|issuer| issuer.audiences.iter().any(|audience| audience == resource))
+        .map(|issuer| issuer.url.as_str())
+        .collect();
+    serde_json::json!({
+        "resource": resource,
+        "authorization_servers": servers,
+        "bearer_methods_supported": ["header"],
+    })
+    .to_string()
+}
+
+/// Where the metadata of a resource is: its origin, the well-known path, its own path.
+pub fn location(resource: &str) -> Option<String> {
+    let (scheme, rest) = resource.split_once("://")?;
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let path = path.trim_end_matches('/');
+    Some(format!("{scheme}://{authority}{PATH}{path}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_path_of_a_resource_follows_the_well_known_one() {
+        for (resource, expected) in [
+            (
+                "https://tools.acme.example/github",
+                "https://tools.acme.example/.well-known/oauth-protected-resource/github",
+            ),
+            (
+                "https://tools.acme.example/",
+                "https://tools.acme.example/.well-known/oauth-protected-resource",
+            ),
+            (
+                "http://h:1",
+                "http://h:1/.well-known/oauth-protected-resource",
+            ),
+        ] {
+            assert_eq!(location(resource).as_deref(), Some(expected));
+        }
+        assert_eq!(location("urn:tools"), None);
+    }
+}

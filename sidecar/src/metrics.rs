@@ -1,0 +1,267 @@
+//! What operators watch: counters, latencies, and the bundle in force, as Prometheus text.
+//!
+//! Labels come from closed sets only (surfaces of the bundle, reasons); never from a request.
+
+use std::{
+    fmt,
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+use latchkey_engine::reason::Reason;
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text::encode},
+    metrics::{
+        counter::Counter,
+        family::Family,
+        gauge::Gauge,
+        histogram::{Histogram, exponential_buckets},
+    },
+    registry::{Registry, Unit},
+};
+
+/// Every metric of one sidecar.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    /// Requests that policy allowed.
+    pub allowed: Counter,
+    denied: Family<DenyLabels, Counter>,
+    latency: Histogram,
+    upstream_latency: Histogram,
+    /// Requests whose caller or upstream went away before the end.
+    pub cut_off: Counter,
+    /// Requests in flight.
+    pub in_flight: Gauge,
+    /// Connections that are open.
+    pub connections: Gauge,
+    /// Connections closed because there were too many, or because they were too slow.
+    pub connections_refused: Counter,
+    /// Tokens found verified.
+    pub token_hits: Counter,
+    /// Tokens whose signature had to be verified.
+    pub token_misses: Counter,
+    /// Bundles put in force.
+    pub swaps: Counter,
+    /// Bundles refused.
+    pub refused_bundles: Counter,
+    bundle: Family<BundleLabels, Gauge>,
+    bundle_version: Gauge<u64, AtomicU64>,
+    bundle_age: Gauge,
+    bundle_not_after: Gauge,
+    /// Audit events recorded.
+    pub audit_events: Counter,
+    /// Audit events that could not be written.
+    pub audit_failures: Counter,
+}
+
+/// The labels of a refusal.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct DenyLabels {
+    surface: String,
+    reason: &'static str,
+}
+
+/// The label of the bundle in force.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct BundleLabels {
+    digest: String,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    /// All metrics, at zero.
+    #[must_use]
+    pub fn new() -> Self {
+        // 50 us to 13 s, in steps of two.
+        let buckets = || Histogram::new(exponential_buckets(0.000_05, 2.0, 19));
+        let mut metrics = Self {
+            registry: Registry::default(),
+            allowed: Counter::default(),
+            denied: Family::default(),
+            latency: buckets(),
+            upstream_latency: buckets(),
+            cut_off: Counter::default(),
+            in_flight: Gauge::default(),
+            connections: Gauge::default(),
+            connections_refused: Counter::default(),
+            token_hits: Counter::default(),
+            token_misses: Counter::default(),
+            swaps: Counter::default(),
+            refused_bundles: Counter::default(),
+            bundle: Family::default(),
+            bundle_version: Gauge::default(),
+            bundle_age: Gauge::default(),
+            bundle_not_after: Gauge::default(),
+            audit_events: Counter::default(),
+            audit_failures: Counter::default(),
+        };
+        metrics.register_requests();
+        metrics.register_state();
+        metrics
+    }
+
+    /// Counts a refusal. The surface is a name of the bundle, or `/__unmatched__`.
+    pub fn deny(&self, surface: &str, reason: Reason) {
+        self.denied
+            .get_or_create(&DenyLabels {
+                surface: surface.to_owned(),
+                reason: reason.as_str(),
+            })
+            .inc();
+    }
+
+    /// Records how long a request took, and how much of it was the upstream.
+    pub fn observe(&self, total: Duration, upstream: Option<Duration>) {
+        self.latency.observe(total.as_secs_f64());
+        if let Some(upstream) = upstream {
+            self.upstream_latency.observe(upstream.as_secs_f64());
+        }
+    }
+
+    /// Shows the bundle in force; its `not_after` is in seconds since 1970.
+    pub fn set_bundle(&self, digest: &str, version: u64, not_after: i64) {
+        self.bundle.clear();
+        let labels = BundleLabels {
+            digest: digest.to_owned(),
+        };
+        self.bundle.get_or_create(&labels).set(1);
+        self.bundle_version.set(version);
+        self.bundle_not_after.set(not_after);
+    }
+
+    /// The Prometheus text; `age` is how long the bundle has been in force.
+    pub fn text(&self, age: Option<Duration>) -> Result<String, fmt::Error> {
+        let seconds = age.map_or(-1, |age| i64::try_from(age.as_secs()).unwrap_or(i64::MAX));
+        self.bundle_age.set(seconds);
+        let mut text = String::with_capacity(8192);
+        encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+
+    /// How many requests were allowed.
+    #[must_use]
+    pub fn allowed_count(&self) -> u64 {
+        self.allowed.inner().load(Ordering::Relaxed)
+    }
+
+    fn register_requests(&mut self) {
+        let registry = &mut self.registry;
+        let mut counter = |name: &str, help: &str, counter: &Counter| {
+            registry.register(format!("latchkey_{name}"), help, counter.clone());
+        };
+        counter("allow", "Requests that policy allowed", &self.allowed);
+        counter(
+            "cut_off",
+            "Requests whose caller or upstream went away before the end",
+            &self.cut_off,
+        );
+        counter(
+            "connections_refused",
+            "Connections closed for being too many or too slow",
+            &self.connections_refused,
+        );
+        counter(
+            "token_cache_hits",
+            "Tokens found verified",
+            &self.token_hits,
+        );
+        counter(
+            "token_cache_misses",
+            "Tokens whose signature had to be verified",
+            &self.token_misses,
+        );
+        registry.register(
+            "latchkey_deny",
+            "Requests refused, by surface and reason",
+            self.denied.clone(),
+        );
+        registry.register_with_unit(
+            "latchkey_request_duration",
+            "From the end of the request's head to the end of the answer",
+            Unit::Seconds,
+            self.latency.clone(),
+        );
+        registry.register_with_unit(
+            "latchkey_upstream_duration",
+            "From sending the call upstream to the head of its answer",
+            Unit::Seconds,
+            self.upstream_latency.clone(),
+        );
+    }
+
+    fn register_state(&mut self) {
+        let registry = &mut self.registry;
+        let mut counter = |name: &str, help: &str, counter: &Counter| {
+            registry.register(format!("latchkey_{name}"), help, counter.clone());
+        };
+        counter("bundle_swaps", "Bundles put in force", &self.swaps);
+        counter("bundle_refused", "Bundles refused", &self.refused_bundles);
+        counter("audit_events", "Audit events recorded", &self.audit_events);
+        counter(
+            "audit_failures",
+            "Audit records that could not be written",
+            &self.audit_failures,
+        );
+        let mut gauge = |name: &str, help: &str, gauge: &Gauge| {
+            registry.register(format!("latchkey_{name}"), help, gauge.clone());
+        };
+        gauge("in_flight", "Requests in flight", &self.in_flight);
+        gauge(
+            "connections",
+            "Connections that are open",
+            &self.connections,
+        );
+        gauge(
+            "bundle_age_seconds",
+            "How long the bundle has been in force; -1 without one",
+            &self.bundle_age,
+        );
+        gauge(
+            "bundle_not_after_seconds",
+            "When the bundle ends, in seconds since 1970",
+            &self.bundle_not_after,
+        );
+        registry.register(
+            "latchkey_bundle_version",
+            "The version of the bundle in force",
+            self.bundle_version.clone(),
+        );
+        registry.register(
+            "latchkey_bundle",
+            "The digest of the bundle in force",
+            self.bundle.clone(),
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prints_the_names_that_dashboards_use() {
+        let metrics = Metrics::new();
+        metrics.allowed.inc();
+        metrics.deny("github/push_files", Reason::NoPermission);
+        metrics.set_bundle("abc", 7, 9);
+        metrics.observe(Duration::from_micros(70), Some(Duration::from_micros(60)));
+        let text = metrics.text(Some(Duration::from_secs(3))).unwrap();
+        for line in [
+            "latchkey_allow_total 1",
+            "latchkey_deny_total{surface=\"github/push_files\",reason=\"no_permission\"} 1",
+            "latchkey_bundle_version 7",
+            "latchkey_bundle_age_seconds 3",
+            "latchkey_bundle{digest=\"abc\"} 1",
+            "latchkey_request_duration_seconds_bucket{le=\"0.0001\"} 1",
+            "latchkey_upstream_duration_seconds_count 1",
+        ] {
+            assert!(text.contains(line), "{line} is not in\n{text}");
+        }
+    }
+}

@@ -1,0 +1,511 @@
+//! The order of a request: one straight line of stages, each of which consumes what the one
+//! before it proved.
+//!
+//! `accept -> receive -> identify -> admit -> throttle -> record -> forward -> filter -> close`,
+//! where `admit` is the gate's `parse -> classify -> coarse -> bind -> validate -> decide`.
+
+use std::{net::IpAddr, pin::pin, sync::Arc, task::Poll, time::Duration};
+
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
+use hyper::{
+    HeaderMap, Request, Response, StatusCode,
+    body::{Body, Incoming},
+    header::{self, HeaderValue},
+    http::request::Parts,
+};
+use latchkey_engine::{index::Obligation, reason::Reason, time::Time};
+use latchkey_gate::{
+    admit::{self, Outcome, Permit, Verdict},
+    event::EventOutcome,
+    filter::{self, FilterKind},
+    identity::Identity,
+    inbound::Inbound,
+    wire::{self, Refusal},
+};
+
+use crate::{
+    answer::{Answer, Rules, now},
+    exchange::Exchange,
+    limit::Rate,
+    metadata,
+    meter::Meter,
+    run::Worker,
+    supply::Active,
+    upstream::{Inflow, Outbound},
+};
+
+/// A request whose body is complete and within its limits.
+struct Received {
+    active: Arc<Active>,
+    head: Parts,
+    body: Bytes,
+    peer: IpAddr,
+    now: Time,
+}
+
+/// A request whose token, when it carries one, is verified.
+struct Identified {
+    received: Received,
+    identity: Option<Arc<Identity>>,
+}
+
+/// A request that policy allows.
+struct Admitted {
+    identified: Identified,
+    permit: Permit,
+}
+
+/// A request that is within its limits, too.
+struct Throttled(Admitted);
+
+/// A request whose intent outlives the sidecar.
+struct Recorded(Admitted);
+
+/// The answer to a request, with the eyes that it is filtered for.
+struct Forwarded {
+    inflow: Inflow,
+    active: Arc<Active>,
+    identity: Option<Arc<Identity>>,
+}
+
+/// A refusal, and what only this side knows about it.
+struct Refused {
+    refusal: Refusal,
+    retry_after: Option<u32>,
+}
+
+/// Serves one request. Whatever happens, the exchange leaves exactly one event.
+pub async fn serve(
+    worker: Arc<Worker>,
+    meter: Arc<Meter>,
+    peer: IpAddr,
+    request: Request<Incoming>,
+) -> Response<Answer> {
+    let traceparent = request.headers().get("traceparent");
+    let traceparent = traceparent.and_then(|value| value.to_str().ok());
+    let mut exchange = Exchange::open(Arc::clone(&worker.shared), meter, traceparent);
+    exchange.facts.address = Some(peer);
+    if let Some(document) = metadata::document(&worker.shared, &request) {
+        return close_metadata(exchange, document);
+    }
+    match forward_if_allowed(&worker, &mut exchange, peer, request).await {
+        Ok(forwarded) => pass(&worker, exchange, forwarded).await,
+        Err(refused) => refuse(&worker, exchange, &refused),
+    }
+}
+
+async fn forward_if_allowed(
+    worker: &Arc<Worker>,
+    exchange: &mut Exchange,
+    peer: IpAddr,
+    request: Request<Incoming>,
+) -> Result<Forwarded, Refused> {
+    let received = receive(worker, exchange, peer, request).await?;
+    let identified = identify(worker, exchange, received)?;
+    let admitted = admit(worker, exchange, identified)?;
+    let throttled = throttle(worker, exchange, admitted)?;
+    let recorded = record(exchange, throttled)?;
+    forward(worker, exchange, recorded).await
+}
+
+/// Takes the policy that this request is decided under, and the whole body.
+async fn receive(
+    worker: &Worker,
+    exchange: &mut Exchange,
+    peer: IpAddr,
+    request: Request<Incoming>,
+) -> Result<Received, Refused> {
+    let Some(active) = worker.shared.active() else {
+        exchange.facts.reason = Reason::PolicyUnavailable;
+        return Err(Refusal::http(Reason::PolicyUnavailable).into());
+    };
+    exchange.under(&active);
+    let (head, body) = request.into_parts();
+    let limit = active.max_body;
+    let (body, fault) = match read(body, limit, worker.shared.config.listen.body_timeout.0).await {
+        Ok(body) => (body, None),
+        Err((body, reason)) => (body, Some(reason)),
+    };
+    exchange.bytes_in = body.len() as u64;
+    let now = now();
+    let received = Received {
+        active,
+        head,
+        body,
+        peer,
+        now,
+    };
+    let fault = match fault {
+        None if received.active.has_ended(now) => Some(Reason::PolicyUnavailable),
+        None if !worker.shared.overlay_is_known() => Some(Reason::PolicyUnavailable),
+        fault => fault,
+    };
+    match fault {
+        None => Ok(received),
+        Some(reason) => Err(received.refuse(exchange, reason)),
+    }
+}
+
+fn identify(
+    worker: &Worker,
+    exchange: &mut Exchange,
+    received: Received,
+) -> Result<Identified, Refused> {
+    let tokens = &worker.tokens;
+    let metrics = &worker.shared.metrics;
+    match tokens.identify(
+        &received.active,
+        &received.head.headers,
+        received.now,
+        metrics,
+    ) {
+        Ok(identity) => Ok(Identified { received, identity }),
+        Err(reason) => Err(received.refuse(exchange, reason)),
+    }
+}
+
+fn admit(
+    worker: &Worker,
+    exchange: &mut Exchange,
+    identified: Identified,
+) -> Result<Admitted, Refused> {
+    let received = &identified.received;
+    let overlay = worker.shared.overlay();
+    let identity = identified.identity.as_deref();
+    let Verdict { outcome, facts } = received.inbound(|inbound| {
+        admit::admit(
+            &received.active.gate,
+            &overlay,
+            inbound,
+            identity,
+            received.now,
+        )
+    });
+    exchange.facts = facts;
+    match outcome {
+        Outcome::Forward(permit) => Ok(Admitted { identified, permit }),
+        Outcome::Refuse(refusal) => Err(refusal.into()),
+    }
+}
+
+fn throttle(
+    worker: &Worker,
+    exchange: &mut Exchange,
+    admitted: Admitted,
+) -> Result<Throttled, Refused> {
+    let permit = &admitted.permit;
+    for charge in permit.obligations() {
+        let Obligation::Rate { count, seconds } = charge.obligation;
+        let rate = Rate { count, seconds };
+        if let Err(throttled) = worker.shared.limits.take(rate, &charge.key) {
+            exchange.facts.reason = Reason::RateLimited;
+            return Err(Refused {
+                refusal: permit.refusal(Reason::RateLimited),
+                retry_after: Some(seconds_up(throttled.retry_after)),
+            });
+        }
+    }
+    Ok(Throttled(admitted))
+}
+
+fn record(exchange: &mut Exchange, throttled: Throttled) -> Result<Recorded, Refused> {
+    let Throttled(admitted) = throttled;
+    if exchange.intend().is_err() {
+        exchange.facts.reason = Reason::AuditUnavailable;
+        return Err(admitted.permit.refusal(Reason::AuditUnavailable).into());
+    }
+    Ok(Recorded(admitted))
+}
+
+async fn forward(
+    worker: &Worker,
+    exchange: &mut Exchange,
+    recorded: Recorded,
+) -> Result<Forwarded, Refused> {
+    let Recorded(Admitted { identified, permit }) = recorded;
+    let Identified { received, identity } = identified;
+    let Received {
+        active, head, body, ..
+    } = received;
+    let sent = worker
+        .upstream
+        .send(
+            &active.target,
+            permit,
+            Outbound {
+                method: head.method,
+                uri: &head.uri,
+                headers: head.headers,
+                body,
+                request_id: exchange.request_id(),
+                traceparent: &exchange.traceparent(),
+            },
+        )
+        .await;
+    match sent {
+        Ok(inflow) => Ok(Forwarded {
+            inflow,
+            active,
+            identity,
+        }),
+        Err(refusal) => {
+            exchange.facts.reason = refusal.reason();
+            Err(refusal.into())
+        }
+    }
+}
+
+/// Passes an answer on: as it comes, or filtered where it could show what the caller may not use.
+async fn pass(worker: &Worker, mut exchange: Exchange, forwarded: Forwarded) -> Response<Answer> {
+    let Forwarded {
+        inflow,
+        active,
+        identity,
+    } = forwarded;
+    exchange.waited(inflow.waited);
+    let (mut head, incoming) = inflow.response.into_parts();
+    exchange.status = head.status.as_u16();
+    let most = worker.shared.config.upstream.max_filtered;
+    let Some(filter) = inflow.filter else {
+        let answer = Answer::passed(incoming, exchange, inflow.lease);
+        return stream(head, answer);
+    };
+    let rules = Rules {
+        shared: Arc::clone(&worker.shared),
+        active,
+        identity,
+        filter,
+    };
+    if is_encoded(&head.headers) {
+        return unfilterable(worker, exchange);
+    }
+    head.headers.remove(header::CONTENT_LENGTH);
+    if is_event_stream(&head.headers) {
+        let answer = Answer::lines(incoming, rules, most, exchange, inflow.lease);
+        return stream(head, answer);
+    }
+    let mut lease = inflow.lease;
+    let body = match read(incoming, most, worker.shared.config.listen.write_timeout.0).await {
+        Ok(body) => body,
+        Err(_) => return unfilterable(worker, exchange),
+    };
+    lease.end();
+    let body = if body.is_empty() || rules.filter.kind == FilterKind::Stream {
+        body
+    } else {
+        let identity = rules.identity.as_deref();
+        let overlay = worker.shared.overlay();
+        let gate = &rules.active.gate;
+        match filter::list(gate, &overlay, identity, now(), rules.filter, &body) {
+            Ok(filtered) => filtered.into(),
+            // What an error page says is not worth a leak.
+            Err(_) if !head.status.is_success() => Bytes::new(),
+            Err(error) => {
+                tracing::warn!(target: "upstream", %error, "an answer was not passed on");
+                return unfilterable(worker, exchange);
+            }
+        }
+    };
+    exchange.bytes_out = body.len() as u64;
+    if exchange.close(outcome_of(head.status)).is_err() {
+        return unrecorded();
+    }
+    Response::from_parts(head, Answer::whole(body))
+}
+
+fn stream(head: hyper::http::response::Parts, mut answer: Answer) -> Response<Answer> {
+    if answer.end_if_empty().is_err() {
+        return unrecorded();
+    }
+    Response::from_parts(head, answer)
+}
+
+fn unfilterable(worker: &Worker, mut exchange: Exchange) -> Response<Answer> {
+    exchange.facts.reason = Reason::UpstreamUnavailable;
+    refuse(
+        worker,
+        exchange,
+        &Refusal::http(Reason::UpstreamUnavailable).into(),
+    )
+}
+
+/// Answers with a refusal, once its event is recorded.
+fn refuse(worker: &Worker, mut exchange: Exchange, refused: &Refused) -> Response<Answer> {
+    let metadata = worker.shared.active();
+    let metadata = metadata
+        .as_deref()
+        .and_then(|active| active.resource_metadata.as_deref());
+    let response = refused.refusal.response(&wire::Exchange {
+        request_id: exchange.request_id(),
+        resource_metadata: metadata,
+        retry_after: refused.retry_after,
+    });
+    exchange.status = response.status;
+    exchange.bytes_out = response.body.len() as u64;
+    let outcome = match refused.refusal.reason() {
+        Reason::UpstreamTimeout => EventOutcome::Timeout,
+        Reason::UpstreamUnavailable => EventOutcome::UpstreamError,
+        Reason::MalformedRequest | Reason::PayloadTooLarge => EventOutcome::ClientError,
+        Reason::AuditUnavailable | Reason::Internal => EventOutcome::Internal,
+        _ => EventOutcome::Denied,
+    };
+    if exchange.close(outcome).is_err() {
+        return unrecorded();
+    }
+    build(response)
+}
+
+fn close_metadata(mut exchange: Exchange, document: Response<Answer>) -> Response<Answer> {
+    "GET".clone_into(&mut exchange.facts.method);
+    metadata::PATH.clone_into(&mut exchange.facts.path);
+    exchange.facts.reason = Reason::Ok;
+    exchange.status = document.status().as_u16();
+    if exchange.close(EventOutcome::Success).is_err() {
+        return unrecorded();
+    }
+    document
+}
+
+/// The answer when the event cannot be recorded: all that may leave then.
+fn unrecorded() -> Response<Answer> {
+    build(Refusal::http(Reason::AuditUnavailable).response(&wire::Exchange::default()))
+}
+
+fn build(response: wire::Response) -> Response<Answer> {
+    let mut built = Response::new(Answer::whole(response.body.into()));
+    *built.status_mut() =
+        StatusCode::from_u16(response.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    for (name, value) in response.headers {
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            built.headers_mut().append(name, value);
+        }
+    }
+    built
+}
+
+impl Received {
+    /// Shows the request to the gate.
+    fn inbound<T>(&self, see: impl FnOnce(&Inbound<'_>) -> T) -> T {
+        let headers: Vec<(&str, &[u8])> = self
+            .head
+            .headers
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_bytes()))
+            .collect();
+        let target = self.head.uri.path_and_query();
+        see(&Inbound {
+            server: self.active.server,
+            method: self.head.method.as_str(),
+            target: target.map_or("", |target| target.as_str()),
+            headers: &headers,
+            body: &self.body,
+            peer: Some(self.peer),
+        })
+    }
+
+    fn refuse(&self, exchange: &mut Exchange, reason: Reason) -> Refused {
+        let verdict = self.inbound(|inbound| admit::refuse(&self.active.gate, inbound, reason));
+        exchange.facts = verdict.facts;
+        match verdict.outcome {
+            Outcome::Refuse(refusal) => refusal.into(),
+            Outcome::Forward(_) => Refusal::http(Reason::Internal).into(),
+        }
+    }
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        Self {
+            refusal,
+            retry_after: None,
+        }
+    }
+}
+
+/// Reads a body of at most `most` bytes. On an error, what was read so far and the reason.
+async fn read(
+    mut body: Incoming,
+    most: usize,
+    timeout: Duration,
+) -> Result<Bytes, (Bytes, Reason)> {
+    if body.is_end_stream() {
+        return Ok(Bytes::new());
+    }
+    if body.size_hint().lower() > most as u64 {
+        return Err((Bytes::new(), Reason::PayloadTooLarge));
+    }
+    let mut so_far = Bytes::new();
+    let outcome = {
+        let mut reading = pin!(collect(&mut body, most, &mut so_far));
+        // Most bodies come with their head: only the others cost a timer.
+        let first = std::future::poll_fn(|cx| Poll::Ready(reading.as_mut().poll(cx))).await;
+        match first {
+            Poll::Ready(outcome) => outcome,
+            Poll::Pending => tokio::time::timeout(timeout, reading)
+                .await
+                .unwrap_or(Err(Reason::MalformedRequest)),
+        }
+    };
+    match outcome {
+        Ok(()) => Ok(so_far),
+        Err(reason) => Err((so_far, reason)),
+    }
+}
+
+async fn collect(body: &mut Incoming, most: usize, so_far: &mut Bytes) -> Result<(), Reason> {
+    let mut rest = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let data = frame.map_err(|_| Reason::MalformedRequest)?.into_data();
+        let Ok(data) = data else { continue };
+        if so_far.len() + rest.len() + data.len() > most {
+            return Err(Reason::PayloadTooLarge);
+        }
+        if so_far.is_empty() && rest.is_empty() {
+            *so_far = data;
+        } else {
+            rest.extend_from_slice(&data);
+        }
+        if body.is_end_stream() {
+            break;
+        }
+    }
+    if !rest.is_empty() {
+        let mut whole = BytesMut::with_capacity(so_far.len() + rest.len());
+        whole.extend_from_slice(so_far);
+        whole.extend_from_slice(&rest);
+        *so_far = whole.freeze();
+    }
+    Ok(())
+}
+
+fn is_event_stream(headers: &HeaderMap) -> bool {
+    let value = headers.get(header::CONTENT_TYPE);
+    value
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|value| {
+            let media = value.split(';').next().unwrap_or_default().trim();
+            media.eq_ignore_ascii_case("text/event-stream")
+        })
+}
+
+fn is_encoded(headers: &HeaderMap) -> bool {
+    headers
+        .get_all(header::CONTENT_ENCODING)
+        .iter()
+        .any(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity"))
+}
+
+fn outcome_of(status: StatusCode) -> EventOutcome {
+    if status.is_server_error() {
+        EventOutcome::UpstreamError
+    } else {
+        EventOutcome::Success
+    }
+}
+
+fn seconds_up(time: Duration) -> u32 {
+    u32::try_from(time.as_millis().div_ceil(1000))
+        .unwrap_or(u32::MAX)
+        .max(1)
+}
