@@ -22,4 +22,7 @@ pub mod reason;
 pub mod scope;
 pub mod slot;
 pub mod strings;
+#[cfg(feature = "testing")]
+#[doc(hidden)]
+pub mod testing;
 pub mod time;
