@@ -94,7 +94,8 @@ STORY: list[tuple[Caller, list[Step]]] = [
                  {"owner": "acme", "repos": ["ledger", "infra-dns"], "labels": ["bug"]},
                  "no_permission", "touches two teams, and she has one"),
             Step("github", "delete_repository", ledger(), "surface_unmatched",
-                 "she could never: told as if it did not exist"),
+                 "she could never: told as if it did not exist,"),
+            Step("github", "invented_tool", {}, "surface_unmatched", "like one that does not"),
         ],
     ),
     (
@@ -117,8 +118,8 @@ STORY: list[tuple[Caller, list[Step]]] = [
     (
         GINA,
         [
-            Step("github", "get_issue", ledger(number=1), "surface_unmatched",
-                 "no grant at all here: the same bytes as for a tool that does not exist"),
+            Step("github", "get_issue", ledger(number=1), "no_permission",
+                 "no grant at all on this server: not even the handshake succeeds"),
             Step("payments", "get_balance", {"account": "pay-1"}, "allow",
                  "the one cross-organization grant"),
         ],
