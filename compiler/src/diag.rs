@@ -124,7 +124,7 @@ impl Diagnostic {
         Self {
             code,
             severity: code.severity,
-            message: message.into(),
+            message: shortened(message.into()),
             labels: Vec::new(),
             notes: Vec::new(),
             help: None,
@@ -219,4 +219,16 @@ impl Diagnostic {
         let place = self.primary().map(|span| (span.file, span.start));
         (place, self.code.id, &self.message)
     }
+}
+
+/// A message may quote text of any length; nobody reads past this many bytes.
+const MESSAGE: usize = 500;
+
+fn shortened(mut message: String) -> String {
+    if message.len() > MESSAGE {
+        let end = (0..=MESSAGE).rev().find(|&at| message.is_char_boundary(at)).unwrap_or(0);
+        message.truncate(end);
+        message.push('\u{2026}');
+    }
+    message
 }

@@ -34,13 +34,22 @@ impl Default for Style {
 /// So many findings are drawn; the summary counts all, and the JSON form lists them.
 pub const MOST: usize = 200;
 
+/// Longer lines, in bytes, are not drawn; their findings are said in one line each.
+const LONGEST_LINE: usize = 1000;
+/// Findings over more lines are not drawn either.
+const MOST_LINES: u32 = 100;
+
 /// The report as text, with a summary line at the end.
 pub fn render(report: &Report, sources: &SourceMap, style: Style) -> String {
     let handler = handler(style);
     let mut out = String::new();
     for found in report.diagnostics.iter().take(MOST) {
-        let drawn = handler.render_report(&mut out, &Drawn::new(found, sources));
-        if drawn.is_err() {
+        let drawable = found.labels.iter().all(|label| fits(label, sources));
+        let drawn = drawable
+            && handler
+                .render_report(&mut out, &Drawn::new(found, sources))
+                .is_ok();
+        if !drawn {
             // What cannot be drawn is still said.
             out.push_str(&plain(found, sources));
         }
@@ -98,16 +107,34 @@ fn handler(style: Style) -> GraphicalReportHandler {
         .with_context_lines(1)
 }
 
+/// Whether the lines around a label are of a length that a page can show.
+fn fits(label: &Label, sources: &SourceMap) -> bool {
+    let Some(file) = sources.file(label.span.file) else {
+        return false;
+    };
+    let line = file.position(label.span.start as usize).line;
+    let last = file.position(label.span.end as usize).line;
+    let mut around = line.saturating_sub(1)..=last.saturating_add(1);
+    last - line <= MOST_LINES
+        && around.all(|line| {
+            file.line(line)
+                .is_none_or(|range| range.len() <= LONGEST_LINE)
+        })
+}
+
 fn plain(found: &Diagnostic, sources: &SourceMap) -> String {
     let place = found
         .primary()
         .map_or(String::new(), |span| format!(" {}", sources.place(span)));
-    format!(
-        "{}[{}]{place}: {}\n",
-        found.severity.name(),
-        found.code.id,
+    let help = found
+        .help
+        .as_ref()
+        .map_or(String::new(), |help| format!("\n  help: {help}"));
+    let (severity, code) = (found.severity.name(), found.code.id);
+    visible(&format!(
+        "{severity}[{code}]{place}: {}{help}\n",
         found.message
-    )
+    ))
 }
 
 /// A diagnostic as the drawing library wants it: one file each, the others as related reports.

@@ -90,3 +90,20 @@ fn text_from_files_cannot_steer_the_terminal() {
     }
     assert_eq!(visible("\u{85}é\u{202e}"), "·é\u{fffd}");
 }
+
+#[test]
+fn a_line_that_no_page_can_show_is_not_drawn() {
+    let text = format!("a: {}\n", ":".repeat(1_000_000));
+    let files = BTreeMap::from([("a.yaml".to_owned(), text.into_bytes())]);
+    let sources = SourceMap::from_files(files);
+    let mut sink = Sink::new();
+    let message = "x".repeat(2_000_000);
+    sink.push(Diagnostic::new(&codes::BAD_NAME, Span::new(FileId(0), 0..1), message).help("h"));
+    let drawn = render(&sink.finish(&Levels::new()), &sources, Style::default());
+    assert!(
+        drawn.starts_with("error[LK0018] a.yaml:1:1: xxx"),
+        "{}",
+        drawn.len()
+    );
+    assert!(drawn.len() < 700 && drawn.contains("help: h"), "{drawn}");
+}
