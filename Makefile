@@ -13,7 +13,7 @@ help: ## this list
 demo: $(VENV)/installed ## the whole story on one page: policy, bundle, sidecar, a change, a swap
 	@echo "demo: building latchkey and latchkey-sidecar (some minutes the first time)"
 	@cargo build --quiet --locked -p latchkey -p latchkey-sidecar --bins
-	@$(VENV)/bin/python demo/demo.py
+	@PYTHONDONTWRITEBYTECODE=1 $(VENV)/bin/python demo/demo.py
 
 test: nextest ## every test of every crate
 	@cargo nextest run --workspace --locked
