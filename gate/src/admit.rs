@@ -2,13 +2,29 @@
 
 mod facts;
 mod permit;
+mod protocol;
+mod surface;
 
-use latchkey_engine::{overlay::Overlay, reason::Reason, time::Time};
+use latchkey_engine::{
+    call::{Arguments, Call, Operation, Scopes},
+    decide::discover,
+    decision::Visibility,
+    id::{ServerId, SurfaceId},
+    overlay::Overlay,
+    reason::Reason,
+    time::Time,
+};
 
-pub use facts::{Facts, SlotFact, SlotValue};
-pub use permit::{Body, Permit};
+pub use facts::{Facts, SlotFact, SlotValue, Who};
+pub use permit::{Body, Charge, Permit};
 
-use crate::{gate::Gate, identity::Identity, inbound::Inbound, wire::Refusal};
+use crate::{
+    classify::{self, Refused, What},
+    gate::Gate,
+    identity::Identity,
+    inbound::Inbound,
+    wire::{Refusal, Reply},
+};
 
 /// What becomes of a request, and all that is known of it.
 #[derive(Debug)]
@@ -38,8 +54,15 @@ pub fn admit(
     identity: Option<&Identity>,
     now: Time,
 ) -> Verdict {
-    let _ = (overlay, identity, now);
-    refuse(gate, inbound, Reason::Internal)
+    let stage = Stage {
+        gate,
+        overlay,
+        inbound,
+        identity,
+        now,
+        explain: false,
+    };
+    stage.run()
 }
 
 /// The same as [`admit`], and the facts name every granting binding and every near miss: for
@@ -52,16 +75,157 @@ pub fn admit_explained(
     identity: Option<&Identity>,
     now: Time,
 ) -> Verdict {
-    admit(gate, overlay, inbound, identity, now)
+    let stage = Stage {
+        gate,
+        overlay,
+        inbound,
+        identity,
+        now,
+        explain: true,
+    };
+    stage.run()
 }
 
 /// Refuses a request for a reason found outside: a bad token, a body over the limit (give what was
-/// read of it), no verified bundle. The answer still fits the request: its protocol and its id.
+/// read of it), a listener's rule. The answer still fits the request: its protocol and its id.
+/// A request that is malformed besides is refused as that, as [`admit`] would.
 #[must_use]
 pub fn refuse(gate: &Gate, inbound: &Inbound<'_>, reason: Reason) -> Verdict {
-    let _ = (gate, inbound);
+    let mut facts = Facts::of(gate, inbound, None);
+    facts.reason = reason;
+    facts.failed.push(reason);
+    // A body that is cut off or over the limit is no message.
+    let readable = reason > Reason::PolicyUnavailable;
+    let reply = if readable {
+        let parsed = classify::parse(gate, inbound);
+        let asked = parsed.and_then(|message| {
+            let asked = classify::classify(gate, inbound, &message)?;
+            Ok((asked.method, asked.path, asked.protocol, asked.reply))
+        });
+        match asked {
+            Ok((method, path, protocol, reply)) => {
+                (facts.method, facts.path, facts.protocol) = (method, path, protocol);
+                reply
+            }
+            Err(refused) => return malformed(facts, refused),
+        }
+    } else {
+        classify::blank_reply(gate, inbound.server)
+    };
     Verdict {
-        outcome: Outcome::Refuse(Refusal::http(reason)),
-        facts: Facts::new(reason),
+        outcome: Outcome::Refuse(Refusal::plain(reason, reply)),
+        facts,
     }
 }
+
+/// A request that is refused before it is classified.
+fn malformed(mut facts: Facts, refused: Refused) -> Verdict {
+    let reason = refused.fault.reason();
+    facts.reason = reason;
+    facts.failed = vec![reason];
+    facts.detail = Some(refused.fault.to_string());
+    Verdict {
+        outcome: Outcome::Refuse(Refusal::malformed(refused.fault, refused.reply)),
+        facts,
+    }
+}
+
+/// All that the stages share.
+struct Stage<'a> {
+    gate: &'a Gate,
+    overlay: &'a Overlay,
+    inbound: &'a Inbound<'a>,
+    identity: Option<&'a Identity>,
+    now: Time,
+    explain: bool,
+}
+
+impl Stage<'_> {
+    /// `parse -> classify`, then by what is asked for:
+    /// `bind -> validate -> decide` for a surface, and on a refusal `coarse`, which settles what
+    /// the caller is told.
+    fn run(&self) -> Verdict {
+        let mut facts = Facts::of(self.gate, self.inbound, self.identity);
+        let message = match classify::parse(self.gate, self.inbound) {
+            Ok(message) => message,
+            Err(refused) => return malformed(facts, refused),
+        };
+        let asked = match classify::classify(self.gate, self.inbound, &message) {
+            Ok(asked) => asked,
+            Err(refused) => return malformed(facts, refused),
+        };
+        facts.method = asked.method;
+        facts.path = asked.path;
+        facts.protocol = asked.protocol;
+        if let Reply::Rpc { id, .. } = &asked.reply {
+            facts.rpc_id.clone_from(id);
+        }
+        match asked.what {
+            What::Surface(surface, source) => self.surface(facts, asked.reply, surface, &source),
+            What::Protocol(kind) => self.protocol(facts, asked.reply, kind),
+            What::Completion(surface) => self.completion(facts, asked.reply, surface),
+            What::Unmatched { surface } => self.unmatched(facts, asked.reply, surface),
+        }
+    }
+
+    /// A call of which nothing is known but who makes it.
+    fn blank_call(&self, surface: Option<SurfaceId>) -> Call<'_> {
+        Call {
+            callers: self.identity.map_or(&[], Identity::callers),
+            surface,
+            operation: Operation::Any,
+            scopes: Scopes::Any,
+            arguments: Arguments::Unknown,
+            address: self.inbound.peer,
+            token_permissions: self.identity.and_then(Identity::permissions),
+            token_id: self.identity.and_then(Identity::token_id),
+            now: self.now,
+        }
+    }
+
+    /// The coarse stage: whether any call of this surface by this caller could be allowed.
+    fn coarse(&self, surface: SurfaceId) -> Visibility {
+        let call = self.blank_call(Some(surface));
+        discover(self.gate.policy(), self.overlay, &call)
+    }
+
+    /// A refusal by decision, told as the server discloses.
+    fn refused(&self, facts: Facts, surface: bool, reply: Reply) -> Verdict {
+        let server = self.gate.policy().server_entry(self.inbound.server);
+        let disclose = server.map(|server| server.disclose).unwrap_or_default();
+        Verdict {
+            outcome: Outcome::Refuse(Refusal::decided(&facts, disclose, surface, reply)),
+            facts,
+        }
+    }
+}
+
+/// Whether a caller sees a surface: what lists are filtered by.
+pub(crate) fn visibility(
+    gate: &Gate,
+    overlay: &Overlay,
+    identity: Option<&Identity>,
+    now: Time,
+    surface: SurfaceId,
+) -> Visibility {
+    let inbound = Inbound {
+        server: ServerId(0),
+        method: "",
+        target: "",
+        headers: &[],
+        body: &[],
+        peer: None,
+    };
+    let stage = Stage {
+        gate,
+        overlay,
+        inbound: &inbound,
+        identity,
+        now,
+        explain: false,
+    };
+    stage.coarse(surface)
+}
+
+#[cfg(test)]
+mod tests;

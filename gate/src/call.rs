@@ -3,13 +3,24 @@
 //! A stated call is turned into the real request bytes and the real claims, and goes through the
 //! very same [`admit`](crate::admit::admit) as a request off the wire.
 
+mod claims;
+mod request;
+
 use std::collections::BTreeMap;
 
-use latchkey_engine::{overlay::Overlay, time::Time};
+use latchkey_engine::{
+    index::Obligation,
+    overlay::{Activation, Overlay},
+    time::Time,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::{admit::Verdict, gate::Gate};
+use crate::{
+    admit::{Facts, Verdict, admit_explained, refuse},
+    gate::Gate,
+    inbound::Inbound,
+};
 
 /// One call as people state it.
 #[derive(Debug, Clone, Deserialize, Serialize)]
@@ -155,21 +166,112 @@ pub struct StatedActivation {
 impl OverlayFile {
     /// The overlay, sorted; fails on a time that is none.
     pub fn overlay(&self) -> Result<Overlay, StatedError> {
-        Ok(Overlay::default())
+        let mut overlay = Overlay {
+            revoked_tokens: self.revoked_tokens.clone(),
+            suspended: self.suspended.clone(),
+            denied: self.denied.clone(),
+            activations: Vec::with_capacity(self.break_glass.len()),
+        };
+        for stated in &self.break_glass {
+            overlay.activations.push(Activation {
+                id: stated.id.clone(),
+                principal: stated.principal.clone(),
+                surfaces: stated.surfaces.clone(),
+                scope: stated.scope.clone(),
+                expires: time("expires", &stated.expires)?,
+            });
+        }
+        Ok(overlay.sorted())
     }
 }
 
 /// Answers a stated call. Fails only on a call that cannot be asked of this gate: no such server,
 /// no such principal, an unreadable time or address, nothing or two things called.
 pub fn answer(gate: &Gate, overlay: &Overlay, stated: &Stated) -> Result<Answer, StatedError> {
-    let _ = verdict(gate, overlay, stated)?;
-    Err(StatedError("not answered".to_owned()))
+    let facts = verdict(gate, overlay, stated)?.facts;
+    Ok(Answer::of(stated.id.clone(), facts))
 }
 
 /// The whole verdict of a stated call, explained.
 pub fn verdict(gate: &Gate, overlay: &Overlay, stated: &Stated) -> Result<Verdict, StatedError> {
-    let _ = (gate, overlay);
-    Err(StatedError(
-        Time::parse(&stated.at).map_or("bad", |_| "not").to_owned(),
-    ))
+    let server = gate
+        .server(&stated.server)
+        .ok_or_else(|| StatedError(format!("there is no server `{}`", stated.server)))?;
+    let now = time("at", &stated.at)?;
+    let peer = match &stated.ip {
+        None => None,
+        Some(text) => Some(
+            text.parse()
+                .map_err(|_| StatedError(format!("`ip`: `{text}` is no address")))?,
+        ),
+    };
+    let request = request::build(stated)?;
+    let headers = [("content-type", b"application/json".as_slice())];
+    let inbound = Inbound {
+        server,
+        method: request.method,
+        target: &request.target,
+        headers: if request.body.is_empty() {
+            &[]
+        } else {
+            &headers
+        },
+        body: request.body.as_bytes(),
+        peer,
+    };
+    let Some(claims) = claims::build(gate, stated, now)? else {
+        return Ok(admit_explained(gate, overlay, &inbound, None, now));
+    };
+    Ok(match gate.identity(&claims) {
+        Ok(identity) => admit_explained(gate, overlay, &inbound, Some(&identity), now),
+        Err(reason) => refuse(gate, &inbound, reason),
+    })
 }
+
+fn time(key: &str, text: &str) -> Result<Time, StatedError> {
+    Time::parse(text).ok_or_else(|| StatedError(format!("`{key}`: `{text}` is no RFC 3339 time")))
+}
+
+impl Answer {
+    fn of(id: Option<String>, facts: Facts) -> Self {
+        let mut obligations: BTreeMap<&'static str, Vec<String>> = BTreeMap::new();
+        for obligation in &facts.obligations {
+            let (kind, text) = obligation_text(*obligation);
+            obligations.entry(kind).or_default().push(text);
+        }
+        Self {
+            id,
+            decision: if facts.is_allow() { "allow" } else { "deny" },
+            reason: facts.reason.as_str(),
+            rule: facts.rule,
+            granted_by: facts.granted_by,
+            surface: facts.surface,
+            operation: facts.operation,
+            scopes: facts.scopes,
+            permissions: facts.permissions,
+            obligations,
+            undetermined: facts.undetermined,
+            place: facts.place,
+        }
+    }
+}
+
+/// The kind of an obligation, and its text as authors write it: `rate` and `30/m`.
+#[must_use]
+pub fn obligation_text(obligation: Obligation) -> (&'static str, String) {
+    match obligation {
+        Obligation::Rate { count, seconds } => {
+            let window = match seconds {
+                1 => "s".to_owned(),
+                60 => "m".to_owned(),
+                3_600 => "h".to_owned(),
+                86_400 => "d".to_owned(),
+                seconds => format!("{seconds}s"),
+            };
+            ("rate", format!("{count}/{window}"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -2,11 +2,23 @@
 
 use std::fmt;
 
-use latchkey_engine::{bundle::OpenError, id::ServerId, policy::Policy};
+use std::sync::OnceLock;
+
+use latchkey_engine::{
+    bundle::{
+        OpenError,
+        places::{PlaceKind, Places},
+    },
+    id::{PrincipalId, ServerId},
+    index::{Algorithm, Index},
+    policy::Policy,
+};
 
 use crate::{
+    bind,
     route::Routes,
     schema::{self, SchemaError, Validator},
+    token::{self, IssuerProfile, KeySet},
 };
 
 /// One slice of a bundle in force.
@@ -16,6 +28,10 @@ pub struct Gate {
     digest: String,
     validators: Vec<Validator>,
     routes: Routes,
+    issuers: Vec<IssuerProfile>,
+    places: Option<Places>,
+    /// Positions in the identities, sorted by principal; made on first use.
+    identities: OnceLock<Vec<(PrincipalId, u32)>>,
 }
 
 /// Why bytes cannot be put in force.
@@ -29,22 +45,18 @@ pub enum GateError {
     Surface(String, &'static str),
     /// The key set of the issuer of this name cannot be used.
     Keys(String, String),
-    /// The places file does not belong to anything that can be read.
-    Places(String),
+    /// The places file cannot be read.
+    Places(OpenError),
 }
 
 impl fmt::Display for GateError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Policy(error) => write!(
-                f,
-                "not a bundle slice: {} at byte {}",
-                error.what, error.offset
-            ),
+            Self::Policy(error) => write!(f, "not a bundle slice: {error}"),
             Self::Schema(at, error) => write!(f, "argument schema {at}: {error}"),
             Self::Surface(name, what) => write!(f, "surface {name}: {what}"),
             Self::Keys(issuer, what) => write!(f, "the keys of issuer {issuer}: {what}"),
-            Self::Places(what) => write!(f, "the places file: {what}"),
+            Self::Places(error) => write!(f, "not a places file: {error}"),
         }
     }
 }
@@ -54,14 +66,19 @@ impl std::error::Error for GateError {}
 impl Gate {
     /// Opens a slice, and the places of its rules and bindings when they are at hand.
     pub fn open(slice: &[u8], places: Option<&[u8]>) -> Result<Self, GateError> {
-        let _ = places;
+        let places = places.map(Places::open).transpose();
+        let places = places.map_err(GateError::Places)?;
         let policy = Policy::open(slice).map_err(GateError::Policy)?;
         let mut validators = Vec::with_capacity(policy.index().schemas.len());
         for (at, text) in policy.index().schemas.iter().enumerate() {
             validators.push(schema::compile(text).map_err(|error| GateError::Schema(at, error))?);
         }
         let routes = Routes::build(policy.index())?;
+        bind::check_forced(policy.index())?;
         Ok(Self {
+            issuers: profiles(policy.index())?,
+            places,
+            identities: OnceLock::new(),
             digest: hex(&policy.digest()),
             policy,
             validators,
@@ -92,9 +109,84 @@ impl Gate {
         self.validators.get(at)
     }
 
+    /// Where a rule is written, as `file:line:column`.
+    #[must_use]
+    pub fn rule_place(&self, rule: &str) -> Option<String> {
+        self.place(PlaceKind::Rule, rule)
+    }
+
+    /// Where a binding is written, as `file:line:column`.
+    #[must_use]
+    pub fn binding_place(&self, binding: &str) -> Option<String> {
+        self.place(PlaceKind::Binding, binding)
+    }
+
+    fn place(&self, kind: PlaceKind, name: &str) -> Option<String> {
+        let place = self.places.as_ref()?.find(kind, name)?;
+        Some(place.to_string())
+    }
+
+    /// What each issuer's tokens must look like, in the order of the policy.
+    pub(crate) fn issuers(&self) -> &[IssuerProfile] {
+        &self.issuers
+    }
+
+    /// The positions of a principal's identities in the policy.
+    pub(crate) fn identities(&self, principal: PrincipalId) -> impl Iterator<Item = usize> {
+        let all = self.identities.get_or_init(|| {
+            let identities = &self.policy.index().principals.identities;
+            let mut all: Vec<_> = identities
+                .iter()
+                .zip(0..)
+                .map(|((_, principal), at)| (*principal, at))
+                .collect();
+            all.sort_unstable();
+            all
+        });
+        let start = all.partition_point(|(it, _)| *it < principal);
+        let rest = all.get(start..).unwrap_or_default();
+        rest.iter()
+            .take_while(move |(it, _)| *it == principal)
+            .map(|(_, at)| *at as usize)
+    }
+
     /// The tables that turn names, URIs and paths into surfaces.
     pub(crate) fn routes(&self) -> &Routes {
         &self.routes
+    }
+}
+
+fn profiles(index: &Index) -> Result<Vec<IssuerProfile>, GateError> {
+    let profile = |issuer: &latchkey_engine::index::Issuer| {
+        // Without keys no token of this issuer verifies.
+        let keys = match issuer.keys.as_str() {
+            "" => Ok(KeySet::default()),
+            text => KeySet::from_jwks(text.as_bytes()),
+        };
+        let keys = keys.map_err(|error| GateError::Keys(issuer.name.clone(), error.to_string()))?;
+        Ok(IssuerProfile {
+            issuer: issuer.url.clone(),
+            audiences: issuer.audiences.clone(),
+            algorithms: issuer.algorithms.iter().copied().map(algorithm).collect(),
+            accept_typ: Vec::new(),
+            groups_claim: issuer.groups_claim.clone(),
+            clock_skew: issuer.clock_skew,
+            max_lifetime: match issuer.max_lifetime {
+                0 => u32::MAX,
+                seconds => seconds,
+            },
+            require_token_id: false,
+            keys,
+        })
+    };
+    index.issuers.iter().map(profile).collect()
+}
+
+fn algorithm(declared: Algorithm) -> token::Algorithm {
+    match declared {
+        Algorithm::EdDsa => token::Algorithm::EdDsa,
+        Algorithm::Es256 => token::Algorithm::Es256,
+        Algorithm::Rs256 => token::Algorithm::Rs256,
     }
 }
 

@@ -1,27 +1,34 @@
 //! Who calls: from verified claims to the callers that the policy knows.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use latchkey_engine::{
-    call::Caller,
+    call::{Caller, MAX_CALLERS},
     id::{IssuerId, PermissionId},
+    index::PrincipalType,
     reason::Reason,
     time::Time,
 };
 
-use crate::gate::Gate;
+use crate::{
+    admit::Who,
+    gate::{Gate, hex},
+    token::{self, Claims, TokenError},
+};
+
+/// The longest subject that names an undeclared caller, in characters.
+const MAX_SHOWN: usize = 128;
 
 /// The callers behind one verified token, resolved against one gate. Owned: keep it with the
 /// token's hash for as long as the gate stands and [`Identity::expires_at`] is ahead.
 #[derive(Debug, Clone)]
 pub struct Identity {
-    pub(crate) callers: Vec<Caller>,
-    pub(crate) names: Vec<String>,
-    pub(crate) token_id: Option<String>,
-    pub(crate) permissions: Option<Vec<PermissionId>>,
-    pub(crate) expires_at: Option<Time>,
-    pub(crate) token_hash: String,
-    pub(crate) issuer: IssuerId,
+    callers: Vec<Caller>,
+    who: Arc<Who>,
+    permissions: Option<Vec<PermissionId>>,
+    expires_at: Time,
+    token_hash: [u8; 32],
+    issuer: IssuerId,
 }
 
 impl Identity {
@@ -35,19 +42,25 @@ impl Identity {
     /// name, or `<issuer>#<subject>` for an undeclared subject.
     #[must_use]
     pub fn names(&self) -> &[String] {
-        &self.names
+        &self.who.callers
     }
 
     /// The current actor's name.
     #[must_use]
     pub fn name(&self) -> &str {
-        self.names.first().map_or("", String::as_str)
+        self.names().first().map_or("", String::as_str)
+    }
+
+    /// The same in names, as audit events carry it.
+    #[must_use]
+    pub fn who(&self) -> &Arc<Who> {
+        &self.who
     }
 
     /// The token's `jti`.
     #[must_use]
     pub fn token_id(&self) -> Option<&str> {
-        self.token_id.as_deref()
+        self.who.token_id.as_deref()
     }
 
     /// The permissions that the token is restricted to, sorted; `None` is no restriction.
@@ -57,16 +70,16 @@ impl Identity {
     }
 
     /// The first instant at which the token is no longer accepted, its issuer's clock skew
-    /// included; `None` for a stated caller.
+    /// included.
     #[must_use]
-    pub fn expires_at(&self) -> Option<Time> {
+    pub fn expires_at(&self) -> Time {
         self.expires_at
     }
 
-    /// The SHA-256 of the token in lower-case hex; empty for a stated caller.
+    /// The SHA-256 of the token as sent.
     #[must_use]
-    pub fn token_hash(&self) -> &str {
-        &self.token_hash
+    pub fn token_hash(&self) -> [u8; 32] {
+        self.token_hash
     }
 
     /// The issuer that vouches.
@@ -79,7 +92,7 @@ impl Identity {
 /// Why a token gives no identity.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IdentityError {
-    /// The stable reason: `unauthenticated` or `token_expired`.
+    /// The stable reason: `unauthenticated`, `token_expired` or `principal_unknown`.
     pub reason: Reason,
     /// What exactly is wrong, for logs; it quotes nothing of the token.
     pub what: String,
@@ -93,13 +106,131 @@ impl fmt::Display for IdentityError {
 
 impl std::error::Error for IdentityError {}
 
+impl From<TokenError> for IdentityError {
+    fn from(error: TokenError) -> Self {
+        Self {
+            reason: match error {
+                TokenError::Expired => Reason::TokenExpired,
+                _ => Reason::Unauthenticated,
+            },
+            what: error.to_string(),
+        }
+    }
+}
+
 impl Gate {
     /// Verifies a bearer token, as it stands after `Bearer `, and resolves its callers.
     pub fn verify(&self, token: &str, now: Time) -> Result<Identity, IdentityError> {
-        let _ = (token, now);
-        Err(IdentityError {
-            reason: Reason::Unauthenticated,
-            what: "tokens cannot be verified".to_owned(),
+        let claims = token::verify(token, self.issuers(), now.0)?;
+        self.identity(&claims).map_err(|reason| IdentityError {
+            reason,
+            what: reason.title().to_owned(),
         })
+    }
+
+    /// Resolves verified claims. `sub` is the one acted for and `act` the chain (RFC 8693): the
+    /// current actor comes first, the subject last. Groups belong to the subject.
+    pub fn identity(&self, claims: &Claims) -> Result<Identity, Reason> {
+        let policy = self.policy();
+        let issuer = policy
+            .issuer_by_url(&claims.issuer)
+            .ok_or(Reason::Unauthenticated)?;
+        let mut callers = Vec::with_capacity(claims.actors.len().min(MAX_CALLERS) + 1);
+        let mut names = Vec::with_capacity(callers.capacity());
+        // One more than is allowed, so that the decision sees a chain that is too long.
+        for actor in claims.actors.iter().take(MAX_CALLERS) {
+            let own = match &actor.issuer {
+                None => issuer,
+                Some(url) => policy.issuer_by_url(url).ok_or(Reason::PrincipalUnknown)?,
+            };
+            let caller = policy.caller(own, &actor.subject, &[]);
+            self.check_vouched(issuer, &caller)?;
+            names.push(self.caller_name(&caller, &actor.subject));
+            callers.push(caller);
+        }
+        let groups: Vec<&str> = claims.groups.iter().map(String::as_str).collect();
+        let subject = policy.caller(issuer, &claims.subject, &groups);
+        self.check_vouched(issuer, &subject)?;
+        names.push(self.caller_name(&subject, &claims.subject));
+        callers.push(subject);
+        let skew = policy.issuer_entry(issuer).map_or(0, |it| it.clock_skew);
+        Ok(Identity {
+            who: Arc::new(self.who(&callers, names, issuer, claims)),
+            callers,
+            permissions: claims.permissions.as_ref().map(|it| self.known(it)),
+            expires_at: Time(claims.expires_at.saturating_add(i64::from(skew))),
+            token_hash: claims.token_hash,
+            issuer,
+        })
+    }
+
+    /// Refuses a caller of an organization that the token's issuer may not speak for, whoever
+    /// vouches for it elsewhere.
+    fn check_vouched(&self, issuer: IssuerId, caller: &Caller) -> Result<(), Reason> {
+        let policy = self.policy();
+        let entry = policy.issuer_entry(issuer).ok_or(Reason::Unauthenticated)?;
+        let tree = &policy.index().scopes;
+        match caller.scope.and_then(|scope| tree.organization(scope)) {
+            Some(organization) if !entry.organizations.contains(&organization) => {
+                Err(Reason::PrincipalUnknown)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn caller_name(&self, caller: &Caller, subject: &str) -> String {
+        let policy = self.policy();
+        if let Some(principal) = caller.principal {
+            return policy.principal_name(principal).to_owned();
+        }
+        let issuer = policy.issuer_entry(caller.issuer);
+        let issuer = issuer.map_or("", |issuer| issuer.name.as_str());
+        let subject: String = subject.chars().take(MAX_SHOWN).collect();
+        format!("{issuer}#{subject}")
+    }
+
+    fn who(
+        &self,
+        callers: &[Caller],
+        names: Vec<String>,
+        issuer: IssuerId,
+        claims: &Claims,
+    ) -> Who {
+        let policy = self.policy();
+        let tree = &policy.index().scopes;
+        let actor = callers.first();
+        let scope = actor.and_then(|actor| actor.scope);
+        let organization = scope.and_then(|scope| tree.organization(scope));
+        let team = scope.and_then(|scope| tree.team(scope));
+        let groups = actor.map_or(&[][..], |actor| actor.groups.as_slice());
+        let groups = groups.iter().map(|group| policy.group_name(*group));
+        Who {
+            callers: names,
+            principal_type: match actor.and_then(|actor| actor.kind) {
+                Some(PrincipalType::Human) => "human",
+                Some(PrincipalType::Service) => "service",
+                Some(PrincipalType::Agent) => "agent",
+                None => "unknown",
+            },
+            organization: organization.map(|it| tree.name(it).to_owned()),
+            team: team.map(|it| tree.name(it).to_owned()),
+            groups: groups.map(str::to_owned).collect(),
+            issuer: policy.issuer_entry(issuer).map(|it| it.name.clone()),
+            token_id: claims.token_id.clone(),
+            token_hash: Some(hex(&claims.token_hash)),
+        }
+    }
+
+    /// The permissions of a token that exist here; the others restrict nothing here and grant
+    /// nothing anywhere.
+    fn known(&self, names: &[String]) -> Vec<PermissionId> {
+        let policy = self.policy();
+        let mut known: Vec<PermissionId> = names
+            .iter()
+            .filter_map(|name| policy.permission_by_name(name))
+            .collect();
+        known.sort_unstable();
+        known.dedup();
+        known
     }
 }

@@ -1,16 +1,109 @@
 //! From names, URIs and paths to surfaces.
+//!
+//! A path or URI that two servers could resolve differently matches nothing: it is refused as
+//! malformed before any template is tried.
 
-use latchkey_engine::index::Index;
+mod path;
+mod template;
 
+use latchkey_engine::{
+    id::{ServerId, SurfaceId},
+    index::{Index, SurfaceKind},
+};
+
+pub(crate) use path::{query, segments, uri_segments};
+pub(crate) use template::Variables;
+
+use self::template::Template;
 use crate::gate::GateError;
 
 /// The look-up tables of one slice.
 #[derive(Debug)]
-pub(crate) struct Routes {}
+pub(crate) struct Routes {
+    /// By server; each server's most literal template first.
+    http: Vec<Vec<Route>>,
+    resources: Vec<Vec<Route>>,
+}
+
+#[derive(Debug)]
+struct Route {
+    /// Upper case; empty for a resource.
+    method: String,
+    template: Template,
+    surface: SurfaceId,
+}
 
 impl Routes {
     /// Builds the tables; fails on a template that cannot be matched.
-    pub(crate) fn build(_index: &Index) -> Result<Self, GateError> {
-        Ok(Self {})
+    pub(crate) fn build(index: &Index) -> Result<Self, GateError> {
+        let mut http: Vec<Vec<Route>> = index.servers.iter().map(|_| Vec::new()).collect();
+        let mut resources: Vec<Vec<Route>> = index.servers.iter().map(|_| Vec::new()).collect();
+        for (surface, at) in index.surfaces.iter().zip(0..) {
+            let (table, method, text) = match &surface.kind {
+                SurfaceKind::Route { method, path } => (&mut http, method.as_str(), path),
+                SurfaceKind::Resource { uri } => (&mut resources, "", uri),
+                SurfaceKind::Tool | SurfaceKind::Prompt => continue,
+            };
+            let template = Template::parse(text)
+                .map_err(|what| GateError::Surface(surface.name.clone(), what))?;
+            if let Some(routes) = table.get_mut(surface.server.index()) {
+                routes.push(Route {
+                    method: method.to_owned(),
+                    template,
+                    surface: SurfaceId(at),
+                });
+            }
+        }
+        for routes in http.iter_mut().chain(&mut resources) {
+            routes.sort_by(|one, other| one.template.rank().cmp(&other.template.rank()));
+        }
+        Ok(Self { http, resources })
     }
+
+    /// The route that a request takes, with the variables of its path.
+    pub(crate) fn http(
+        &self,
+        server: ServerId,
+        method: &str,
+        segments: &[String],
+    ) -> Option<(SurfaceId, Variables<'_>)> {
+        let routes = self.http.get(server.index())?;
+        find(routes, method, segments)
+    }
+
+    /// The resource pattern that a URI matches, with its variables.
+    pub(crate) fn resource(
+        &self,
+        server: ServerId,
+        segments: &[String],
+    ) -> Option<(SurfaceId, Variables<'_>)> {
+        find(self.resources.get(server.index())?, "", segments)
+    }
+
+    /// The resource pattern that is written exactly like this.
+    pub(crate) fn resource_template(
+        &self,
+        index: &Index,
+        server: ServerId,
+        text: &str,
+    ) -> Option<SurfaceId> {
+        let routes = self.resources.get(server.index())?;
+        let found = routes.iter().find(|route| {
+            let surface = index.surfaces.get(route.surface.index());
+            surface
+                .is_some_and(|it| matches!(&it.kind, SurfaceKind::Resource { uri } if uri == text))
+        });
+        found.map(|route| route.surface)
+    }
+}
+
+fn find<'a>(
+    routes: &'a [Route],
+    method: &str,
+    segments: &[String],
+) -> Option<(SurfaceId, Variables<'a>)> {
+    routes
+        .iter()
+        .filter(|route| route.method == method)
+        .find_map(|route| Some((route.surface, route.template.matches(segments)?)))
 }

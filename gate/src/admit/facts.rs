@@ -1,8 +1,10 @@
 //! What is known of one request once it is decided: the raw material of the audit event.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
 use latchkey_engine::{index::Obligation, reason::Reason};
+
+use crate::{gate::Gate, identity::Identity, inbound::Inbound};
 
 /// Facts of one request. Everything is by name, so that they outlive a bundle.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,20 +29,8 @@ pub struct Facts {
     pub scopes: Vec<String>,
     /// The permissions that the call needs, in their exact form.
     pub permissions: Vec<String>,
-    /// The chain's names, current actor first; empty for an anonymous caller.
-    pub callers: Vec<String>,
-    /// `human`, `service`, `agent` or `anonymous`: the current actor's type.
-    pub principal_type: Option<&'static str>,
-    /// The current actor's organization.
-    pub organization: Option<String>,
-    /// The current actor's team, by its bare name.
-    pub team: Option<String>,
-    /// The declared groups of the current actor.
-    pub groups: Vec<String>,
-    /// The issuer's name in the policy.
-    pub issuer: Option<String>,
-    /// The token's id.
-    pub token_id: Option<String>,
+    /// Who calls.
+    pub who: Arc<Who>,
     /// Where the call came from.
     pub address: Option<IpAddr>,
     /// The reason; `ok` is the only allow.
@@ -74,13 +64,14 @@ pub struct Facts {
 }
 
 impl Facts {
-    /// Facts of a request of which nothing is known yet but why it would be refused.
+    /// Facts of a request of which nothing can be known: it never became one, or there was no
+    /// bundle to read it by.
     #[must_use]
-    pub fn new(reason: Reason) -> Self {
+    pub fn blank(reason: Reason) -> Self {
         Self {
             server: String::new(),
             method: String::new(),
-            path: String::new(),
+            path: "/__unmatched__".to_owned(),
             rpc_id: None,
             protocol: None,
             surface: None,
@@ -88,13 +79,7 @@ impl Facts {
             operation: None,
             scopes: Vec::new(),
             permissions: Vec::new(),
-            callers: Vec::new(),
-            principal_type: None,
-            organization: None,
-            team: None,
-            groups: Vec::new(),
-            issuer: None,
-            token_id: None,
+            who: Arc::default(),
             address: None,
             reason,
             failed: Vec::new(),
@@ -110,6 +95,61 @@ impl Facts {
             slots: Vec::new(),
             visible: false,
             activation: None,
+        }
+    }
+
+    /// Facts of a request of which nothing is known yet but where it came from; a refusal until
+    /// something says otherwise.
+    pub(crate) fn of(gate: &Gate, inbound: &Inbound<'_>, identity: Option<&Identity>) -> Self {
+        let server = gate.policy().server_entry(inbound.server);
+        Self {
+            server: server.map(|server| server.name.clone()).unwrap_or_default(),
+            method: inbound.method.chars().take(16).collect(),
+            who: identity.map_or_else(Arc::default, |identity| Arc::clone(identity.who())),
+            address: inbound.peer,
+            ..Self::blank(Reason::Internal)
+        }
+    }
+
+    /// Whether the request was allowed.
+    #[must_use]
+    pub fn is_allow(&self) -> bool {
+        self.reason == Reason::Ok
+    }
+}
+
+/// Who calls, in names; shared by all requests of one token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Who {
+    /// The chain's names, current actor first; empty for an anonymous caller.
+    pub callers: Vec<String>,
+    /// The current actor's type: `human`, `service`, `agent`, `unknown` or `anonymous`.
+    pub principal_type: &'static str,
+    /// The current actor's organization.
+    pub organization: Option<String>,
+    /// The current actor's team, by its bare name.
+    pub team: Option<String>,
+    /// The declared groups of the current actor.
+    pub groups: Vec<String>,
+    /// The issuer's name in the policy.
+    pub issuer: Option<String>,
+    /// The token's id.
+    pub token_id: Option<String>,
+    /// The SHA-256 of the token, in hex.
+    pub token_hash: Option<String>,
+}
+
+impl Default for Who {
+    fn default() -> Self {
+        Self {
+            callers: Vec::new(),
+            principal_type: "anonymous",
+            organization: None,
+            team: None,
+            groups: Vec::new(),
+            issuer: None,
+            token_id: None,
+            token_hash: None,
         }
     }
 }

@@ -2,18 +2,21 @@
 
 use latchkey_engine::{id::ServerId, index::Obligation, reason::Reason};
 
-use crate::{filter::Filter, wire::Refusal};
+use super::Facts;
+use crate::{
+    filter::Filter,
+    wire::{Refusal, Reply},
+};
 
-/// Leave to forward one request, once. Only [`admit`](super::admit) makes one.
+/// Leave to forward one request, once, to its server's upstream URL. Only
+/// [`admit`](super::admit) makes one, and it cannot be copied.
 #[derive(Debug)]
 pub struct Permit {
     server: ServerId,
     rewritten: Option<Vec<u8>>,
     filter: Option<Filter>,
-    surface: Option<String>,
-    caller: String,
-    obligations: Vec<Obligation>,
-    notification: bool,
+    charges: Vec<Charge>,
+    reply: Reply,
 }
 
 /// What goes upstream.
@@ -21,11 +24,54 @@ pub struct Permit {
 pub enum Body<'a> {
     /// The bytes as they came.
     Original,
-    /// These bytes, with forced values in place.
+    /// These bytes, with forced values in place; they are `application/json`.
     Rewritten(&'a [u8]),
 }
 
+/// One obligation and the bucket that it is counted in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Charge {
+    /// What is owed.
+    pub obligation: Obligation,
+    /// Current actor, surface, and the rule or surface that it comes from: by names, so that the
+    /// bucket outlives a swap.
+    pub key: String,
+}
+
 impl Permit {
+    /// For protocol traffic.
+    pub(super) fn protocol(
+        server: ServerId,
+        _allowed: &Facts,
+        filter: Option<Filter>,
+        reply: Reply,
+    ) -> Self {
+        Self {
+            server,
+            rewritten: None,
+            filter,
+            charges: Vec::new(),
+            reply,
+        }
+    }
+
+    /// For a call of a surface.
+    pub(super) fn surface(
+        server: ServerId,
+        _allowed: &Facts,
+        rewritten: Option<Vec<u8>>,
+        charges: Vec<Charge>,
+        reply: Reply,
+    ) -> Self {
+        Self {
+            server,
+            rewritten,
+            filter: None,
+            charges,
+            reply,
+        }
+    }
+
     /// The server that the request may go to.
     #[must_use]
     pub fn server(&self) -> ServerId {
@@ -41,40 +87,29 @@ impl Permit {
     }
 
     /// What must happen to the answer before the caller sees it; pass it to
-    /// [`filter::list`](crate::filter::list).
+    /// [`filter::list`](crate::filter::list), or line by line to
+    /// [`filter::line`](crate::filter::line). `None` passes the answer as it comes.
     #[must_use]
     pub fn filter(&self) -> Option<Filter> {
         self.filter
     }
 
-    /// What the limiter owes: one bucket for each, keyed by
-    /// `(caller, surface or server, obligation)`.
+    /// What the limiter owes before the request goes on; all must hold.
     #[must_use]
-    pub fn obligations(&self) -> &[Obligation] {
-        &self.obligations
-    }
-
-    /// The current actor's name, as a key; `anonymous` without identity.
-    #[must_use]
-    pub fn caller(&self) -> &str {
-        &self.caller
-    }
-
-    /// The surface as `server/name`, as a key; `None` for protocol traffic.
-    #[must_use]
-    pub fn surface(&self) -> Option<&str> {
-        self.surface.as_deref()
+    pub fn obligations(&self) -> &[Charge] {
+        &self.charges
     }
 
     /// Whether no answer is expected.
     #[must_use]
     pub fn is_notification(&self) -> bool {
-        self.notification
+        matches!(self.reply, Reply::Rpc { silent: true, .. })
     }
 
-    /// The answer when a later stage refuses after all: a limit, the upstream, the audit.
+    /// The answer when a later stage refuses after all: a limit, the upstream, the audit. The
+    /// caller is told it as it is, whatever the server discloses: the call itself was allowed.
     #[must_use]
     pub fn refusal(&self, reason: Reason) -> Refusal {
-        Refusal::http(reason)
+        Refusal::plain(reason, self.reply.clone())
     }
 }

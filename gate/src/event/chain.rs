@@ -1,0 +1,99 @@
+//! The chain of hashes that makes a log tamper-evident.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::Event;
+use crate::gate::hex;
+
+/// A sealed event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    /// The JSON text, without a line end.
+    pub text: String,
+    /// Its hash, which the next event names: SHA-256 in lower-case hex.
+    pub hash: String,
+}
+
+#[derive(Serialize)]
+struct Chained<'a> {
+    #[serde(flatten)]
+    event: &'a Event,
+    prev_hash: &'a str,
+}
+
+impl Event {
+    /// Seals the event onto the chain: `prev_hash` is the hash of the line before, empty for the
+    /// first.
+    #[must_use]
+    pub fn seal(&self, prev_hash: &str) -> Line {
+        let chained = Chained {
+            event: self,
+            prev_hash,
+        };
+        // Every key of an event is a text, so writing it cannot fail; an empty line would break
+        // the chain, which is what a checker must then see.
+        let mut text = serde_json::to_string(&chained).unwrap_or_default();
+        let hash = hex(&Sha256::digest(text.as_bytes()));
+        text.pop();
+        text.push_str(",\"hash\":\"");
+        text.push_str(&hash);
+        text.push_str("\"}");
+        Line { text, hash }
+    }
+}
+
+/// Where a chain is broken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChainError {
+    /// The line, from 1.
+    pub line: usize,
+    /// What is wrong with it.
+    pub what: &'static str,
+}
+
+impl fmt::Display for ChainError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}: {}", self.line, self.what)
+    }
+}
+
+impl std::error::Error for ChainError {}
+
+#[derive(Deserialize)]
+struct Link {
+    prev_hash: String,
+    hash: String,
+}
+
+/// Checks that each line's hash is its own and that each names the one before. The first line may
+/// name any: a log starts where the one before it was rotated away. Answers how many lines there
+/// are.
+pub fn verify_chain<'a>(lines: impl IntoIterator<Item = &'a str>) -> Result<usize, ChainError> {
+    let mut before: Option<String> = None;
+    let mut count = 0;
+    for line in lines {
+        count += 1;
+        let fault = |what| Err(ChainError { line: count, what });
+        let Ok(link) = serde_json::from_str::<Link>(line) else {
+            return fault("not an audit event");
+        };
+        let tail = format!(",\"hash\":\"{}\"}}", link.hash);
+        let Some(body) = line.strip_suffix(tail.as_str()) else {
+            return fault("its hash is not its last member");
+        };
+        let mut digest = Sha256::new();
+        digest.update(body.as_bytes());
+        digest.update(b"}");
+        if hex(&digest.finalize()) != link.hash {
+            return fault("changed after it was written");
+        }
+        if before.is_some_and(|hash| hash != link.prev_hash) {
+            return fault("a line before it is missing, or was put in");
+        }
+        before = Some(link.hash);
+    }
+    Ok(count)
+}

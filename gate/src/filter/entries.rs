@@ -1,0 +1,98 @@
+//! Which entries of a list, and which capabilities of a server, a caller is shown.
+
+use latchkey_engine::{id::SurfaceId, index::SurfaceKind};
+
+use super::{Edit, FilterError, FilterKind, Object, Value, Viewer, refuse_variants, replaced};
+use crate::route;
+
+impl Viewer<'_> {
+    /// The edit that leaves the visible entries of a list.
+    pub(super) fn entries(
+        &self,
+        result: Object<'_>,
+        kind: FilterKind,
+    ) -> Result<Edit, FilterError> {
+        let (list, key) = match kind {
+            FilterKind::Tools => ("tools", "name"),
+            FilterKind::Prompts => ("prompts", "name"),
+            FilterKind::Resources => ("resources", "uri"),
+            FilterKind::ResourceTemplates => ("resourceTemplates", "uriTemplate"),
+            FilterKind::Handshake | FilterKind::Stream => return Err(FilterError::Shape),
+        };
+        refuse_variants(result, &[list])?;
+        let entries = result.get(list).ok_or(FilterError::Shape)?;
+        let mut kept = Vec::new();
+        for entry in entries.as_array().ok_or(FilterError::Shape)?.values() {
+            let object = entry.as_object().ok_or(FilterError::Shape)?;
+            refuse_variants(object, &[key])?;
+            let name = object.get(key).and_then(|name| name.as_text());
+            let name = name.ok_or(FilterError::Shape)?;
+            let surface = self.surface(kind, name);
+            if surface.is_some_and(|surface| self.visible(surface)) {
+                kept.push(entry.raw());
+            }
+        }
+        Ok(replaced(entries, format!("[{}]", kept.join(","))))
+    }
+
+    /// The surface that an entry of a list is.
+    fn surface(&self, kind: FilterKind, name: &str) -> Option<SurfaceId> {
+        let policy = self.gate.policy();
+        let server = self.filter.server;
+        let named = |wanted: SurfaceKind| {
+            policy.surface(server, name).filter(|surface| {
+                let entry = policy.surface_entry(*surface);
+                entry.is_some_and(|entry| entry.kind == wanted)
+            })
+        };
+        match kind {
+            FilterKind::Tools => named(SurfaceKind::Tool),
+            FilterKind::Prompts => named(SurfaceKind::Prompt),
+            FilterKind::Resources => {
+                let segments = route::uri_segments(name).ok()?;
+                let found = self.gate.routes().resource(server, &segments);
+                found.map(|(surface, _)| surface)
+            }
+            FilterKind::ResourceTemplates => {
+                let routes = self.gate.routes();
+                routes.resource_template(policy.index(), server, name)
+            }
+            FilterKind::Handshake | FilterKind::Stream => None,
+        }
+    }
+
+    /// The edits that leave the capabilities of which the caller sees something, and none that
+    /// this version refuses.
+    pub(super) fn handshake(&self, result: Object<'_>) -> Result<Vec<Edit>, FilterError> {
+        refuse_variants(result, &["capabilities"])?;
+        let Some(capabilities) = result.get("capabilities") else {
+            return Ok(Vec::new());
+        };
+        let object = capabilities.as_object().ok_or(FilterError::Shape)?;
+        let kept: Vec<String> = object
+            .members()
+            .filter(|member| self.offers(member.key))
+            .map(|member| text_member(member.key, member.value))
+            .collect();
+        let text = format!("{{{}}}", kept.join(","));
+        Ok(vec![replaced(capabilities, text)])
+    }
+
+    fn offers(&self, capability: &str) -> bool {
+        match capability {
+            "tools" => self.sees(|kind| *kind == SurfaceKind::Tool),
+            "prompts" => self.sees(|kind| *kind == SurfaceKind::Prompt),
+            "resources" => self.sees(|kind| matches!(kind, SurfaceKind::Resource { .. })),
+            "completions" => {
+                self.sees(|kind| matches!(kind, SurfaceKind::Prompt | SurfaceKind::Resource { .. }))
+            }
+            "logging" => true,
+            // Tasks, extensions, and whatever comes: their methods are refused.
+            _ => false,
+        }
+    }
+}
+
+fn text_member(key: &str, value: Value<'_>) -> String {
+    format!("{}:{}", serde_json::Value::from(key), value.raw())
+}
