@@ -99,7 +99,8 @@ fn refuse(message: String, help: &str) -> PatternError {
 fn foreign(what: &str) -> PatternError {
     refuse(
         format!("this pattern has {what}, which conditions do not allow"),
-        "write ASCII classes such as [A-Za-z0-9_], without flags, word boundaries or nested classes",
+        "write ASCII classes such as [A-Za-z0-9_], without flags, word boundaries or classes in \
+         classes",
     )
 }
 

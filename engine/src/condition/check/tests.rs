@@ -82,7 +82,7 @@ fn well_typed_conditions_pass() {
         "has(args.labels) && \"x\" in args.labels && size(args.labels) < 3",
         "\"note\" in args.body && args.body.note == \"x\"",
         "(has(args.env) || has(args.force)) && true",
-        "(has(args.env) && args.amount == 1 || has(args.env) && args.amount == 2) && args.env == \"x\"",
+        "(has(args.env) && args.amount == 1 || has(args.env)) && args.env == \"x\"",
         "args.files.all(f, f.path.startsWith(\"docs/\") && (!has(f.size) || f.size < 10))",
         "args.files.exists(f, \"size\" in f && f.size == 1)",
         "has(args.labels) && args.labels.all(l, l in [\"a\", \"b\"])",

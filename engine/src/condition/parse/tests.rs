@@ -443,7 +443,7 @@ mod random {
         }
 
         #[test]
-        fn no_run_of_words_makes_it_panic(words in prop::collection::vec(prop::sample::select(WORDS), 0..24)) {
+        fn no_run_of_words_makes_it_panic(words in words()) {
             let text = words.join(" ");
             if let Ok(expr) = parse(&text) {
                 let printed = expr.to_string();
@@ -452,6 +452,10 @@ mod random {
                 prop_assert_eq!(super::unplaced(&again.unwrap()), super::unplaced(&expr));
             }
         }
+    }
+
+    fn words() -> impl Strategy<Value = Vec<&'static str>> {
+        prop::collection::vec(prop::sample::select(WORDS), 0..24)
     }
 
     const WORDS: &[&str] = &[
