@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use latchkey_engine::{
     index::Obligation,
     overlay::{Activation, Overlay},
+    reason::Reason,
     time::Time,
 };
 use serde::{Deserialize, Serialize};
@@ -19,6 +20,7 @@ use serde_json::value::RawValue;
 use crate::{
     admit::{Facts, Verdict, admit_explained, refuse},
     gate::Gate,
+    identity::Identity,
     inbound::Inbound,
 };
 
@@ -226,6 +228,17 @@ pub fn verdict(gate: &Gate, overlay: &Overlay, stated: &Stated) -> Result<Verdic
         Ok(identity) => admit_explained(gate, overlay, &inbound, Some(&identity), now),
         Err(reason) => refuse(gate, &inbound, reason),
     })
+}
+
+/// Who a stated call is from, for discovery: no identity for an anonymous caller, or the reason
+/// why its token would be refused.
+pub fn identity(
+    gate: &Gate,
+    stated: &Stated,
+) -> Result<Result<Option<Identity>, Reason>, StatedError> {
+    let now = time("at", &stated.at)?;
+    let claims = claims::build(gate, stated, now)?;
+    Ok(claims.map(|claims| gate.identity(&claims)).transpose())
 }
 
 fn time(key: &str, text: &str) -> Result<Time, StatedError> {
