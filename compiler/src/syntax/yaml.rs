@@ -195,11 +195,24 @@ impl Builder<'_> {
         let mut node = if style == Style::Plain {
             self.plain(text, span)
         } else {
+            let text = self.unterminated(text, style, span);
             Node::new(Value::Text(text.to_owned(), style), span)
         };
         // What a tag makes of the value is not known, and was reported.
         node.doubtful |= tagged;
         self.add(node);
+    }
+
+    /// A block at the end of a file without a last line break: the library adds one to the value,
+    /// which the standard and other readers do not.
+    fn unterminated<'t>(&self, text: &'t str, style: Style, span: Span) -> &'t str {
+        let block = matches!(style, Style::Literal | Style::Folded);
+        let last = span.end as usize >= self.text.len() && !self.text.ends_with(['\n', '\r']);
+        if block && last {
+            text.strip_suffix('\n').unwrap_or(text)
+        } else {
+            text
+        }
     }
 
     fn plain(&mut self, text: &str, span: Span) -> Node {

@@ -253,3 +253,10 @@ fn places_inside_quoted_folded_and_block_text_are_exact() {
         assert_eq!(sources.text(when.span_of(at..at + 2)), "&&", "{case}");
     }
 }
+
+#[test]
+fn another_reader_agrees_on_the_fixtures() {
+    for text in [ORG, SERVER, ACCESS, MATRIX] {
+        agrees_with_another_reader(text).unwrap();
+    }
+}
