@@ -1,8 +1,10 @@
 //! What the tables of a bundle must say to each other, proved once so that nothing later asks.
 
+use std::collections::BTreeSet;
+
 use super::Section;
 use crate::{
-    condition::{is_canonical, is_condition},
+    condition::{Formula, is_canonical, is_condition},
     id::{DatesId, FormulaId, ScopeId},
     index::{
         Access, Bindings, Effect, Index, Principals, Risk, Rule, ScopeSource, Subject, Surface,
@@ -256,7 +258,21 @@ impl Check<'_> {
 
     fn formulas(&self) -> Outcome {
         let formulas = &self.index.formulas;
-        is_canonical(&self.index.attributes, formulas)
+        is_canonical(&self.index.attributes, formulas)?;
+        // Equal parts are one node here, but evaluation walks a tree: a few dozen nodes could make
+        // it take for ever.
+        let mut sizes: Vec<usize> = Vec::with_capacity(formulas.len());
+        for formula in formulas {
+            let size = |part: &FormulaId| sizes.get(part.index()).copied().unwrap_or(0);
+            let below: usize = match formula {
+                Formula::All(parts) | Formula::Any(parts) => parts.iter().map(size).sum(),
+                Formula::Every(_, body) | Formula::Some(_, body) => size(body),
+                Formula::Constant(_) | Formula::Literal { .. } => 0,
+            };
+            ensure(below < MAX_CONDITION, "a formula larger than any condition")?;
+            sizes.push(below + 1);
+        }
+        Ok(())
     }
 
     fn dates(&self) -> Outcome {
@@ -319,9 +335,7 @@ impl Check<'_> {
         for scope in &bindings.scopes {
             self.scope(*scope)?;
         }
-        for condition in &bindings.conditions {
-            self.condition(*condition)?;
-        }
+        self.conditions(bindings.conditions.iter().filter_map(|it| *it))?;
         for dates in &bindings.dates {
             self.period(*dates)?;
         }
@@ -351,6 +365,7 @@ impl Check<'_> {
         for rule in &self.index.rules {
             self.rule(rule)?;
         }
+        self.conditions(self.index.rules.iter().filter_map(|rule| rule.condition))?;
         let starts = self.index.permission_starts();
         let built = obligations::Table::build(self.index, &starts);
         built.map(|_| ()).map_err(|error| error.what)
@@ -367,7 +382,6 @@ impl Check<'_> {
         }
         self.permissions(&rule.permissions)?;
         self.scope(rule.scope)?;
-        self.condition(rule.condition)?;
         self.period(rule.dates)
     }
 
@@ -384,21 +398,26 @@ impl Check<'_> {
         within(scope.index(), self.index.scopes.nodes().len())
     }
 
-    fn condition(&self, condition: Option<FormulaId>) -> Outcome {
-        let Some(condition) = condition else {
-            return Ok(());
-        };
-        within(condition.index(), self.index.formulas.len())?;
-        ensure(
-            is_condition(&self.index.attributes, &self.index.formulas, condition),
-            "a condition that reads elements outside their list",
-        )
+    /// Proves that each of these formulas can be a condition by itself; every one once.
+    fn conditions(&self, conditions: impl Iterator<Item = FormulaId>) -> Outcome {
+        let (attributes, formulas) = (&self.index.attributes, &self.index.formulas);
+        let conditions: BTreeSet<FormulaId> = conditions.collect();
+        conditions.into_iter().try_for_each(|condition| {
+            within(condition.index(), formulas.len())?;
+            ensure(
+                is_condition(attributes, formulas, condition),
+                "a condition that reads elements outside their list",
+            )
+        })
     }
 
     fn period(&self, dates: Option<DatesId>) -> Outcome {
         dates.map_or(Ok(()), |it| within(it.index(), self.index.dates.len()))
     }
 }
+
+/// The most nodes of one condition as a tree: more than its longest text can spell.
+const MAX_CONDITION: usize = 1 << 13;
 
 const UNSORTED: &str = "entries must be sorted and distinct";
 const UNEQUAL: &str = "columns of different lengths";

@@ -1,0 +1,300 @@
+//! Bundles and places: every value has one encoding, and everything else is refused.
+
+use latchkey_engine::{
+    bundle::{
+        self,
+        places::{Place, PlaceKind, Places},
+    },
+    condition,
+    id::{PermissionId, RoleId, ScopeId},
+    index::{Index, Obligation, Subject},
+    policy::Policy,
+    testing::{Rng, World},
+    time::Dates,
+};
+
+fn worlds(count: u64) -> impl Iterator<Item = (Rng, Index)> {
+    (0..count).map(|seed| {
+        let mut rng = Rng::new(seed);
+        let index = World::random(&mut rng).index();
+        (rng, index)
+    })
+}
+
+/// Bytes that open encode to themselves again; the others are refused without a panic.
+fn replay_bundle(bytes: &[u8]) -> bool {
+    match Policy::open(bytes) {
+        Ok(policy) => {
+            assert_eq!(bundle::encode(policy.index()).unwrap(), bytes);
+            true
+        }
+        Err(error) => {
+            assert!(error.offset <= bytes.len() && !error.what.is_empty());
+            false
+        }
+    }
+}
+
+fn replay_places(bytes: &[u8]) -> bool {
+    match Places::open(bytes) {
+        Ok(places) => {
+            assert_eq!(places.encode().unwrap(), bytes);
+            true
+        }
+        Err(error) => {
+            assert!(error.offset <= bytes.len() && !error.what.is_empty());
+            false
+        }
+    }
+}
+
+/// One to three small accidents.
+fn mutate(rng: &mut Rng, bytes: &[u8]) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    for _ in 0..1 + rng.below(3) {
+        if bytes.is_empty() {
+            return bytes;
+        }
+        let at = rng.below(bytes.len());
+        match rng.below(8) {
+            0 => bytes.truncate(at),
+            1 => bytes.insert(at, u8::try_from(rng.below(256)).unwrap()),
+            2 => {
+                bytes.remove(at);
+            }
+            3 => bytes[at] = 0,
+            4 => bytes[at] = 0xff,
+            5 => bytes[at] = bytes[at].wrapping_add(1),
+            6 => bytes[at] ^= 1 << rng.below(8),
+            _ => {
+                let from = rng.below(bytes.len());
+                bytes[at] = bytes[from];
+            }
+        }
+    }
+    bytes
+}
+
+#[test]
+fn what_is_encoded_opens_as_it_was() {
+    for (_, index) in worlds(300) {
+        let bytes = bundle::encode(&index).unwrap();
+        let policy = Policy::open(&bytes).unwrap();
+        assert_eq!(policy.index(), &index);
+        assert_eq!(bundle::encode(policy.index()).unwrap(), bytes);
+    }
+}
+
+#[test]
+fn mutated_bundles_are_refused_or_canonical() {
+    let (mut opened, mut refused) = (0, 0);
+    for (mut rng, index) in worlds(100) {
+        let bytes = bundle::encode(&index).unwrap();
+        for _ in 0..200 {
+            if replay_bundle(&mutate(&mut rng, &bytes)) {
+                opened += 1;
+            } else {
+                refused += 1;
+            }
+        }
+    }
+    println!("{opened} mutated bundles were other bundles, {refused} were refused");
+    assert!(opened > 100 && refused > 10_000);
+}
+
+#[test]
+fn no_prefix_of_a_bundle_opens() {
+    for (_, index) in worlds(3) {
+        let bytes = bundle::encode(&index).unwrap();
+        for end in 0..bytes.len() {
+            assert!(!replay_bundle(&bytes[..end]), "{end} of {}", bytes.len());
+        }
+        let mut longer = bytes.clone();
+        longer.push(0);
+        assert!(!replay_bundle(&longer));
+    }
+}
+
+#[test]
+fn a_count_alone_allocates_nothing_large() {
+    let (_, index) = worlds(1).next().unwrap();
+    let bytes = bundle::encode(&index).unwrap();
+    for at in 0..bytes.len() - 4 {
+        let mut bytes = bytes.clone();
+        bytes[at..at + 4].copy_from_slice(&u32::MAX.to_le_bytes());
+        replay_bundle(&bytes);
+    }
+}
+
+/// One way to spoil an index, and what is said about it.
+type Spoil = (&'static str, &'static str, fn(&mut Index));
+
+#[test]
+fn each_rule_of_the_tables_is_proved() {
+    let spoils: &[Spoil] = &[
+        ("project", "name", |it| it.project = "No Label".to_owned()),
+        ("issuers", "sorted", |it| it.issuers.reverse()),
+        ("issuers", "URL", |it| {
+            it.issuers[0].url = it.issuers[1].url.clone()
+        }),
+        ("issuers", "organizations", |it| {
+            it.issuers[0].organizations = vec![ScopeId(0)];
+        }),
+        ("groups", "sorted", |it| it.groups.reverse()),
+        ("principals", "columns", |it| {
+            it.principals.types.pop();
+        }),
+        ("principals", "id", |it| {
+            it.principals.scopes[0] = ScopeId(99)
+        }),
+        ("servers", "id", |it| it.servers[0].scope = ScopeId(99)),
+        ("surfaces", "sorted", |it| it.surfaces.reverse()),
+        ("surfaces", "name", |it| {
+            it.surfaces[0].name = "a b".to_owned()
+        }),
+        ("dates", "period", |it| it.dates.insert(0, Dates::default())),
+        ("roles", "no permission", |it| {
+            it.roles[0].permissions.clear()
+        }),
+        ("roles", "id", |it| {
+            it.roles[0].permissions = vec![PermissionId(999)];
+        }),
+        ("role sets", "roles", |it| it.role_sets[0].clear()),
+        ("role sets", "id", |it| {
+            it.role_sets = vec![vec![RoleId(99)]]
+        }),
+        ("bindings", "subjects", |it| it.bindings.subject_ends[0] = 0),
+        ("bindings", "everyone", |it| {
+            let last = it.bindings.subject_ends[0] as usize - 1;
+            it.bindings.subjects[last] = Subject::Everyone;
+        }),
+        ("rules", "64", |it| {
+            let rate = |count| Obligation::Rate { count, seconds: 1 };
+            it.surfaces[0].obligations = (0..65).map(rate).collect();
+        }),
+    ];
+    for (section, what, spoil) in spoils {
+        let (_, mut index) = worlds(1).next().unwrap();
+        spoil(&mut index);
+        let error = bundle::encode(&index).unwrap_err();
+        assert_eq!(error.section, *section, "{error}");
+        assert!(
+            error.what.contains(what),
+            "{section}: {} has no {what:?}",
+            error.what
+        );
+    }
+}
+
+fn some_places() -> Places {
+    let place = |kind, name: &str, line| Place {
+        kind,
+        name: name.to_owned(),
+        file: "access/payments.yaml".to_owned(),
+        line,
+        column: 3,
+    };
+    Places::new(vec![
+        place(PlaceKind::Role, "reader", 9),
+        place(PlaceKind::Binding, "reader", 4),
+        place(PlaceKind::Binding, "admins", 7),
+        place(PlaceKind::Rule, "no-pushes", 12),
+    ])
+}
+
+#[test]
+fn places_are_found_by_kind_and_name() {
+    let bytes = some_places().encode().unwrap();
+    let places = Places::open(&bytes).unwrap();
+    assert_eq!(places, some_places());
+    let found = |kind, name| places.find(kind, name).map(ToString::to_string);
+    let expected = Some("access/payments.yaml:4:3".to_owned());
+    assert_eq!(found(PlaceKind::Binding, "reader"), expected);
+    assert_eq!(found(PlaceKind::Rule, "reader"), None);
+}
+
+#[test]
+fn mutated_places_are_refused_or_canonical() {
+    let bytes = some_places().encode().unwrap();
+    let mut rng = Rng::new(7);
+    let opened = (0..20_000).filter(|_| replay_places(&mutate(&mut rng, &bytes)));
+    assert!(opened.count() > 100);
+    for end in 0..bytes.len() {
+        assert!(!replay_places(&bytes[..end]));
+    }
+}
+
+/// The seeds of the fuzz targets, and small accidents to each, through the same functions.
+#[test]
+fn fuzz_targets_hold_on_their_seeds() {
+    let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/../fuzz/corpus");
+    let mut rng = Rng::new(11);
+    let mut seeds = 0;
+    for target in ["bundle_open", "places_open", "condition_parse"] {
+        let mut files: Vec<_> = std::fs::read_dir(format!("{corpus}/{target}"))
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .collect();
+        files.sort();
+        assert!(!files.is_empty(), "{target} has no seeds");
+        for file in files {
+            let bytes = std::fs::read(file).unwrap();
+            seeds += 1;
+            for round in 0..200 {
+                let bytes = if round == 0 {
+                    bytes.clone()
+                } else {
+                    mutate(&mut rng, &bytes)
+                };
+                match target {
+                    "bundle_open" => drop(replay_bundle(&bytes)),
+                    "places_open" => drop(replay_places(&bytes)),
+                    _ => {
+                        let text = String::from_utf8_lossy(&bytes);
+                        let _ = condition::parse(&text);
+                    }
+                }
+            }
+        }
+    }
+    println!("{seeds} seeds replayed");
+}
+
+/// Writes the seeds of the fuzz targets; run it by name after a change of the format.
+#[test]
+#[ignore = "writes into fuzz/corpus"]
+fn write_fuzz_seeds() {
+    let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/../fuzz/corpus");
+    let write = |target: &str, name: String, bytes: &[u8]| {
+        std::fs::create_dir_all(format!("{corpus}/{target}")).unwrap();
+        std::fs::write(format!("{corpus}/{target}/{name}"), bytes).unwrap();
+    };
+    for (at, (_, index)) in worlds(4).enumerate() {
+        write(
+            "bundle_open",
+            format!("random-{at}"),
+            &bundle::encode(&index).unwrap(),
+        );
+    }
+    write(
+        "places_open",
+        "some".to_owned(),
+        &some_places().encode().unwrap(),
+    );
+    write(
+        "places_open",
+        "none".to_owned(),
+        &Places::default().encode().unwrap(),
+    );
+    let conditions = [
+        "args.branch == \"main\" || args.branch.startsWith(\"release/\")",
+        "has(args.amount) && args.amount <= 500.25 && !(args.env in [\"prod\", \"live\"])",
+        "args.files.all(f, f.path.startsWith(\"docs/\") && size(f.path) < 100)",
+        "cidr(\"10.0.0.0/8\").containsIP(request.ip) && \"dry-run\" in args",
+        "args[\"dry-run\"] && args.repo.matches(\"^acme/[a-z]+$\")",
+        "request.time < timestamp(\"2026-12-01T10:00:00Z\") && \"sre\" in principal.groups",
+    ];
+    for (at, condition) in conditions.iter().enumerate() {
+        write("condition_parse", format!("{at}"), condition.as_bytes());
+    }
+}
