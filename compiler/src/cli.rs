@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-use crate::command::check;
+use crate::command::{build, check, eval, inspect, test};
 
 /// Compiles access policy for agent tools: checks it, tests it, and builds signed bundles.
 #[derive(Debug, Parser)]
@@ -73,4 +73,12 @@ pub enum Color {
 pub enum Verb {
     /// Say everything that is wrong with a policy project
     Check(check::Args),
+    /// Decide every cell of the golden matrices on the compiled bundle
+    Test(test::Args),
+    /// Compile a policy project into bundles, with a statement and signatures
+    Build(build::Args),
+    /// Decide calls, one JSON object on each line, on built bundles
+    Eval(eval::Args),
+    /// Say what bundles hold
+    Inspect(inspect::Args),
 }

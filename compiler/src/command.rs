@@ -15,9 +15,13 @@ use crate::{
     source::Folder,
 };
 
+pub mod build;
 pub mod check;
+pub mod eval;
 mod exit;
 mod failure;
+pub mod inspect;
+pub mod test;
 
 pub use exit::Exit;
 pub use failure::Failure;
@@ -46,6 +50,10 @@ pub fn run(cli: &Cli, terminal: &mut Terminal<'_>) -> Exit {
     let global = &cli.global;
     let done = match &cli.verb {
         Verb::Check(args) => check::run(args, global, terminal),
+        Verb::Test(args) => test::run(args, global, terminal),
+        Verb::Build(args) => build::run(args, global, terminal),
+        Verb::Eval(args) => eval::run(args, global, terminal),
+        Verb::Inspect(args) => inspect::run(args, global, terminal),
     };
     let done = done.and_then(|exit| Ok(terminal.out.flush().map(|()| exit)?));
     done.unwrap_or_else(|failure| {

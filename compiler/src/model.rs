@@ -318,8 +318,8 @@ pub struct Matrix {
 pub struct MatrixCaller {
     /// Its name in the matrix.
     pub name: Spanned<String>,
-    /// `caller`, `on_behalf_of`, `ip`, ... as members of an `eval` line.
-    pub facts: serde_json::Map<String, serde_json::Value>,
+    /// `caller`, `on_behalf_of`, `ip`, ... as members of an `eval` line, each as JSON text.
+    pub facts: BTreeMap<&'static str, String>,
 }
 
 /// A call of a matrix.
@@ -327,8 +327,9 @@ pub struct MatrixCaller {
 pub struct MatrixCall {
     /// Its name in the matrix.
     pub name: Spanned<String>,
-    /// `tool` and `arguments`, or `method`, `path` and `body`, as members of an `eval` line.
-    pub facts: serde_json::Map<String, serde_json::Value>,
+    /// `tool` and `arguments`, or `method`, `path` and `body`, as members of an `eval` line, each
+    /// as JSON text with numbers as they are written.
+    pub facts: BTreeMap<&'static str, String>,
 }
 
 /// One expected outcome.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use latchkey_engine::condition::{self, Environment, Problem, ProblemKind, Root};
+use latchkey_engine::condition::{self, Environment, Problem, ProblemKind};
 
 use super::Resolver;
 use crate::{
@@ -134,13 +134,4 @@ fn code(kind: ProblemKind) -> &'static Code {
         ProblemKind::OutsideElement => &codes::OUTSIDE_ELEMENT,
         ProblemKind::Ambiguous => &codes::CONDITION_AMBIGUOUS,
     }
-}
-
-/// Whether a condition reads the arguments of the call.
-pub(super) fn reads(condition: &Condition) -> bool {
-    condition
-        .typed
-        .attributes()
-        .iter()
-        .any(|attribute| attribute.root == Root::Args)
 }

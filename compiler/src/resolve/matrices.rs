@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use latchkey_engine::{reason::Reason, time::Time};
+use latchkey_engine::{index::SurfaceKind, reason::Reason, time::Time};
 use serde_json::{Map, Value as Json, json};
 
 use super::{Resolver, callers::spanned, places, selectors::Use, unknown};
@@ -53,7 +53,7 @@ impl Resolver<'_> {
                 continue;
             };
             self.called(call, &written.cells, server_name, server);
-            calls.push(matrix_call(&call.name, &call.value));
+            calls.push(matrix_call(&call.name, &call.value, server));
             for (column, expected) in written.cells.iter().enumerate() {
                 self.outcome(expected);
                 cells.push(Cell {
@@ -75,24 +75,24 @@ impl Resolver<'_> {
     }
 
     fn matrix_caller(&mut self, name: &Spanned<String>, caller: &Caller) -> MatrixCaller {
-        let mut facts = Map::new();
+        let mut facts = BTreeMap::new();
         if let Some(actor) = self.actor(&caller.actor) {
-            facts.insert("caller".to_owned(), actor);
+            facts.insert("caller", actor.to_string());
         }
         let mut chain = Vec::new();
         for actor in caller.on_behalf_of.iter().flat_map(|list| list.iter()) {
             chain.extend(self.actor(actor));
         }
         if !chain.is_empty() {
-            facts.insert("on_behalf_of".to_owned(), Json::Array(chain));
+            facts.insert("on_behalf_of", Json::Array(chain).to_string());
         }
         if let Some(permissions) = &caller.token_permissions {
             let names: Vec<_> = permissions.iter().map(|it| it.value.as_str()).collect();
-            facts.insert("token_permissions".to_owned(), json!(names));
+            facts.insert("token_permissions", json!(names).to_string());
         }
         for (key, value) in [("token_id", &caller.token_id), ("ip", &caller.ip)] {
             if let Some(value) = value {
-                facts.insert(key.to_owned(), json!(value.value));
+                facts.insert(key, json!(value.value).to_string());
             }
         }
         MatrixCaller {
@@ -215,25 +215,26 @@ impl Resolver<'_> {
     }
 }
 
-fn matrix_call(name: &Spanned<String>, call: &Call) -> MatrixCall {
-    let value = |node: &syntax::Node| {
-        let text = node.to_json().unwrap_or_else(|| "null".to_owned());
-        serde_json::from_str::<Json>(&text).unwrap_or(Json::Null)
-    };
-    let mut facts = Map::new();
+fn matrix_call(name: &Spanned<String>, call: &Call, server: &Server) -> MatrixCall {
+    // A call that could not be read was refused when it was parsed.
+    let value = |node: &syntax::Node| node.to_json().unwrap_or_else(|| "null".to_owned());
+    let mut facts = BTreeMap::new();
     match call {
         Call::Surface { name, arguments } => {
-            facts.insert("tool".to_owned(), json!(name.value));
-            facts.insert("arguments".to_owned(), value(arguments));
+            let surface = server.surfaces.get(&name.value);
+            let prompt = surface.is_some_and(|it| it.kind == SurfaceKind::Prompt);
+            let key = if prompt { "prompt" } else { "tool" };
+            facts.insert(key, json!(name.value).to_string());
+            facts.insert("arguments", value(arguments));
         }
         Call::Resource { uri } => {
-            facts.insert("uri".to_owned(), json!(uri.value));
+            facts.insert("resource", json!(uri.value).to_string());
         }
         Call::Route(route) => {
-            facts.insert("method".to_owned(), json!(route.method.value.text()));
-            facts.insert("path".to_owned(), json!(route.path.value));
+            facts.insert("method", json!(route.method.value.text()).to_string());
+            facts.insert("path", json!(route.path.value).to_string());
             if let Some(body) = &route.body {
-                facts.insert("body".to_owned(), value(body));
+                facts.insert("body", value(body));
             }
         }
     }

@@ -1,0 +1,232 @@
+//! Golden matrices, decided on opened bundle bytes by the function that the sidecar runs.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use latchkey_engine::overlay::Overlay;
+use latchkey_gate::{
+    call::{self, Answer, Stated},
+    gate::Gate,
+};
+
+use crate::{
+    model::{Matrix, MatrixCall, MatrixCaller, Model, Others, Permission, SurfaceName},
+    pack::{self, PackError},
+    source::{SourceMap, Span},
+};
+
+mod bless;
+mod discovery;
+mod report;
+
+pub use bless::{Edits, bless};
+pub use report::{human, json, junit};
+
+/// What became of every matrix.
+#[derive(Debug, Clone, Default)]
+pub struct Run {
+    /// Every cell, in the order of matrices and rows.
+    pub cells: Vec<CellRun>,
+    /// What else each caller may reach.
+    pub others: Vec<OthersRun>,
+}
+
+/// What became of one cell.
+#[derive(Debug, Clone)]
+pub struct CellRun {
+    /// The matrix.
+    pub matrix: String,
+    /// The caller's name in it.
+    pub caller: String,
+    /// The call's name in it.
+    pub call: String,
+    /// What must happen.
+    pub expected: String,
+    /// The place of the expectation.
+    pub span: Span,
+    /// What happened.
+    pub actual: Answer,
+    /// Whether that is as expected.
+    pub passed: bool,
+}
+
+/// What a caller may reach besides the calls of a matrix, against what the matrix says.
+#[derive(Debug, Clone)]
+pub struct OthersRun {
+    /// The matrix.
+    pub matrix: String,
+    /// The caller's name in it.
+    pub caller: String,
+    /// The place of the statement.
+    pub span: Span,
+    /// Reachable, and not listed.
+    pub unlisted: Vec<String>,
+    /// Listed, and never reachable.
+    pub unreachable: Vec<String>,
+}
+
+impl OthersRun {
+    /// Whether the statement holds.
+    pub fn passed(&self) -> bool {
+        self.unlisted.is_empty() && self.unreachable.is_empty()
+    }
+}
+
+impl Run {
+    /// How many cells and statements are as expected, and how many are not.
+    pub fn counts(&self) -> (usize, usize) {
+        let cells = self.cells.iter().map(|cell| cell.passed);
+        let others = self.others.iter().map(OthersRun::passed);
+        let (passed, failed): (Vec<_>, Vec<_>) = cells.chain(others).partition(|passed| *passed);
+        (passed.len(), failed.len())
+    }
+}
+
+/// Why matrices cannot be run.
+#[derive(Debug)]
+pub enum RunError {
+    /// The project cannot be packed, or its bundle not be opened.
+    Pack(PackError),
+    /// A call cannot be asked: what is wrong with it, and its place.
+    Stated(String, Span),
+}
+
+impl From<PackError> for RunError {
+    fn from(error: PackError) -> Self {
+        Self::Pack(error)
+    }
+}
+
+/// Runs every matrix.
+pub fn run(model: &Model, sources: &SourceMap) -> Result<Run, RunError> {
+    let places = pack::places(model, sources)?;
+    let mut gates: BTreeMap<&str, Gate> = BTreeMap::new();
+    let mut run = Run::default();
+    for (name, matrix) in &model.matrices {
+        if !gates.contains_key(matrix.server.as_str()) {
+            let slice = pack::slice(model, &matrix.server)?;
+            gates.insert(&matrix.server, open(&slice, &places)?);
+        }
+        if let Some(gate) = gates.get(matrix.server.as_str()) {
+            run_matrix(name, matrix, gate, &mut run)?;
+        }
+    }
+    Ok(run)
+}
+
+/// Opens bundle bytes as the sidecar does.
+pub fn open(slice: &[u8], places: &[u8]) -> Result<Gate, PackError> {
+    Gate::open(slice, Some(places)).map_err(|error| PackError(error.to_string()))
+}
+
+fn run_matrix(name: &str, matrix: &Matrix, gate: &Gate, run: &mut Run) -> Result<(), RunError> {
+    let overlay = Overlay::default();
+    // Permissions that some row calls; the statement about others is about the rest.
+    let mut called: BTreeSet<Permission> = BTreeSet::new();
+    for cell in &matrix.cells {
+        let caller = matrix.callers.get(cell.caller);
+        let (Some(caller), Some(call)) = (caller, matrix.calls.get(cell.call)) else {
+            continue;
+        };
+        let span = cell.expected.span;
+        let stated = stated(matrix, caller, Some(call), span)?;
+        let answer = call::answer(gate, &overlay, &stated);
+        let actual = answer.map_err(|error| RunError::Stated(error.0, call.name.span))?;
+        called.extend(permission(matrix, &actual));
+        run.cells.push(CellRun {
+            matrix: name.to_owned(),
+            caller: caller.name.value.clone(),
+            call: call.name.value.clone(),
+            expected: cell.expected.value.clone(),
+            span,
+            passed: agrees(&cell.expected.value, &actual),
+            actual,
+        });
+    }
+    for (caller, others) in matrix.callers.iter().zip(&matrix.others) {
+        let stated = stated(matrix, caller, None, caller.name.span)?;
+        let reachable = discovery::reachable(gate, &overlay, &stated, matrix.at)
+            .map_err(|error| RunError::Stated(error.0, caller.name.span))?;
+        run.others
+            .push(compare(name, caller, others, &reachable, &called));
+    }
+    Ok(())
+}
+
+/// A call of a matrix in the words of `eval`. Without a call it only says who asks.
+fn stated(
+    matrix: &Matrix,
+    caller: &MatrixCaller,
+    call: Option<&MatrixCall>,
+    span: Span,
+) -> Result<Stated, RunError> {
+    let text = |value: &str| serde_json::Value::from(value).to_string();
+    let mut members = vec![
+        ("server", text(&matrix.server)),
+        ("at", text(&matrix.at.to_string())),
+    ];
+    let facts = caller
+        .facts
+        .iter()
+        .chain(call.into_iter().flat_map(|call| &call.facts));
+    members.extend(facts.map(|(key, value)| (*key, value.clone())));
+    let members: Vec<_> = members
+        .iter()
+        .map(|(key, value)| format!("\"{key}\":{value}"))
+        .collect();
+    let line = format!("{{{}}}", members.join(","));
+    serde_json::from_str(&line).map_err(|error| RunError::Stated(error.to_string(), span))
+}
+
+fn agrees(expected: &str, actual: &Answer) -> bool {
+    match expected.strip_prefix("rule:") {
+        Some(rule) => actual.rule.as_deref() == Some(rule),
+        None => expected == outcome(actual),
+    }
+}
+
+/// An answer in the words of a cell.
+fn outcome(actual: &Answer) -> &str {
+    if actual.decision == "allow" {
+        "allow"
+    } else {
+        actual.reason
+    }
+}
+
+/// The permission that a call was about.
+fn permission(matrix: &Matrix, actual: &Answer) -> Option<Permission> {
+    let surface = actual.surface.as_deref()?;
+    let name = surface.strip_prefix(&matrix.server)?.strip_prefix('/')?;
+    Some(Permission {
+        surface: SurfaceName {
+            server: matrix.server.clone(),
+            name: name.to_owned(),
+        },
+        operation: actual.operation.clone(),
+    })
+}
+
+fn compare(
+    matrix: &str,
+    caller: &MatrixCaller,
+    others: &Others,
+    reachable: &BTreeSet<Permission>,
+    called: &BTreeSet<Permission>,
+) -> OthersRun {
+    let listed: BTreeSet<&Permission> = others.permissions.keys().collect();
+    let name = |permission: &Permission| match &permission.operation {
+        None => permission.surface.name.clone(),
+        Some(operation) => format!("{}:{operation}", permission.surface.name),
+    };
+    let unlisted = reachable
+        .iter()
+        .filter(|it| !called.contains(it) && !listed.contains(it));
+    let unreachable = listed.iter().filter(|it| !reachable.contains(**it));
+    OthersRun {
+        matrix: matrix.to_owned(),
+        caller: caller.name.value.clone(),
+        span: others.span,
+        unlisted: unlisted.map(name).collect(),
+        unreachable: unreachable.map(|it| name(it)).collect(),
+    }
+}

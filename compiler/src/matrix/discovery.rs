@@ -1,0 +1,73 @@
+//! What a caller may ever reach, asked of the engine's discovery.
+
+use std::collections::BTreeSet;
+
+use latchkey_engine::{
+    call::{Arguments, Call, Operation, Scopes},
+    decide::discover,
+    decision::Visibility,
+    overlay::Overlay,
+    time::Time,
+};
+use latchkey_gate::{
+    call::{self, Stated, StatedError},
+    gate::Gate,
+};
+
+use crate::model::{Permission, SurfaceName};
+
+/// The permissions of the stated server that some call of this caller could have.
+pub(super) fn reachable(
+    gate: &Gate,
+    overlay: &Overlay,
+    stated: &Stated,
+    now: Time,
+) -> Result<BTreeSet<Permission>, StatedError> {
+    let mut reachable = BTreeSet::new();
+    let Ok(identity) = call::identity(gate, stated)? else {
+        // Who is refused before the policy is asked reaches nothing.
+        return Ok(reachable);
+    };
+    let callers = identity.as_ref().map_or(&[][..], |it| it.callers());
+    let policy = gate.policy();
+    let Some(server) = gate.server(&stated.server) else {
+        return Ok(reachable);
+    };
+    for surface in policy.surfaces(server) {
+        let Some(entry) = policy.surface_entry(surface) else {
+            continue;
+        };
+        let values = entry
+            .operations
+            .iter()
+            .flat_map(|operations| &operations.values);
+        let operations: Vec<Option<&str>> = match &entry.operations {
+            None => vec![None],
+            Some(_) => values.map(|(value, _)| Some(value.as_str())).collect(),
+        };
+        for (at, operation) in operations.into_iter().enumerate() {
+            let these = [at];
+            let call = Call {
+                callers,
+                surface: Some(surface),
+                operation: operation.map_or(Operation::None, |_| Operation::These(&these)),
+                scopes: Scopes::Any,
+                arguments: Arguments::Unknown,
+                address: None,
+                token_permissions: identity.as_ref().and_then(|it| it.permissions()),
+                token_id: identity.as_ref().and_then(|it| it.token_id()),
+                now,
+            };
+            if discover(policy, overlay, &call) != Visibility::Never {
+                reachable.insert(Permission {
+                    surface: SurfaceName {
+                        server: stated.server.clone(),
+                        name: entry.name.clone(),
+                    },
+                    operation: operation.map(str::to_owned),
+                });
+            }
+        }
+    }
+    Ok(reachable)
+}

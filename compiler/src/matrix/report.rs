@@ -1,0 +1,208 @@
+//! The outcome of matrices, for people and for machines.
+
+use std::fmt::Write as _;
+
+use serde_json::{Value as Json, json as value};
+
+use super::{CellRun, OthersRun, Run, outcome};
+use crate::source::SourceMap;
+
+/// The version of the JSON form; raised on any breaking change.
+const VERSION: u32 = 1;
+
+/// The mismatches, each with its place, and a line that counts.
+pub fn human(run: &Run, sources: &SourceMap) -> String {
+    let mut out = String::new();
+    for cell in run.cells.iter().filter(|cell| !cell.passed) {
+        let _ = writeln!(
+            out,
+            "{}: {}: `{}` calls `{}`\n  expected {}, was {}\n",
+            sources.place(cell.span),
+            cell.matrix,
+            cell.caller,
+            cell.call,
+            cell.expected,
+            happened(cell),
+        );
+    }
+    for others in run.others.iter().filter(|others| !others.passed()) {
+        let _ = writeln!(out, "{}: {}", sources.place(others.span), sentence(others));
+    }
+    let (passed, failed) = run.counts();
+    if passed + failed == 0 {
+        return "there are no matrices: nothing was tested\n".to_owned();
+    }
+    let matrices: std::collections::BTreeSet<&str> =
+        run.cells.iter().map(|cell| cell.matrix.as_str()).collect();
+    let (cells, statements) = (run.cells.len(), run.others.len());
+    let verdict = match failed {
+        0 => "all as expected".to_owned(),
+        _ => format!("{failed} not as expected"),
+    };
+    let _ = writeln!(
+        out,
+        "{cells} cells and {statements} statements about others in {} matrices: {verdict}",
+        matrices.len(),
+    );
+    out
+}
+
+/// What happened in a cell, with the rule and its place.
+fn happened(cell: &CellRun) -> String {
+    let mut text = outcome(&cell.actual).to_owned();
+    let by = match &cell.actual.rule {
+        Some(rule) => Some(format!("rule {rule}")),
+        None if !cell.actual.granted_by.is_empty() => {
+            Some(format!("granted by {}", cell.actual.granted_by.join(", ")))
+        }
+        None => None,
+    };
+    let facts: Vec<String> = by.into_iter().chain(cell.actual.place.clone()).collect();
+    if !facts.is_empty() {
+        let _ = write!(text, " ({})", facts.join(", "));
+    }
+    text
+}
+
+fn sentence(others: &OthersRun) -> String {
+    let mut out = format!("{}: others of `{}`", others.matrix, others.caller);
+    if !others.unlisted.is_empty() {
+        let names = others.unlisted.join(", ");
+        let _ = write!(out, "\n  may be reached, and is not listed: {names}");
+    }
+    if !others.unreachable.is_empty() {
+        let names = others.unreachable.join(", ");
+        let _ = write!(out, "\n  is listed, and can never be reached: {names}");
+    }
+    out.push('\n');
+    out
+}
+
+/// One JSON value, `version` 1.
+pub fn json(run: &Run, sources: &SourceMap) -> Json {
+    let cells: Vec<Json> = run
+        .cells
+        .iter()
+        .map(|cell| {
+            value!({
+                "matrix": cell.matrix,
+                "caller": cell.caller,
+                "call": cell.call,
+                "expected": cell.expected,
+                "actual": {
+                    "decision": cell.actual.decision,
+                    "reason": cell.actual.reason,
+                    "granted_by": cell.actual.granted_by,
+                    "rule": cell.actual.rule,
+                },
+                "passed": cell.passed,
+                "place": sources.place(cell.span),
+            })
+        })
+        .collect();
+    let others: Vec<Json> = run
+        .others
+        .iter()
+        .map(|others| {
+            value!({
+                "matrix": others.matrix,
+                "caller": others.caller,
+                "unlisted": others.unlisted,
+                "unreachable": others.unreachable,
+                "passed": others.passed(),
+                "place": sources.place(others.span),
+            })
+        })
+        .collect();
+    let (passed, failed) = run.counts();
+    value!({
+        "version": VERSION,
+        "cells": cells,
+        "others": others,
+        "summary": {"passed": passed, "failed": failed},
+    })
+}
+
+/// JUnit XML: a suite for each matrix, a case for each cell and each statement about others.
+pub fn junit(run: &Run, sources: &SourceMap) -> String {
+    let mut names: Vec<&str> = run.cells.iter().map(|cell| cell.matrix.as_str()).collect();
+    names.dedup();
+    let (passed, failed) = run.counts();
+    let mut out = format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
+         <testsuites name=\"latchkey\" tests=\"{}\" failures=\"{failed}\">\n",
+        passed + failed,
+    );
+    for name in names {
+        let cells = run.cells.iter().filter(|cell| cell.matrix == name);
+        let others = run.others.iter().filter(|others| others.matrix == name);
+        let cases: Vec<Case> = cells
+            .map(|cell| Case {
+                name: format!("{} / {}", cell.call, cell.caller),
+                place: sources.place(cell.span),
+                fault: (!cell.passed)
+                    .then(|| format!("expected {}, was {}", cell.expected, happened(cell))),
+            })
+            .chain(others.map(|others| Case {
+                name: format!("others of {}", others.caller),
+                place: sources.place(others.span),
+                fault: (!others.passed()).then(|| sentence(others).trim_end().to_owned()),
+            }))
+            .collect();
+        suite(&mut out, name, &cases);
+    }
+    out.push_str("</testsuites>\n");
+    out
+}
+
+struct Case {
+    name: String,
+    place: String,
+    fault: Option<String>,
+}
+
+fn suite(out: &mut String, name: &str, cases: &[Case]) {
+    let failures = cases.iter().filter(|case| case.fault.is_some()).count();
+    let _ = writeln!(
+        out,
+        "  <testsuite name=\"{}\" tests=\"{}\" failures=\"{failures}\">",
+        escaped(name),
+        cases.len(),
+    );
+    for case in cases {
+        let (title, place) = (escaped(&case.name), escaped(&case.place));
+        let _ = write!(
+            out,
+            "    <testcase classname=\"{}\" name=\"{title}\"",
+            escaped(name)
+        );
+        match &case.fault {
+            None => out.push_str("/>\n"),
+            Some(fault) => {
+                let fault = escaped(fault);
+                let _ = writeln!(
+                    out,
+                    ">\n      <failure message=\"{fault}\">{place}</failure>\n    </testcase>",
+                );
+            }
+        }
+    }
+    out.push_str("  </testsuite>\n");
+}
+
+/// Text as XML content or as an attribute; controls that XML cannot hold become spaces.
+fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\n' => out.push_str("&#10;"),
+            c if c.is_control() => out.push(' '),
+            c => out.push(c),
+        }
+    }
+    out
+}
