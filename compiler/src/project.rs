@@ -34,6 +34,11 @@ impl Project {
     }
 }
 
+/// The JSON Schema of the project file, for editors.
+pub fn schema() -> serde_json::Value {
+    ProjectFile::schema()
+}
+
 /// Reads the project file and all files that belong to the project.
 ///
 /// Lock files (`*.lock.json`) and key files (`*.jwks.json`) are read wherever they are.

@@ -65,7 +65,7 @@ pub fn parse(text: &str) -> Result<Json, (String, usize)> {
         .map(|strict| strict.0)
         .map_err(|error| {
             let message = error.to_string();
-            // The library counts lines and bytes from 1, and column 0 is the end of the line before.
+            // The library counts lines and bytes from 1; column 0 is the end of the line before.
             let start: usize = text
                 .split_inclusive('\n')
                 .take(error.line().saturating_sub(1))

@@ -89,7 +89,9 @@ impl Shape for ScopeSource {
                 let message = format!("`{text}` is not a source of scopes");
                 cx.sink.push(
                     Diagnostic::new(&codes::BAD_VALUE, node.span, message)
-                        .help("write `server`, `principal`, or a map with `from`, `force` or `unscoped`")
+                        .help(
+                            "write `server`, `principal`, or a map: `from`, `force` or `unscoped`",
+                        )
                         .did_you_mean(text, node.span, ["server", "principal"]),
                 );
                 None
