@@ -113,11 +113,11 @@ class Stage:
         print(f"  {bold('$ latchkey ' + shorter)}  {dim('# ' + why)}", flush=True)
         command = [self._binary("latchkey"), "-C", str(self.policies), *arguments]
         done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-        output = (done.stdout + done.stderr).strip()
-        lines = output.splitlines()
+        lines = done.stdout.strip().splitlines()
         for line in lines if shown else lines[-1:]:
-            print(f"    {line}")
+            print(f"    {line.replace(f'{self.folder}/', '')}")
         if done.returncode != 0:
+            output = (done.stdout + done.stderr).strip()
             raise DemoError(f"`latchkey {shorter}` ended with {done.returncode}:\n{output}")
 
     def build(self) -> None:
