@@ -368,6 +368,3 @@ pub(crate) fn message_arguments(params: Object<'_>) -> Option<Value<'_>> {
         .get("arguments")
         .filter(|value| !matches!(value.kind(), Kind::Null))
 }
-
-#[cfg(test)]
-mod tests;

@@ -18,7 +18,7 @@ use crate::{
     bind,
     route::Routes,
     schema::{self, SchemaError, Validator},
-    token::{self, IssuerProfile, KeySet},
+    token::{self, IssuerProfile, KeySet, KeySetError},
 };
 
 /// One slice of a bundle in force.
@@ -158,12 +158,13 @@ impl Gate {
 
 fn profiles(index: &Index) -> Result<Vec<IssuerProfile>, GateError> {
     let profile = |issuer: &latchkey_engine::index::Issuer| {
-        // Without keys no token of this issuer verifies.
-        let keys = match issuer.keys.as_str() {
-            "" => Ok(KeySet::default()),
-            text => KeySet::from_jwks(text.as_bytes()),
+        // Without a usable key no token of this issuer verifies: that refuses, it opens nothing.
+        let keys = match KeySet::from_jwks(issuer.keys.as_bytes()) {
+            Err(KeySetError::NoUsableKey(_)) => KeySet::default(),
+            keys => {
+                keys.map_err(|error| GateError::Keys(issuer.name.clone(), error.to_string()))?
+            }
         };
-        let keys = keys.map_err(|error| GateError::Keys(issuer.name.clone(), error.to_string()))?;
         Ok(IssuerProfile {
             issuer: issuer.url.clone(),
             audiences: issuer.audiences.clone(),

@@ -17,6 +17,8 @@ pub mod json;
 pub mod method;
 mod route;
 pub mod schema;
+#[cfg(test)]
+mod testing;
 pub mod token;
 pub mod wire;
 

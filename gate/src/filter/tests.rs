@@ -1,1 +1,135 @@
+use latchkey_engine::index::Disclose;
 
+use super::*;
+use crate::testing::{NOW, gate, identity, server};
+
+fn filtered(who: &str, kind: FilterKind, body: &str) -> Result<String, FilterError> {
+    let gate = gate(Disclose::Code);
+    let identity = identity(&gate, who);
+    let filter = Filter {
+        server: server(&gate, "github"),
+        kind,
+    };
+    let overlay = Overlay::default();
+    let out = list(
+        &gate,
+        &overlay,
+        Some(&identity),
+        NOW,
+        filter,
+        body.as_bytes(),
+    )?;
+    Ok(String::from_utf8(out).unwrap())
+}
+
+#[test]
+fn a_list_shows_what_could_be_allowed_and_nothing_else() {
+    let body = r#"{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"get_issue", "x":[1]},{"name":"hidden_tool"},{"name":"unregistered"},{"name":"greet"},{"name":"greeting"}],"nextCursor":"c"}}"#;
+    assert_eq!(
+        filtered("alice", FilterKind::Tools, body).unwrap(),
+        r#"{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"get_issue", "x":[1]},{"name":"greeting"}],"nextCursor":"c"}}"#
+    );
+    assert_eq!(
+        filtered("nobody", FilterKind::Tools, body).unwrap(),
+        r#"{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"greeting"}],"nextCursor":"c"}}"#
+    );
+}
+
+#[test]
+fn a_stateless_list_is_kept_out_of_shared_caches() {
+    let body = r#"{"jsonrpc":"2.0","id":1,"result":{"resultType":"complete","tools":[],"cacheScope":"public"}}"#;
+    let out = filtered("alice", FilterKind::Tools, body).unwrap();
+    let out: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(out["result"]["cacheScope"], "private");
+    assert_eq!(out["result"]["ttlMs"], 0);
+}
+
+#[test]
+fn resources_and_templates_are_filtered_by_pattern() {
+    let body = r#"{"jsonrpc":"2.0","id":1,"result":{"resources":[{"uri":"file:///docs/a"},{"uri":"file:///secret/a"},{"uri":"file:///docs/../x"}]}}"#;
+    let out = filtered("alice", FilterKind::Resources, body).unwrap();
+    assert!(
+        out.contains(r#""resources":[{"uri":"file:///docs/a"}]"#),
+        "{out}"
+    );
+    let body = r#"{"jsonrpc":"2.0","id":1,"result":{"resourceTemplates":[{"uriTemplate":"file:///docs/{path}"},{"uriTemplate":"file:///secret/{path}"},{"uriTemplate":"file:///{x}"}]}}"#;
+    let out = filtered("alice", FilterKind::ResourceTemplates, body).unwrap();
+    assert!(
+        out.contains(r#"[{"uriTemplate":"file:///docs/{path}"}]"#),
+        "{out}"
+    );
+}
+
+#[test]
+fn a_handshake_offers_what_the_caller_sees() {
+    let body = r#"{"jsonrpc":"2.0","id":1,"result":{"protocolVersion":"2025-11-25","capabilities":{"tools":{"listChanged":true},"prompts":{},"tasks":{}},"serverInfo":{}}}"#;
+    let out = filtered("alice", FilterKind::Handshake, body).unwrap();
+    assert!(
+        out.contains(r#""capabilities":{"tools":{"listChanged":true},"prompts":{}}"#),
+        "{out}"
+    );
+    let out = filtered("nobody", FilterKind::Handshake, body).unwrap();
+    assert!(
+        out.contains(r#""capabilities":{"tools":{"listChanged":true}}"#),
+        "{out}"
+    );
+}
+
+#[test]
+fn errors_pass_and_what_is_no_answer_does_not() {
+    let error = r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32603,"message":"x"}}"#;
+    assert_eq!(filtered("alice", FilterKind::Tools, error).unwrap(), error);
+    for body in [
+        "{}",
+        "[]",
+        "",
+        r#"{"jsonrpc":"2.0","id":1,"result":{}}"#,
+        r#"{"jsonrpc":"2.0","id":1,"result":{"tools":{}}}"#,
+        r#"{"jsonrpc":"2.0","id":1,"result":{"tools":[{}]}}"#,
+        r#"{"jsonrpc":"2.0","id":1,"result":{"tools":[],"Tools":[{"name":"hidden_tool"}]}}"#,
+        r#"{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"get_issue","Name":"x"}]}}"#,
+        r#"{"jsonrpc":"2.0","id":1,"Result":{"tools":[]},"result":{"tools":[]}}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"x"}"#,
+    ] {
+        assert!(
+            filtered("alice", FilterKind::Tools, body).is_err(),
+            "{body}"
+        );
+    }
+}
+
+#[test]
+fn a_stream_passes_answers_and_notifications_only() {
+    let gate = gate(Disclose::Code);
+    let alice = identity(&gate, "alice");
+    let ask = |kind, text: &str| {
+        let filter = Filter {
+            server: server(&gate, "github"),
+            kind,
+        };
+        let overlay = Overlay::default();
+        line(&gate, &overlay, Some(&alice), NOW, filter, text.as_bytes())
+            .unwrap()
+            .map(|out| String::from_utf8(out).unwrap())
+    };
+    for text in [
+        "event: message",
+        "id: 7",
+        "",
+        "data:",
+        ": ping",
+        r#"data: {"jsonrpc":"2.0","method":"notifications/progress"}"#,
+        r#"data: {"jsonrpc":"2.0","id":1,"result":{}}"#,
+    ] {
+        assert_eq!(ask(FilterKind::Stream, text).as_deref(), Some(text));
+    }
+    let sampling = r#"data: {"jsonrpc":"2.0","id":9,"method":"sampling/createMessage"}"#;
+    assert_eq!(ask(FilterKind::Stream, sampling), None);
+    assert_eq!(ask(FilterKind::Tools, sampling), None);
+    let tools = r#"data: {"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"hidden_tool"}]}}"#;
+    let out = ask(FilterKind::Tools, tools).unwrap();
+    assert_eq!(
+        out,
+        r#"data: {"jsonrpc":"2.0","id":1,"result":{"tools":[]}}"#
+    );
+}
