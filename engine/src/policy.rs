@@ -303,11 +303,11 @@ impl Policy {
             let key = (issuer, *value);
             let start = self
                 .groups_by_claim
-                .partition_point(|entry| claim_key(&self.index.groups, entry) < key);
+                .partition_point(|entry| claim_key(&self.index.groups, *entry) < key);
             let found = self.groups_by_claim.get(start..).unwrap_or_default().iter();
             groups.extend(
                 found
-                    .take_while(|entry| claim_key(&self.index.groups, entry) == key)
+                    .take_while(|entry| claim_key(&self.index.groups, **entry) == key)
                     .map(|(_, group)| *group),
             );
         }
@@ -563,11 +563,11 @@ fn groups_by_claim(index: &Index) -> Vec<(IssuerId, GroupId)> {
         .zip(0..)
         .filter_map(|(group, at)| group.claim.as_ref().map(|claim| (claim.0, GroupId(at))))
         .collect();
-    groups.sort_by(|a, b| claim_key(&index.groups, a).cmp(&claim_key(&index.groups, b)));
+    groups.sort_by(|a, b| claim_key(&index.groups, *a).cmp(&claim_key(&index.groups, *b)));
     groups
 }
 
-fn claim_key<'a>(groups: &'a [Group], entry: &(IssuerId, GroupId)) -> (IssuerId, &'a str) {
+fn claim_key(groups: &[Group], entry: (IssuerId, GroupId)) -> (IssuerId, &str) {
     let claim = groups.get(entry.1.index()).and_then(|it| it.claim.as_ref());
     (entry.0, claim.map_or("", |(_, value)| value.as_str()))
 }

@@ -60,7 +60,7 @@ impl ScopeTree {
 
     /// The tree of these parents and names, in pre-order; `None` unless they are one, with siblings
     /// sorted and distinct and every name legal.
-    pub(crate) fn from_nodes(given: Vec<(ScopeId, String)>) -> Option<Self> {
+    pub(crate) fn from_nodes(given: &[(ScopeId, String)]) -> Option<Self> {
         let mut organizations: Vec<(&str, Vec<&str>)> = Vec::new();
         for ((parent, name), at) in given.iter().zip(0_u32..) {
             if at == 0 {
@@ -77,7 +77,7 @@ impl ScopeTree {
             && tree
                 .nodes
                 .iter()
-                .zip(&given)
+                .zip(given)
                 .all(|(node, (parent, name))| node.parent == *parent && node.name == *name);
         (same && tree.is_well_formed()).then_some(tree)
     }

@@ -7,6 +7,7 @@
     clippy::indexing_slicing,
     clippy::unwrap_used,
     clippy::expect_used,
+    clippy::panic,
     reason = "test support: a panic is a failed test, and names are plain"
 )]
 

@@ -1,5 +1,11 @@
 //! Bundles and places: every value has one encoding, and everything else is refused.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a panic is a failed test"
+)]
+
 use latchkey_engine::{
     bundle::{
         self,
@@ -51,7 +57,7 @@ fn replay_places(bytes: &[u8]) -> bool {
 /// One to three small accidents.
 fn mutate(rng: &mut Rng, bytes: &[u8]) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
-    for _ in 0..1 + rng.below(3) {
+    for _ in 0..=rng.below(3) {
         if bytes.is_empty() {
             return bytes;
         }
@@ -135,7 +141,7 @@ fn each_rule_of_the_tables_is_proved() {
         ("project", "name", |it| it.project = "No Label".to_owned()),
         ("issuers", "sorted", |it| it.issuers.reverse()),
         ("issuers", "URL", |it| {
-            it.issuers[0].url = it.issuers[1].url.clone()
+            it.issuers[0].url = it.issuers[1].url.clone();
         }),
         ("issuers", "organizations", |it| {
             it.issuers[0].organizations = vec![ScopeId(0)];
@@ -145,23 +151,23 @@ fn each_rule_of_the_tables_is_proved() {
             it.principals.types.pop();
         }),
         ("principals", "id", |it| {
-            it.principals.scopes[0] = ScopeId(99)
+            it.principals.scopes[0] = ScopeId(99);
         }),
         ("servers", "id", |it| it.servers[0].scope = ScopeId(99)),
         ("surfaces", "sorted", |it| it.surfaces.reverse()),
         ("surfaces", "name", |it| {
-            it.surfaces[0].name = "a b".to_owned()
+            it.surfaces[0].name = "a b".to_owned();
         }),
         ("dates", "period", |it| it.dates.insert(0, Dates::default())),
         ("roles", "no permission", |it| {
-            it.roles[0].permissions.clear()
+            it.roles[0].permissions.clear();
         }),
         ("roles", "id", |it| {
             it.roles[0].permissions = vec![PermissionId(999)];
         }),
         ("role sets", "roles", |it| it.role_sets[0].clear()),
         ("role sets", "id", |it| {
-            it.role_sets = vec![vec![RoleId(99)]]
+            it.role_sets = vec![vec![RoleId(99)]];
         }),
         ("bindings", "subjects", |it| it.bindings.subject_ends[0] = 0),
         ("bindings", "everyone", |it| {

@@ -1,5 +1,7 @@
 //! The engine against a naive evaluator that reads the design aloud, on random policies.
 
+#![expect(clippy::unwrap_used, reason = "a panic is a failed test")]
+
 #[path = "reference/evaluator.rs"]
 mod evaluator;
 
@@ -171,7 +173,7 @@ fn discovery_keeps_its_promises() {
             if possible.is_empty() {
                 continue;
             }
-            let scopes = (0..1 + rng.below(2)).map(|_| rng.pick(&possible).clone());
+            let scopes = (0..=rng.below(2)).map(|_| rng.pick(&possible).clone());
             call.scopes = Some(scopes.collect());
             let prepared = Prepared::new(&policy, &call);
             let slots = prepared.slots();

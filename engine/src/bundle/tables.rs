@@ -177,6 +177,6 @@ impl Wire for ScopeTree {
         for (_, name) in &mut nodes {
             *name = String::read(from)?;
         }
-        Self::from_nodes(nodes).ok_or(wrong)
+        Self::from_nodes(&nodes).ok_or(wrong)
     }
 }

@@ -105,14 +105,13 @@ impl Search<'_> {
                 if (known && !T::FULL) || !policy.roles.gives(row.roles(), self.permission) {
                     return;
                 }
-                match self.obstacle(row, trace) {
-                    Some(why) => trace.missed(self.position, row.binding, why),
-                    None => {
-                        trace.granted(self.position, row.binding, self.permission);
-                        if !known {
-                            lowest = Some(row.binding);
-                        }
-                    }
+                if let Some(why) = self.obstacle(row, trace) {
+                    trace.missed(self.position, row.binding, why);
+                    return;
+                }
+                trace.granted(self.position, row.binding, self.permission);
+                if !known {
+                    lowest = Some(row.binding);
                 }
             });
         if T::FULL && lowest.is_none() {

@@ -110,7 +110,7 @@ impl<'a> Prepared<'a> {
 
     /// The slots of the arguments.
     pub fn slots(&'a self) -> Vec<Slot<'a>> {
-        let slot = |(value, list): (&Option<&'a Argument>, &'a Vec<Slot<'a>>)| match value {
+        let slot = |(value, list): (Option<&'a Argument>, &'a Vec<Slot<'a>>)| match value {
             None => Slot::Absent,
             Some(Argument::Opaque) => Slot::Opaque,
             Some(Argument::Bool(value)) => Slot::Bool(*value),
@@ -118,7 +118,8 @@ impl<'a> Prepared<'a> {
             Some(Argument::Text(value)) => Slot::Text(value),
             Some(Argument::Texts(_) | Argument::Files(_)) => Slot::List(list),
         };
-        self.names.iter().zip(&self.lists).map(slot).collect()
+        let names = self.names.iter().copied();
+        names.zip(&self.lists).map(slot).collect()
     }
 
     /// The call.

@@ -186,7 +186,7 @@ impl World {
                 rng.pick(&scopes)
             };
             self.servers.push((server.to_owned(), scope.clone()));
-            for at in 0..1 + rng.below(3) {
+            for at in 0..=rng.below(3) {
                 let mut surface = SurfaceEntry {
                     server: server.to_owned(),
                     name: format!("Tool_{at}"),
@@ -397,7 +397,7 @@ fn random_source(rng: &mut Rng, scopes: &[String]) -> Where {
             team: rng.chance(50),
         },
         _ => Where::Map(
-            (0..1 + rng.below(4))
+            (0..=rng.below(4))
                 .map(|at| (format!("repo-{at}"), rng.pick(scopes).clone()))
                 .collect(),
         ),
@@ -429,7 +429,10 @@ fn random_arguments(rng: &mut Rng) -> Vec<(&'static str, Argument)> {
             0..3 => {}
             3 => arguments.push((name, Argument::Opaque)),
             4 => arguments.push((name, Argument::Number(7))),
-            _ => arguments.push((name, Argument::Text(*rng.pick(&TEXTS)))),
+            _ => {
+                let text: &&'static str = rng.pick(&TEXTS);
+                arguments.push((name, Argument::Text(text)));
+            }
         }
     }
     match rng.below(10) {

@@ -25,7 +25,7 @@ impl World {
     /// When a name does not resolve, or a condition does not check.
     pub fn index(&self) -> Index {
         let names = Names::of(self);
-        let lowered = names.lowered(self);
+        let lowered = Names::lowered(self);
         let mut index = Index {
             project: "random".to_owned(),
             scopes: names.scopes.clone(),
@@ -45,7 +45,7 @@ impl World {
             rules: Vec::new(),
         };
         let permissions = Permissions::of(&index);
-        index.roles = names.roles(self, &permissions);
+        index.roles = Names::roles(self, &permissions);
         (index.role_sets, index.bindings) = names.bindings(self, &lowered);
         index.rules = names.rules(self, &permissions, &lowered);
         index
@@ -105,14 +105,14 @@ impl Names {
             (name.as_str(), teams)
         });
         let carried = world.principals.iter().flat_map(|it| &it.tags);
-        let named = world.bindings.iter().flat_map(|it| &it.who);
-        let named = named.chain(
+        let granted = world.bindings.iter().flat_map(|it| &it.who);
+        let spoken = granted.chain(
             world
                 .rules
                 .iter()
                 .flat_map(|it| it.who.iter().chain(&it.except)),
         );
-        let named = named.filter_map(|who| match who {
+        let spoken = spoken.filter_map(|who| match who {
             Who::Tag(name) => Some(name),
             _ => None,
         });
@@ -120,7 +120,7 @@ impl Names {
             scopes: ScopeTree::build(organizations),
             issuers: names(world.issuers.iter().map(|it| &it.name).collect()),
             groups: names(world.groups.iter().map(|it| &it.name).collect()),
-            tags: sorted(carried.chain(named).cloned()),
+            tags: sorted(carried.chain(spoken).cloned()),
             principals: names(world.principals.iter().map(|it| &it.name).collect()),
             servers: names(world.servers.iter().map(|(name, _)| name).collect()),
             roles: names(world.roles.iter().map(|(name, _)| name).collect()),
@@ -283,7 +283,7 @@ impl Names {
         }
     }
 
-    fn roles(&self, world: &World, permissions: &Permissions) -> Vec<Role> {
+    fn roles(world: &World, permissions: &Permissions) -> Vec<Role> {
         let role = |(name, given): &(String, Vec<PermissionName>)| Role {
             name: name.clone(),
             permissions: permissions.ids(given),
@@ -293,7 +293,7 @@ impl Names {
         roles
     }
 
-    fn lowered(&self, world: &World) -> Conditions {
+    fn lowered(world: &World) -> Conditions {
         let mut arena = Arena::default();
         let mut added = BTreeMap::new();
         let bindings = world.bindings.iter().map(|it| &it.condition);

@@ -198,11 +198,11 @@ impl Reference<'_> {
         }
         if !public {
             if let Some(tokens) = &self.call.token_permissions {
-                let listed = |operation: &Option<&str>| match operation {
+                let listed = |operation: Option<&str>| match operation {
                     None => tokens.contains(&format!("tools:{name}:call")),
                     Some(operation) => tokens.contains(&format!("tools:{name}:call:{operation}")),
                 };
-                if !operations.iter().all(listed) {
+                if !operations.iter().copied().all(listed) {
                     return refuse("token_scope");
                 }
             }
@@ -282,15 +282,15 @@ impl Reference<'_> {
         scopes: &[String],
         operations: &[Option<&str>],
     ) -> bool {
-        let risk = |operation: &Option<&str>| match operation {
+        let risk = |operation: Option<&str>| match operation {
             None => self.surface.risk,
             Some(operation) => {
                 let operations = self.surface.operations.iter();
-                { operations }.find(|it| it.0 == *operation).unwrap().1
+                { operations }.find(|it| it.0 == operation).unwrap().1
             }
         };
         if self.surface.unlock == Unlock::Grant
-            || operations.iter().all(|it| risk(it) != Risk::Destructive)
+            || operations.iter().all(|it| risk(*it) != Risk::Destructive)
         {
             return true;
         }
@@ -455,11 +455,15 @@ fn pairs<'a>(
 }
 
 fn all(parts: impl Iterator<Item = Option<bool>>) -> Option<bool> {
-    parts.fold(Some(true), |before, part| match (before, part) {
-        (Some(false), _) | (_, Some(false)) => Some(false),
-        (Some(true), Some(true)) => Some(true),
-        _ => None,
-    })
+    let mut undetermined = false;
+    for part in parts {
+        match part {
+            Some(false) => return Some(false),
+            Some(true) => {}
+            None => undetermined = true,
+        }
+    }
+    (!undetermined).then_some(true)
 }
 
 fn any(parts: impl Iterator<Item = Option<bool>>) -> Option<bool> {
