@@ -1,0 +1,177 @@
+//! Bundles and tokens for tests, with keys that everybody knows.
+
+use std::path::Path;
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as B64};
+use ed25519_dalek::{Signer, SigningKey};
+use latchkey_engine::{
+    bundle,
+    index::{Access, Index, Obligation, PrincipalType, Risk, Unlock},
+    testing::{BindingEntry, IssuerEntry, PrincipalEntry, SurfaceEntry, Where, Who, World},
+    time::Dates,
+};
+
+/// A release of the test policy.
+pub struct Release {
+    pub version: u64,
+    /// How long the server may take until its answer begins, in milliseconds.
+    pub timeout: u32,
+    /// Largest request body, in bytes.
+    pub max_body: u32,
+    /// Whether bob may call `get_issue`.
+    pub bob: bool,
+}
+
+impl Release {
+    pub fn new(version: u64) -> Self {
+        Self {
+            version,
+            timeout: 30_000,
+            max_body: 1 << 16,
+            bob: false,
+        }
+    }
+
+    /// Writes the release into `folder/bundle`, and the trust file beside it.
+    pub fn write(&self, folder: &Path, upstream: &str) {
+        let directory = folder.join("bundle");
+        std::fs::create_dir_all(&directory).unwrap();
+        let slice = bundle::encode(&self.index(upstream)).unwrap();
+        std::fs::write(directory.join("github.lkb"), slice).unwrap();
+        std::fs::write(folder.join("trust.json"), "{}").unwrap();
+    }
+
+    pub fn index(&self, upstream: &str) -> Index {
+        let mut index = self.world().index();
+        index.issuers[0].keys = jwks();
+        for server in &mut index.servers {
+            upstream.clone_into(&mut server.upstream);
+            server.timeout = self.timeout;
+            server.max_body = self.max_body;
+        }
+        index
+    }
+
+    fn world(&self) -> World {
+        let tool = |name: &str| ("github/".to_owned() + name, None);
+        let mut bindings = vec![binding("alice", "everything")];
+        if self.bob {
+            bindings.push(binding("bob", "reader"));
+        }
+        let names = [
+            "get_issue",
+            "paced",
+            "push_files",
+            "slow",
+            "steady",
+            "stream",
+        ];
+        let mut surfaces: Vec<SurfaceEntry> = names.iter().map(|name| surface(name)).collect();
+        surfaces.push(surface("delete_repository"));
+        World {
+            organizations: vec![("acme".to_owned(), vec!["payments".to_owned()])],
+            issuers: vec![IssuerEntry {
+                name: "idp".to_owned(),
+                organizations: vec!["acme".to_owned()],
+                undeclared: false,
+                undeclared_type: None,
+            }],
+            principals: vec![principal("alice"), principal("bob")],
+            servers: vec![("github".to_owned(), "acme".to_owned())],
+            surfaces,
+            roles: vec![
+                (
+                    "everything".to_owned(),
+                    names.iter().map(|n| tool(n)).collect(),
+                ),
+                ("reader".to_owned(), vec![tool("get_issue")]),
+            ],
+            bindings,
+            ..World::default()
+        }
+    }
+}
+
+/// A token of the test's issuer.
+pub fn token(subject: &str) -> String {
+    minted(subject, 600)
+}
+
+/// A token that has this many seconds to live.
+pub fn minted(subject: &str, seconds: i64) -> String {
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap()
+        .as_secs();
+    let now = i64::try_from(now).unwrap();
+    let header = serde_json::json!({"alg": "EdDSA", "typ": "at+jwt", "kid": "test"});
+    let claims = serde_json::json!({
+        "iss": "https://idp.example", "sub": subject, "aud": "https://tools.example",
+        "client_id": "test", "iat": now.min(now + seconds) - 1, "exp": now + seconds,
+        "jti": format!("{subject}-{seconds}"),
+    });
+    let signed = format!(
+        "{}.{}",
+        B64.encode(header.to_string()),
+        B64.encode(claims.to_string())
+    );
+    let signature = issuer_key().sign(signed.as_bytes()).to_bytes();
+    format!("{signed}.{}", B64.encode(signature))
+}
+
+fn issuer_key() -> SigningKey {
+    SigningKey::from_bytes(&[7; 32])
+}
+
+fn jwks() -> String {
+    let x = B64.encode(issuer_key().verifying_key().to_bytes());
+    format!(
+        r#"{{"keys":[{{"alg":"EdDSA","crv":"Ed25519","kid":"test","kty":"OKP","use":"sig","x":"{x}"}}]}}"#
+    )
+}
+
+fn principal(name: &str) -> PrincipalEntry {
+    PrincipalEntry {
+        name: name.to_owned(),
+        kind: PrincipalType::Human,
+        scope: "acme".to_owned(),
+        identities: vec![("idp".to_owned(), name.to_owned())],
+        groups: Vec::new(),
+        tags: Vec::new(),
+        suspended: false,
+        dates: Dates::default(),
+    }
+}
+
+fn binding(who: &str, role: &str) -> BindingEntry {
+    BindingEntry {
+        name: who.to_owned(),
+        who: vec![Who::Principal(who.to_owned())],
+        roles: vec![role.to_owned()],
+        scope: "acme".to_owned(),
+        condition: None,
+        dates: Dates::default(),
+        cross_organization: false,
+    }
+}
+
+fn surface(name: &str) -> SurfaceEntry {
+    let rate = Obligation::Rate {
+        count: 3,
+        seconds: 3600,
+    };
+    SurfaceEntry {
+        server: "github".to_owned(),
+        name: name.to_owned(),
+        access: Access::Permission,
+        risk: Risk::Write,
+        unlock: Unlock::default(),
+        operations: Vec::new(),
+        scope: Where::Server,
+        obligations: if name == "paced" {
+            vec![rate]
+        } else {
+            Vec::new()
+        },
+    }
+}

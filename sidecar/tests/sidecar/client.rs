@@ -1,0 +1,167 @@
+//! A client that speaks plain HTTP/1.1 over a socket, so that it can also speak it badly.
+
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::{SocketAddr, TcpStream},
+    time::Duration,
+};
+
+/// What came back.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    pub body: String,
+}
+
+impl Answer {
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|e| panic!("{e}: {self:?}"))
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let found = self.headers.iter().find(|(key, _)| key == name);
+        found.map(|(_, value)| value.as_str())
+    }
+
+    /// `ok`, or the code of the JSON-RPC error.
+    pub fn outcome(&self) -> String {
+        let json = self.json();
+        if json.get("result").is_some() {
+            return "ok".to_owned();
+        }
+        json["error"]["data"]["code"]
+            .as_str()
+            .or(json["code"].as_str())
+            .unwrap_or_else(|| panic!("{self:?}"))
+            .to_owned()
+    }
+}
+
+/// A keep-alive connection.
+pub struct Connection {
+    stream: BufReader<TcpStream>,
+    token: String,
+}
+
+impl Connection {
+    pub fn open(address: SocketAddr, token: &str) -> Self {
+        let stream = TcpStream::connect(address).unwrap();
+        stream
+            .set_read_timeout(Some(Duration::from_secs(20)))
+            .unwrap();
+        stream.set_nodelay(true).unwrap();
+        Self {
+            stream: BufReader::new(stream),
+            token: token.to_owned(),
+        }
+    }
+
+    pub fn send(&mut self, text: &str) -> std::io::Result<()> {
+        self.stream.get_mut().write_all(text.as_bytes())
+    }
+
+    pub fn post(&mut self, body: &str) -> std::io::Result<()> {
+        let request = request(&self.token, body);
+        self.send(&request)
+    }
+
+    pub fn call(&mut self, tool: &str) -> std::io::Result<Answer> {
+        self.post(&tool_call(tool))?;
+        self.answer()
+    }
+
+    pub fn answer(&mut self) -> std::io::Result<Answer> {
+        let (status, headers) = self.head()?;
+        let find = |name: &str| headers.iter().find(|(key, _)| key == name);
+        let mut body = Vec::new();
+        if find("transfer-encoding").is_some() {
+            while let Some(chunk) = self.chunk()? {
+                body.extend_from_slice(&chunk);
+            }
+        } else if let Some((_, length)) = find("content-length") {
+            body.resize(length.parse().unwrap(), 0);
+            self.stream.read_exact(&mut body)?;
+        }
+        Ok(Answer {
+            status,
+            headers,
+            body: String::from_utf8(body).unwrap(),
+        })
+    }
+
+    pub fn head(&mut self) -> std::io::Result<(u16, Vec<(String, String)>)> {
+        let line = self.line()?;
+        let status = line.split(' ').nth(1).unwrap_or_default();
+        let status = status
+            .parse()
+            .map_err(|_| std::io::Error::other(format!("no HTTP: {line:?}")))?;
+        let mut headers = Vec::new();
+        loop {
+            let line = self.line()?;
+            let Some((name, value)) = line.split_once(':') else {
+                return Ok((status, headers));
+            };
+            headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
+        }
+    }
+
+    /// One chunk of a chunked body; `None` at its end.
+    pub fn chunk(&mut self) -> std::io::Result<Option<Vec<u8>>> {
+        let size = usize::from_str_radix(&self.line()?, 16).map_err(std::io::Error::other)?;
+        let mut data = vec![0; size + 2];
+        self.stream.read_exact(&mut data)?;
+        data.truncate(size);
+        Ok((size > 0).then_some(data))
+    }
+
+    fn line(&mut self) -> std::io::Result<String> {
+        let mut line = String::new();
+        if self.stream.read_line(&mut line)? == 0 {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+        Ok(line.trim_end().to_owned())
+    }
+}
+
+/// Calls a tool on a connection of its own.
+pub fn call(address: SocketAddr, token: &str, tool: &str) -> Answer {
+    Connection::open(address, token).call(tool).unwrap()
+}
+
+/// Posts a body on a connection of its own.
+pub fn post(address: SocketAddr, token: &str, body: &str) -> Answer {
+    let mut connection = Connection::open(address, token);
+    connection.post(body).unwrap();
+    connection.answer().unwrap()
+}
+
+/// Gets a path on a connection of its own.
+pub fn get(address: SocketAddr, path: &str) -> Answer {
+    let mut connection = Connection::open(address, "");
+    connection
+        .send(&format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"))
+        .unwrap();
+    connection.answer().unwrap()
+}
+
+/// The body of a tool call.
+pub fn tool_call(tool: &str) -> String {
+    format!(
+        r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"{tool}","arguments":{{}}}}}}"#
+    )
+}
+
+fn request(token: &str, body: &str) -> String {
+    let authorization = if token.is_empty() {
+        String::new()
+    } else {
+        format!("Authorization: Bearer {token}\r\n")
+    };
+    format!(
+        "POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+         Accept: application/json, text/event-stream\r\nMCP-Protocol-Version: 2025-11-25\r\n\
+         {authorization}Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}

@@ -1,0 +1,225 @@
+//! The real program, stopped politely and not.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    path::Path,
+    process::{Child, Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use crate::{bundle, client, events, server::ToolServer, settings, wait_for};
+
+struct Program {
+    child: Child,
+    address: SocketAddr,
+    admin: SocketAddr,
+}
+
+impl Program {
+    fn start(folder: &Path, more: &str) -> Self {
+        let (address, admin) = (free_port(), free_port());
+        let more = format!("{more}\nlisten.address = \"{address}\"\nadmin.address = \"{admin}\"\n");
+        let path = folder.join("sidecar.toml");
+        std::fs::write(&path, settings(&more)).unwrap();
+        let child = Command::new(env!("CARGO_BIN_EXE_latchkey-sidecar"))
+            .arg("--config")
+            .arg(&path)
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let program = Self {
+            child,
+            address,
+            admin,
+        };
+        wait_for("the listener", || {
+            std::net::TcpStream::connect(admin).is_ok()
+        });
+        program
+    }
+
+    fn signal(&self, name: &str) {
+        let status = Command::new("kill")
+            .arg(format!("-{name}"))
+            .arg(self.child.id().to_string())
+            .status()
+            .unwrap();
+        assert!(status.success());
+    }
+
+    fn ended(mut self) -> Option<i32> {
+        self.child.wait().unwrap().code()
+    }
+}
+
+fn free_port() -> SocketAddr {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap()
+}
+
+/// How often the program is killed: `LATCHKEY_KILLS`, or a few times.
+fn kills() -> usize {
+    let set = std::env::var("LATCHKEY_KILLS").ok();
+    set.and_then(|text| text.parse().ok()).unwrap_or(5)
+}
+
+#[test]
+fn killed_under_load_each_forwarded_request_has_one_event() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = ToolServer::start();
+    bundle::Release::new(1).write(folder.path(), &server.upstream());
+    let answered = Arc::new(AtomicUsize::new(0));
+    for round in 0..kills() {
+        let program = Program::start(folder.path(), "");
+        let stop = Arc::new(AtomicBool::new(false));
+        let callers: Vec<_> = (0..4)
+            .map(|n| {
+                let (address, stop) = (program.address, Arc::clone(&stop));
+                let answered = Arc::clone(&answered);
+                std::thread::spawn(move || call_until(address, n, &stop, &answered))
+            })
+            .collect();
+        std::thread::sleep(Duration::from_millis(60 + 37 * (round as u64 % 5)));
+        program.signal("KILL");
+        stop.store(true, Ordering::Relaxed);
+        for caller in callers {
+            caller.join().unwrap();
+        }
+        assert_eq!(program.ended(), None);
+    }
+    let last = Program::start(folder.path(), "");
+    last.signal("TERM");
+    assert_eq!(last.ended(), Some(0));
+
+    let mut recorded = BTreeMap::new();
+    for event in events(folder.path()) {
+        let id = event["event_id"].as_str().unwrap().to_owned();
+        assert!(recorded.insert(id, event).is_none(), "an event twice");
+    }
+    let seen: Vec<String> = server
+        .seen()
+        .into_iter()
+        .map(|seen| seen.request_id)
+        .collect();
+    let distinct: BTreeSet<&String> = seen.iter().collect();
+    assert_eq!(distinct.len(), seen.len(), "a request was forwarded twice");
+    for id in &seen {
+        let event = recorded
+            .get(id)
+            .expect("a forwarded request without an event");
+        assert_eq!(event["decision"], "allow");
+    }
+    let mut cut_off = 0;
+    for (id, event) in &recorded {
+        let was_seen = distinct.contains(id);
+        if event["decision"] == "deny" {
+            assert!(!was_seen, "a refused request was forwarded: {event}");
+        } else if event["outcome"] == "success" {
+            assert!(was_seen, "an event of a request that nobody saw: {event}");
+        } else {
+            cut_off += 1;
+        }
+    }
+    let answered = answered.load(Ordering::Relaxed);
+    assert!(answered > 0 && recorded.len() >= answered);
+    println!(
+        "{} kills: {} events, {} requests forwarded, {answered} answered, {cut_off} cut off",
+        kills(),
+        recorded.len(),
+        seen.len()
+    );
+}
+
+/// Calls, allowed and refused in turn, until the connection breaks.
+fn call_until(address: SocketAddr, n: usize, stop: &AtomicBool, answered: &AtomicUsize) {
+    let subject = if n == 3 { "bob" } else { "alice" };
+    let mut connection = client::Connection::open(address, &bundle::token(subject));
+    let tools = ["get_issue", "steady"];
+    for tool in tools.iter().cycle() {
+        if stop.load(Ordering::Relaxed) || connection.call(tool).is_err() {
+            return;
+        }
+        answered.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn a_line_that_was_cut_short_is_moved_aside() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = ToolServer::start();
+    bundle::Release::new(1).write(folder.path(), &server.upstream());
+    let token = bundle::token("alice");
+    let first = Program::start(folder.path(), "");
+    client::call(first.address, &token, "get_issue");
+    first.signal("KILL");
+    first.ended();
+    let path = folder.path().join("audit.jsonl");
+    let mut text = std::fs::read_to_string(&path).unwrap();
+    text.push_str("{\"schema_version\":1,\"eve");
+    std::fs::write(&path, text).unwrap();
+    let second = Program::start(folder.path(), "");
+    client::call(second.address, &token, "get_issue");
+    second.signal("TERM");
+    assert_eq!(second.ended(), Some(0));
+    assert_eq!(events(folder.path()).len(), 2);
+    let aside = std::fs::read_dir(folder.path().join("state")).unwrap();
+    let names: Vec<String> = aside
+        .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
+        .collect();
+    assert!(
+        names.iter().any(|name| name.starts_with("audit.cut-")),
+        "{names:?}"
+    );
+}
+
+#[test]
+fn a_stop_lets_requests_in_flight_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = ToolServer::start();
+    bundle::Release::new(1).write(folder.path(), &server.upstream());
+    let program = Program::start(folder.path(), "");
+    let mut connection = client::Connection::open(program.address, &bundle::token("alice"));
+    connection.post(&client::tool_call("slow")).unwrap();
+    wait_for("the call", || server.seen().len() == 1);
+    let started = Instant::now();
+    program.signal("TERM");
+    wait_for("the end of accepting", || {
+        std::net::TcpStream::connect(program.address).is_err()
+            || client::get(program.admin, "/readyz").status == 503
+    });
+    assert_eq!(connection.answer().unwrap().outcome(), "ok");
+    assert_eq!(program.ended(), Some(0));
+    assert!(started.elapsed() < Duration::from_secs(10));
+    assert_eq!(events(folder.path())[0]["outcome"], "success");
+}
+
+#[test]
+fn bad_settings_are_told_before_anything_is_bound() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("sidecar.toml");
+    for (text, code, says) in [
+        ("", 2, "bundle"),
+        ("[bundle]\ndirectory = 1\nserver = \"x\"", 2, "directory"),
+        ("= ", 2, "sidecar.toml"),
+    ] {
+        std::fs::write(&path, text).unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_latchkey-sidecar"))
+            .arg("--config")
+            .arg(&path)
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(code));
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert!(error.contains(says), "{error}");
+    }
+    let output = Command::new(env!("CARGO_BIN_EXE_latchkey-sidecar"))
+        .arg("--nonsense")
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2));
+}

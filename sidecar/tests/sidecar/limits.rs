@@ -1,0 +1,148 @@
+//! Bounds of number, size and time.
+
+use std::time::{Duration, Instant};
+
+use crate::{Rig, bundle, bundle::token, client, wait_for};
+
+#[test]
+fn a_rate_is_enforced_and_says_when_to_come_back() {
+    let rig = Rig::start("");
+    for _ in 0..3 {
+        assert_eq!(rig.call(&token("alice"), "paced").outcome(), "ok");
+    }
+    let answer = rig.call(&token("alice"), "paced");
+    assert_eq!(answer.outcome(), "rate_limited");
+    assert!(
+        answer.json()["error"]["data"]["retry_after"]
+            .as_u64()
+            .unwrap()
+            > 0
+    );
+    assert_eq!(rig.server.seen().len(), 3);
+    // What is used up outlives a swap.
+    let mut release = bundle::Release::new(2);
+    release.bob = true;
+    release.write(rig.folder.path(), &rig.server.upstream());
+    wait_for("the swap", || {
+        rig.call(&token("bob"), "get_issue")
+            .json()
+            .get("result")
+            .is_some()
+    });
+    assert_eq!(rig.call(&token("alice"), "paced").outcome(), "rate_limited");
+    assert_eq!(rig.events().last().unwrap()["reason"], "rate_limited");
+}
+
+#[test]
+fn a_body_over_the_limit_is_refused() {
+    let rig = Rig::start("");
+    let body = format!(
+        r#"{{"jsonrpc":"2.0","id":1,"method":"{}"}}"#,
+        "x".repeat(1 << 16)
+    );
+    let answer = client::post(rig.sidecar.address, &token("alice"), &body);
+    assert_eq!(answer.status, 413, "{answer:?}");
+    assert_eq!(rig.events()[0]["reason"], "payload_too_large");
+}
+
+#[test]
+fn a_head_over_a_limit_is_refused_and_recorded() {
+    let rig = Rig::start("listen = {max_headers = 20}");
+    let many = "X-A: b\r\n".repeat(40);
+    let huge = format!("X-A: {}\r\n", "b".repeat(64 * 1024));
+    for (count, headers) in [(1, many), (2, huge)] {
+        let mut connection = client::Connection::open(rig.sidecar.address, "");
+        let sent = connection.send(&format!("POST /mcp HTTP/1.1\r\nHost: x\r\n{headers}\r\n"));
+        if sent.is_ok()
+            && let Ok((status, _)) = connection.head()
+        {
+            assert_eq!(status, 431);
+        }
+        wait_for("the event", || rig.events().len() == count);
+    }
+    assert!(
+        rig.events()
+            .iter()
+            .all(|event| event["reason"] == "malformed_request")
+    );
+}
+
+#[test]
+fn what_is_not_http_is_recorded() {
+    let rig = Rig::start("");
+    let mut connection = client::Connection::open(rig.sidecar.address, "");
+    connection.send("\u{16}\u{3}\u{1} hello\r\n\r\n").unwrap();
+    assert_eq!(connection.head().unwrap().0, 400);
+    wait_for("the event", || rig.events().len() == 1);
+    assert_eq!(rig.events()[0]["reason"], "malformed_request");
+}
+
+#[test]
+fn slow_callers_are_let_go_and_recorded() {
+    let rig = Rig::start(r#"listen = {head_timeout = "200ms", body_timeout = "200ms"}"#);
+    let started = Instant::now();
+    let mut head = client::Connection::open(rig.sidecar.address, "");
+    head.send("POST /mcp HTTP/1.1\r\nHost").unwrap();
+    assert!(head.head().is_err());
+    let mut body = client::Connection::open(rig.sidecar.address, "");
+    body.send("POST /mcp HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{")
+        .unwrap();
+    assert_eq!(body.head().unwrap().0, 400);
+    assert!(started.elapsed() < Duration::from_secs(5));
+    wait_for("both events", || rig.events().len() == 2);
+    for event in rig.events() {
+        assert_eq!(event["reason"], "malformed_request", "{event}");
+    }
+}
+
+#[test]
+fn idle_connections_are_closed_without_an_event() {
+    let rig = Rig::start(r#"listen = {idle_timeout = "100ms"}"#);
+    let mut connection = client::Connection::open(rig.sidecar.address, "");
+    assert!(connection.head().is_err());
+    assert!(rig.events().is_empty());
+}
+
+#[test]
+fn connections_over_the_limit_are_closed() {
+    let rig = Rig::start("listen = {max_connections = 2}");
+    let token = token("alice");
+    let mut first = client::Connection::open(rig.sidecar.address, &token);
+    let mut second = client::Connection::open(rig.sidecar.address, &token);
+    assert!(first.call("get_issue").is_ok());
+    assert!(second.call("get_issue").is_ok());
+    let mut third = client::Connection::open(rig.sidecar.address, &token);
+    assert!(third.call("get_issue").is_err());
+    drop(first);
+    wait_for("a place", || {
+        client::Connection::open(rig.sidecar.address, &token)
+            .call("get_issue")
+            .is_ok()
+    });
+}
+
+#[test]
+fn a_server_that_is_slow_or_gone_has_a_reason() {
+    let rig = Rig::start("");
+    let mut release = bundle::Release::new(2);
+    release.timeout = 200;
+    release.write(rig.folder.path(), &rig.server.upstream());
+    wait_for("the swap", || {
+        rig.sidecar.shared().active().unwrap().generation == 2
+    });
+    assert_eq!(
+        rig.call(&token("alice"), "slow").outcome(),
+        "upstream_timeout"
+    );
+    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = gone.local_addr().unwrap();
+    drop(gone);
+    bundle::Release::new(3).write(rig.folder.path(), &format!("http://{address}/mcp"));
+    wait_for("the swap", || {
+        rig.sidecar.shared().active().unwrap().generation == 3
+    });
+    let answer = rig.call(&token("alice"), "get_issue");
+    assert_eq!(answer.outcome(), "upstream_unavailable");
+    let outcomes: Vec<_> = rig.events().iter().map(|e| e["outcome"].clone()).collect();
+    assert_eq!(outcomes, ["timeout", "upstream_error"]);
+}

@@ -1,0 +1,194 @@
+//! What is put in force, and what never displaces what runs.
+
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use crate::{Rig, bundle::Release, bundle::token, client, server, sidecar, wait_for};
+
+#[test]
+fn swaps_under_load_fail_no_request() {
+    let rig = Rig::start("");
+    let stop = Arc::new(AtomicBool::new(false));
+    let served = Arc::new(AtomicUsize::new(0));
+    let callers: Vec<_> = (0..4)
+        .map(|_| {
+            let (address, stop) = (rig.sidecar.address, Arc::clone(&stop));
+            let served = Arc::clone(&served);
+            std::thread::spawn(move || {
+                let mut connection = client::Connection::open(address, &token("alice"));
+                while !stop.load(Ordering::Relaxed) {
+                    let answer = connection.call("get_issue").unwrap();
+                    assert_eq!(answer.outcome(), "ok");
+                    served.fetch_add(1, Ordering::Relaxed);
+                }
+            })
+        })
+        .collect();
+    let swaps = swap_for(&rig, seconds());
+    stop.store(true, Ordering::Relaxed);
+    for caller in callers {
+        caller.join().unwrap();
+    }
+    let served = served.load(Ordering::Relaxed);
+    let taken = rig.sidecar.shared().active().unwrap().generation;
+    println!("{served} requests, {swaps} releases, {taken} swaps, 0 failures");
+    assert!(taken as usize > swaps / 2, "{taken} of {swaps}");
+    assert_eq!(rig.events().len(), served);
+}
+
+/// For how long swaps go on: `LATCHKEY_SWAP_SECONDS`, or a few.
+fn seconds() -> Duration {
+    let set = std::env::var("LATCHKEY_SWAP_SECONDS").ok();
+    Duration::from_secs(set.and_then(|text| text.parse().ok()).unwrap_or(2))
+}
+
+/// Ten releases a second; whether bob may call flips with each.
+fn swap_for(rig: &Rig, time: Duration) -> usize {
+    let end = Instant::now() + time;
+    let mut version = 1;
+    while Instant::now() < end {
+        version += 1;
+        let mut release = Release::new(version);
+        release.bob = version % 2 == 0;
+        release.write(rig.folder.path(), &rig.server.upstream());
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    usize::try_from(version - 1).unwrap()
+}
+
+#[test]
+fn without_a_bundle_every_call_is_refused_until_there_is_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = server::ToolServer::start();
+    Release::new(1).write(folder.path(), &server.upstream());
+    std::fs::remove_dir_all(folder.path().join("bundle")).unwrap();
+    let sidecar = sidecar(folder.path(), "").unwrap();
+    let answer = client::call(sidecar.address, &token("alice"), "get_issue");
+    assert_eq!(answer.status, 503, "{answer:?}");
+    assert_eq!(answer.outcome(), "policy_unavailable");
+    assert_eq!(client::get(sidecar.admin, "/readyz").status, 503);
+    let status = client::get(sidecar.admin, "/status").json();
+    assert!(
+        status["last_error"].as_str().unwrap().contains("missing"),
+        "{status}"
+    );
+    Release::new(1).write(folder.path(), &server.upstream());
+    wait_for("the bundle", || {
+        client::get(sidecar.admin, "/readyz").status == 200
+    });
+    let answer = client::call(sidecar.address, &token("alice"), "get_issue");
+    assert_eq!(answer.outcome(), "ok");
+    assert_eq!(crate::events(folder.path()).len(), 2);
+}
+
+#[test]
+fn a_bad_bundle_never_displaces_a_good_one() {
+    for (what, spoil, says) in REFUSED {
+        let rig = Rig::start("");
+        spoil(rig.folder.path(), &rig.server.upstream());
+        let error = || {
+            let status = client::get(rig.sidecar.admin, "/status").json();
+            status["last_error"].as_str().unwrap_or_default().to_owned()
+        };
+        wait_for(what, || !error().is_empty());
+        assert!(error().contains(says), "{what}: {}", error());
+        assert_eq!(
+            rig.sidecar.shared().active().unwrap().generation,
+            1,
+            "{what}"
+        );
+        assert_eq!(
+            rig.call(&token("alice"), "get_issue").outcome(),
+            "ok",
+            "{what}"
+        );
+        let metrics = client::get(rig.sidecar.admin, "/metrics").body;
+        assert!(
+            !metrics.contains("latchkey_bundle_refused_total 0"),
+            "{what}"
+        );
+        // What was good last is used again at the next start.
+        let more = format!(
+            "state = {{directory = {:?}}}",
+            rig.folder.path().join("state")
+        );
+        let again = sidecar(rig.folder.path(), &more).unwrap();
+        let status = client::get(again.admin, "/status").json();
+        assert_eq!(status["bundle"]["source"], "last_good", "{what}: {status}");
+        again.drain();
+    }
+}
+
+type Spoil = fn(&Path, &str);
+
+/// What is wrong, how it comes about, and what the report must say.
+const REFUSED: [(&str, Spoil, &str); 3] = [
+    (
+        "a truncated slice",
+        |folder, _| {
+            let path = folder.join("bundle/github.lkb");
+            let bytes = std::fs::read(&path).unwrap();
+            std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+        },
+        "github.lkb",
+    ),
+    (
+        "a missing slice",
+        |folder, _| std::fs::remove_file(folder.join("bundle/github.lkb")).unwrap(),
+        "github.lkb",
+    ),
+    (
+        "an empty slice",
+        |folder, _| std::fs::write(folder.join("bundle/github.lkb"), "").unwrap(),
+        "github.lkb",
+    ),
+];
+
+#[test]
+fn a_full_audit_disk_stops_everything_and_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = server::ToolServer::start();
+    Release::new(1).write(folder.path(), &server.upstream());
+    let sidecar = sidecar(folder.path(), r#"audit = {file = "/dev/full"}"#).unwrap();
+    assert_eq!(client::get(sidecar.admin, "/readyz").status, 503);
+    for who in ["alice", "bob"] {
+        let answer = client::call(sidecar.address, &token(who), "get_issue");
+        assert_eq!(answer.outcome(), "audit_unavailable", "{answer:?}");
+    }
+    assert!(server.seen().is_empty());
+    assert!(sidecar.shared().active().is_some());
+    let status = client::get(sidecar.admin, "/status").json();
+    assert_eq!(status["audit_available"], false);
+}
+
+#[test]
+fn an_overlay_takes_away_and_never_gives() {
+    let rig = Rig::start(r#"overlay = {file = "overlay.json"}"#);
+    let path = rig.folder.path().join("overlay.json");
+    let calls = || rig.call(&token("alice"), "get_issue");
+    // An overlay that is named and cannot be read is no empty overlay.
+    assert_eq!(calls().outcome(), "policy_unavailable");
+    std::fs::write(&path, "{}").unwrap();
+    wait_for("the overlay", || calls().json().get("result").is_some());
+    std::fs::write(&path, r#"{"suspended":["alice"]}"#).unwrap();
+    wait_for("the suspension", || calls().json().get("result").is_none());
+    assert_eq!(
+        rig.events().last().unwrap()["reason"],
+        "principal_suspended"
+    );
+    let adds = r#"{"break_glass":[{"id":"x","principal":"alice"}]}"#;
+    std::fs::write(&path, adds).unwrap();
+    wait_for("the refusal", || {
+        let status = client::get(rig.sidecar.admin, "/status").json();
+        status["overlay_error"]
+            .as_str()
+            .is_some_and(|error| error.contains("break_glass"))
+    });
+    assert!(calls().json().get("result").is_none());
+}
