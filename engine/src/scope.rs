@@ -180,12 +180,104 @@ impl ScopeTree {
     /// The node with this path.
     #[must_use]
     pub fn find(&self, path: &str) -> Option<ScopeId> {
-        (0..self.nodes.len())
-            .filter_map(|at| u32::try_from(at).ok().map(ScopeId))
-            .find(|scope| self.path(*scope) == path)
+        if path == "platform" {
+            return Some(Self::PLATFORM);
+        }
+        let (organization, team) = match path.split_once('/') {
+            None => (path, None),
+            Some((organization, team)) => (organization, Some(team)),
+        };
+        let organization = self.child(Self::PLATFORM, organization)?;
+        match team {
+            None => Some(organization),
+            Some(team) => self.child(organization, team),
+        }
+    }
+
+    fn child(&self, parent: ScopeId, name: &str) -> Option<ScopeId> {
+        let last = self.nodes.get(parent.index())?.last;
+        let mut at = parent.0.checked_add(1)?;
+        while at <= last.0 {
+            let node = self.nodes.get(at as usize)?;
+            if node.name == name {
+                return Some(ScopeId(at));
+            }
+            at = node.last.0.checked_add(1)?;
+        }
+        None
     }
 }
 
 fn next_id(nodes: &[Scope]) -> ScopeId {
     ScopeId(u32::try_from(nodes.len()).unwrap_or(u32::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_find_their_nodes() {
+        let tree = ScopeTree::build([("globex", vec!["red"]), ("acme", vec!["red", "blue"])]);
+        let paths = [
+            "platform",
+            "acme",
+            "acme/blue",
+            "acme/red",
+            "globex",
+            "globex/red",
+        ];
+        for (path, at) in paths.iter().zip(0..) {
+            assert_eq!(tree.find(path), Some(ScopeId(at)), "{path}");
+            assert_eq!(tree.path(ScopeId(at)), *path);
+        }
+        for path in [
+            "",
+            "acme/",
+            "acme/green",
+            "red",
+            "blue",
+            "acme/blue/x",
+            "globex/blue",
+        ] {
+            assert_eq!(tree.find(path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_path_covers_what_its_node_covers() {
+        let tree = ScopeTree::build([("globex", vec!["red"]), ("acme", vec!["red", "blue"])]);
+        let all = || (0..6).map(ScopeId);
+        for (outer, inner) in all().flat_map(|outer| all().map(move |inner| (outer, inner))) {
+            let by_path = tree.path_covers(&tree.path(outer), inner);
+            assert_eq!(by_path, tree.covers(outer, inner), "{outer:?} {inner:?}");
+        }
+        assert!(!tree.path_covers("", ScopeId(1)) && !tree.path_covers("acme/", ScopeId(1)));
+    }
+
+    #[test]
+    fn only_a_tree_is_a_tree() {
+        let node = |parent, name: &str| (ScopeId(parent), name.to_owned());
+        let root = || node(0, "");
+        let tree = |nodes: &[(ScopeId, String)]| ScopeTree::from_nodes(nodes).is_some();
+        assert!(tree(&[
+            root(),
+            node(0, "acme"),
+            node(1, "red"),
+            node(0, "globex")
+        ]));
+        for wrong in [
+            vec![],
+            vec![node(0, "x")],
+            vec![root(), node(0, "globex"), node(0, "acme")],
+            vec![root(), node(0, "acme"), node(0, "acme")],
+            vec![root(), node(0, "acme"), node(1, "red"), node(1, "blue")],
+            vec![root(), node(0, "acme"), node(1, "red"), node(2, "deep")],
+            vec![root(), node(0, "acme"), node(0, "globex"), node(1, "red")],
+            vec![root(), node(0, "Acme")],
+            vec![root(), node(1, "acme")],
+        ] {
+            assert!(!tree(&wrong), "{wrong:?}");
+        }
+    }
 }
