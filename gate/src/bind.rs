@@ -305,12 +305,10 @@ impl<'d> Arguments<'d, '_> {
     fn broken_fact(&self) -> Option<(String, &'static str)> {
         self.facts.iter().find_map(|fact| {
             let broken = match self.at(&fact.argument) {
-                Found::Absent => return None,
                 Found::Astray if fact.forbid || !fact.only.is_empty() => "only",
-                Found::Astray => return None,
                 Found::Value(_) if fact.forbid => "forbid",
                 Found::Value(value) if !allowed(fact, value) => "only",
-                Found::Value(_) => return None,
+                Found::Absent | Found::Astray | Found::Value(_) => return None,
             };
             Some((pointer(&fact.argument), broken))
         })

@@ -10,6 +10,7 @@ use latchkey_engine::{
 };
 
 pub use fault::Fault;
+pub(crate) use mcp::decoded as decoded_header;
 
 use crate::{
     filter::FilterKind,

@@ -28,7 +28,7 @@ pub const SCHEMA_VERSION: u32 = 1;
 pub struct Event {
     /// The version of this shape.
     pub schema_version: u32,
-    /// A UUIDv7.
+    /// A `UUIDv7`.
     pub event_id: String,
     /// RFC 3339, UTC.
     pub event_time: String,
@@ -223,7 +223,7 @@ impl EventOutcome {
 /// What only the sidecar knows of one exchange.
 #[derive(Debug, Clone, Default)]
 pub struct Exchanged<'a> {
-    /// A UUIDv7.
+    /// A `UUIDv7`.
     pub event_id: &'a str,
     /// RFC 3339, UTC.
     pub event_time: &'a str,

@@ -37,8 +37,10 @@ pub enum FilterKind {
     ResourceTemplates,
     /// `initialize` and `server/discover`
     Handshake,
-    /// Everything else: a JSON body passes as it comes, and from an event stream the requests of
-    /// the server to the client are taken out, since none is allowed.
+    /// A call: a JSON body passes as it comes, and from an event stream the requests of the server
+    /// to the client are taken out, since none is allowed.
+    Answer,
+    /// The same for a stream that no request asked for.
     Stream,
 }
 
@@ -83,7 +85,7 @@ pub fn list(
         now,
         filter,
     };
-    if filter.kind == FilterKind::Stream {
+    if matches!(filter.kind, FilterKind::Answer | FilterKind::Stream) {
         return Ok(body.to_vec());
     }
     viewer.answer(body)
@@ -120,7 +122,7 @@ pub fn line(
         // A notification passes, a request of the server does not.
         return Ok(message.get("id").is_none().then(|| line.to_vec()));
     }
-    if filter.kind == FilterKind::Stream {
+    if matches!(filter.kind, FilterKind::Answer | FilterKind::Stream) {
         return Ok(Some(line.to_vec()));
     }
     let mut out = b"data: ".to_vec();

@@ -55,7 +55,7 @@ impl Routes {
             }
         }
         for routes in http.iter_mut().chain(&mut resources) {
-            routes.sort_by(|one, other| one.template.rank().cmp(&other.template.rank()));
+            routes.sort_by_key(|route| route.template.rank());
         }
         Ok(Self { http, resources })
     }

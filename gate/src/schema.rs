@@ -12,7 +12,11 @@ const MAX_DEPTH: usize = 64;
 
 /// A compiled schema.
 #[derive(Debug)]
-pub struct Validator(jsonschema::Validator);
+pub struct Validator {
+    inner: jsonschema::Validator,
+    /// Header suffixes, in lower case, and the arguments that they mirror (`x-mcp-header`).
+    mirrors: Vec<(String, String)>,
+}
 
 /// Why a text is not a schema that can be enforced.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,8 +70,23 @@ pub fn compile(text: &str) -> Result<Validator, SchemaError> {
         .should_ignore_unknown_formats(false)
         .with_pattern_options(PatternOptions::regex())
         .build(&schema)
-        .map(Validator)
+        .map(|inner| Validator {
+            inner,
+            mirrors: mirrors(&schema),
+        })
         .map_err(|error| fault(&error.instance_path().to_string(), &error.to_string()))
+}
+
+/// The arguments that MCP clients mirror into `Mcp-Param-*` headers.
+fn mirrors(schema: &Value) -> Vec<(String, String)> {
+    let properties = schema.get("properties").and_then(Value::as_object);
+    let properties = properties.into_iter().flatten();
+    properties
+        .filter_map(|(name, property)| {
+            let header = property.get("x-mcp-header")?.as_str()?;
+            Some((header.to_ascii_lowercase(), name.clone()))
+        })
+        .collect()
 }
 
 /// What the library would accept and this project does not: other dialects, references outside the
@@ -145,16 +164,79 @@ impl Validator {
     /// Whether an instance is valid.
     #[must_use]
     pub fn is_valid(&self, instance: &Value) -> bool {
-        self.0.is_valid(instance)
+        self.inner.is_valid(instance)
+    }
+
+    /// The argument that the header `mcp-param-<suffix>` mirrors.
+    pub(crate) fn mirrored(&self, suffix: &str) -> Option<&str> {
+        let found = self.mirrors.iter().find(|(header, _)| header == suffix);
+        found.map(|(_, argument)| argument.as_str())
     }
 
     /// The first place where an instance is not valid.
     #[must_use]
     pub fn violation(&self, instance: &Value) -> Option<Violation> {
-        let error = self.0.iter_errors(instance).next()?;
+        let error = self.inner.iter_errors(instance).next()?;
         Some(Violation {
             pointer: error.instance_path().to_string(),
             keyword: error.kind().keyword().to_owned(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_enforced_is_refused_with_its_place() {
+        for (text, pointer, part) in [
+            ("", "", "not JSON"),
+            ("true", "", "an object"),
+            (
+                r#"{"$schema":"http://json-schema.org/draft-07/schema#"}"#,
+                "/$schema",
+                "2020-12",
+            ),
+            (
+                r#"{"properties":{"a":{"$ref":"https://x.example/s"}}}"#,
+                "/properties/a/$ref",
+                "inline",
+            ),
+            (r#"{"$id":"https://x.example/s"}"#, "/$id", "leave it out"),
+            (r#"{"type":"strin"}"#, "/type", "strin"),
+            (r#"{"pattern":"a(?=b)"}"#, "", ""),
+            (
+                r#"{"properties":{"a":{"format":"unheard-of"}}}"#,
+                "",
+                "unheard-of",
+            ),
+        ] {
+            let error = compile(text).unwrap_err();
+            assert!(error.what.contains(part), "{text}: {error}");
+            assert!(error.pointer.contains(pointer), "{text}: {error}");
+        }
+        let deep = "{\"not\":".repeat(100) + "{}" + &"}".repeat(100);
+        assert!(compile(&deep).is_err());
+    }
+
+    #[test]
+    fn formats_and_local_references_are_enforced() {
+        let text = r##"{"$defs":{"m":{"type":"string","format":"date"}},"properties":{"d":{"$ref":"#/$defs/m"}}}"##;
+        let validator = compile(text).unwrap();
+        assert!(validator.is_valid(&serde_json::json!({"d": "2026-12-01"})));
+        let violation = validator
+            .violation(&serde_json::json!({"d": "yesterday"}))
+            .unwrap();
+        assert_eq!(
+            (violation.pointer.as_str(), violation.keyword.as_str()),
+            ("/d", "format")
+        );
+    }
+
+    #[test]
+    fn mirrored_arguments_are_known() {
+        let text = r#"{"properties":{"region":{"type":"string","x-mcp-header":"Region"}}}"#;
+        assert_eq!(compile(text).unwrap().mirrored("region"), Some("region"));
     }
 }

@@ -31,7 +31,8 @@ const TOOL_SCHEMA: &str = "{\"additionalProperties\":false,\"properties\":{\
     \"action\":{\"type\":[\"string\",\"array\"]},\"amount\":{\"type\":\"number\"},\
     \"as_user\":{\"type\":\"string\"},\"env\":{\"type\":\"string\"},\
     \"labels\":{\"type\":\"array\"},\"number\":{\"minimum\":1,\"type\":\"integer\"},\
-    \"owner\":{\"type\":\"string\"},\"path\":{\"type\":\"string\"},\"repo\":{\"type\":\"string\"},\
+    \"owner\":{\"type\":\"string\"},\"path\":{\"type\":\"string\"},\
+    \"repo\":{\"type\":\"string\",\"x-mcp-header\":\"Repo\"},\
     \"repos\":{\"type\":\"array\"},\"tenant\":{\"type\":\"string\"}},\"type\":\"object\"}";
 const ROUTE_SCHEMA: &str = "{\"properties\":{\"body\":{\"type\":\"object\"},\
     \"path\":{\"properties\":{\"id\":{\"pattern\":\"^[0-9]+$\",\"type\":\"string\"}},\
@@ -105,6 +106,7 @@ pub(crate) const TOOLS: [&str; 11] = [
     "sync_labels",
 ];
 
+#[expect(clippy::too_many_lines, reason = "one policy, read as a list")]
 fn world() -> World {
     let mut admin = surface("github", "repo_admin", Risk::Destructive, map());
     admin.operations = vec![
@@ -268,6 +270,7 @@ fn fact(name: &str) -> ArgumentFact {
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "one policy, read as a list")]
 fn index() -> Index {
     let mut index = world().index();
     index.schemas = vec![TOOL_SCHEMA.to_owned(), ROUTE_SCHEMA.to_owned()];
@@ -300,7 +303,7 @@ fn index() -> Index {
         });
     });
     edit(&mut index, "push_files", |it| {
-        it.audit = vec!["env".to_owned()]
+        it.audit = vec!["env".to_owned()];
     });
     edit(&mut index, "sync_labels", |it| {
         if let ScopeSource::Map {
@@ -331,7 +334,7 @@ fn index() -> Index {
     ] {
         let uri = uri.to_owned();
         edit(&mut index, name, |it| {
-            bare(it, SurfaceKind::Resource { uri })
+            bare(it, SurfaceKind::Resource { uri });
         });
     }
     for (name, method, path) in [

@@ -219,7 +219,7 @@ impl Refusal {
         let mut challenge = format!("Bearer{error}{scope}");
         if let Some(url) = exchange.resource_metadata {
             let comma = if error.is_empty() { "" } else { "," };
-            challenge.push_str(&format!("{comma} resource_metadata=\"{url}\""));
+            challenge = format!("{challenge}{comma} resource_metadata=\"{url}\"");
         }
         Some(challenge)
     }

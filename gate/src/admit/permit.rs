@@ -4,7 +4,7 @@ use latchkey_engine::{id::ServerId, index::Obligation, reason::Reason};
 
 use super::Facts;
 use crate::{
-    filter::Filter,
+    filter::{Filter, FilterKind},
     wire::{Refusal, Reply},
 };
 
@@ -63,10 +63,15 @@ impl Permit {
         charges: Vec<Charge>,
         reply: Reply,
     ) -> Self {
+        // What a call of an MCP server answers may come as a stream, between its requests.
+        let filter = matches!(reply, Reply::Rpc { .. }).then_some(Filter {
+            server,
+            kind: FilterKind::Answer,
+        });
         Self {
             server,
             rewritten,
-            filter: None,
+            filter,
             charges,
             reply,
         }

@@ -26,7 +26,8 @@ impl Stage<'_> {
         if surfaces.any(|surface| self.coarse(surface) != Visibility::Never) {
             facts.reason = Reason::Ok;
             facts.visible = true;
-            let filter = kind.map(|kind| Filter { server, kind });
+            let kind = kind.unwrap_or(FilterKind::Answer);
+            let filter = Some(Filter { server, kind });
             let permit = Permit::protocol(server, &facts, filter, reply);
             return Verdict {
                 outcome: Outcome::Forward(permit),
@@ -44,7 +45,9 @@ impl Stage<'_> {
         facts.visible = visibility != Visibility::Never;
         if visibility == Visibility::Always {
             facts.reason = Reason::Ok;
-            let permit = Permit::protocol(self.inbound.server, &facts, None, reply);
+            let server = self.inbound.server;
+            let kind = FilterKind::Answer;
+            let permit = Permit::protocol(server, &facts, Some(Filter { server, kind }), reply);
             return Verdict {
                 outcome: Outcome::Forward(permit),
                 facts,

@@ -14,9 +14,10 @@ use latchkey_engine::{
 use super::{Charge, Facts, Outcome, Permit, Stage, Verdict};
 use crate::{
     bind::{self, Bindable, Bound, attribute_name},
-    classify::Source,
+    classify::{self, Source},
     identity::Identity,
     json::{self, Value},
+    schema::Validator,
     wire::Reply,
 };
 
@@ -40,22 +41,21 @@ impl Stage<'_> {
         let rewritten = if forced.is_empty() {
             None
         } else {
-            bind::forced_body(unforced, source, forced)
+            bind::forced_body(unforced, source, &forced)
         };
         // The registry forces a value, and there is no object to put it into.
         let stuck = rewritten.is_none() && bind::forces(entry);
         let (text, document);
-        let arguments = match (source, &rewritten) {
-            (Source::Message(params), None) => bind::message_arguments(*params),
-            _ => {
-                text = assembled(source, rewritten.as_deref());
-                let Ok(parsed) = json::parse(text.as_bytes()) else {
-                    facts.detail = Some("the forced arguments cannot be read".to_owned());
-                    return self.broken(facts, reply);
-                };
-                document = parsed;
-                located(source, document.root())
-            }
+        let arguments = if let (Source::Message(params), None) = (source, &rewritten) {
+            bind::message_arguments(*params)
+        } else {
+            text = assembled(source, rewritten.as_deref());
+            let Ok(parsed) = json::parse(text.as_bytes()) else {
+                facts.detail = Some("the forced arguments cannot be read".to_owned());
+                return self.broken(facts, reply);
+            };
+            document = parsed;
+            located(source, document.root())
         };
         let Some(bound) = bind::bind(policy, surface, callers, arguments) else {
             return self.unmatched(facts, reply, true);
@@ -65,8 +65,11 @@ impl Stage<'_> {
             Some((at, what)) => Some(format!("`{at}` breaks `{what}`")),
             None => self.violation(entry, arguments),
         };
-        let decided = self.decide(surface, &bound, facts.detail.is_some());
-        self.conclude(facts, reply, surface, &bound, decided, rewritten)
+        let decided = Decided {
+            rewritten,
+            ..self.decide(surface, &bound, facts.detail.is_some())
+        };
+        self.conclude(facts, reply, surface, &bound, decided)
     }
 
     /// An error of this side; never an allow.
@@ -88,13 +91,31 @@ impl Stage<'_> {
             return Some("the schema is not at hand".to_owned());
         };
         if validator.is_valid(&instance) {
-            return None;
+            return self.mirror_broken(validator, &instance);
         }
         let violation = validator.violation(&instance);
         Some(violation.map_or_else(
             || "the arguments fail the schema".to_owned(),
             |it| format!("`{}` fails `{}`", it.pointer, it.keyword),
         ))
+    }
+
+    /// An `mcp-param-*` header that says something else than the argument that it mirrors. Headers
+    /// that mirror nothing known are passed on, as MCP asks.
+    fn mirror_broken(&self, validator: &Validator, instance: &serde_json::Value) -> Option<String> {
+        let mut headers = self.inbound.headers.iter();
+        headers.find_map(|(name, _)| {
+            let mirror = name.strip_prefix("mcp-param-")?;
+            let argument = validator.mirrored(mirror)?;
+            let said = self.inbound.header(name).ok().flatten();
+            let said = said.and_then(classify::decoded_header);
+            let same = match instance.get(argument) {
+                Some(serde_json::Value::String(text)) => said.as_deref() == Some(text),
+                Some(value) => said == Some(value.to_string()),
+                None => false,
+            };
+            (!same).then(|| format!("`{name}` does not agree with `/{argument}`"))
+        })
     }
 
     /// The decide stage: without a trace first, and with one where it is wanted.
@@ -127,6 +148,7 @@ impl Stage<'_> {
                 return Decided {
                     decision,
                     trace: None,
+                    rewritten: None,
                 };
             }
         }
@@ -135,6 +157,7 @@ impl Stage<'_> {
         Decided {
             decision,
             trace: Some(trace),
+            rewritten: None,
         }
     }
 
@@ -146,10 +169,13 @@ impl Stage<'_> {
         surface: SurfaceId,
         bound: &Bound<'_>,
         decided: Decided,
-        rewritten: Option<String>,
     ) -> Verdict {
         let policy = self.gate.policy();
-        let Decided { decision, trace } = decided;
+        let Decided {
+            decision,
+            trace,
+            rewritten,
+        } = decided;
         facts.reason = decision.reason;
         let permissions = bound_permissions(policy, surface, bound);
         self.describe(&mut facts, surface, bound, &permissions);
@@ -301,10 +327,12 @@ impl Stage<'_> {
     }
 }
 
-/// A decision, and its trace where one was kept.
+/// A decision, its trace where one was kept, and what would go upstream.
 struct Decided {
     decision: Decision,
     trace: Option<Collect>,
+    /// The body with forced values in place.
+    rewritten: Option<String>,
 }
 
 /// The text that the arguments are read from, where they are not read from the request itself.

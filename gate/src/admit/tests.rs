@@ -5,6 +5,7 @@ use super::*;
 use crate::testing::{
     NOW, TOOLS, actor, claims, gate, http, identity, post, refusal, server, told, tool,
 };
+use crate::wire::{Exchange, Response};
 
 const CALL: &str = r#"{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"get_issue","arguments":{"owner":"acme","repo":"ledger","number":1}}}"#;
 
@@ -16,6 +17,7 @@ fn forwarded(verdict: Verdict) -> Permit {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one row each")]
 fn every_row_of_the_wire_corpus_is_refused_with_its_reason() {
     let gate = gate(Disclose::Code);
     let alice = identity(&gate, "alice");
@@ -190,6 +192,22 @@ fn headers_that_could_be_read_differently_are_refused() {
 }
 
 #[test]
+fn a_mirrored_argument_must_agree_with_its_header() {
+    let gate = gate(Disclose::Code);
+    let alice = identity(&gate, "alice");
+    for (value, reason) in [
+        (b"ledger".as_slice(), Reason::Ok),
+        (b"=?base64?bGVkZ2Vy?=", Reason::Ok),
+        (b"invoices", Reason::SchemaViolation),
+        (b"\xff", Reason::SchemaViolation),
+    ] {
+        let headers = [("mcp-param-repo", value), ("mcp-param-unknown", b"x")];
+        let facts = post(&gate, Some(&alice), CALL.as_bytes(), &headers).facts;
+        assert_eq!(facts.reason, reason, "{facts:?}");
+    }
+}
+
+#[test]
 fn the_stateless_era_needs_headers_that_agree() {
     let gate = gate(Disclose::Code);
     let alice = identity(&gate, "alice");
@@ -288,6 +306,7 @@ fn a_refused_caller_is_told_as_much_as_its_server_discloses() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one row each")]
 fn facts_about_arguments_hold_before_anything_is_decided() {
     let gate = gate(Disclose::Code);
     let alice = identity(&gate, "alice");
@@ -812,8 +831,6 @@ fn slots_are_recorded_as_far_as_the_surface_allows() {
     let facts = tool(&gate, Some(&bot), "push_files", r#"{"repo":"ledger"}"#).facts;
     assert_eq!(facts.slots[0].value, SlotValue::Absent);
 }
-
-use crate::wire::{Exchange, Response};
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]

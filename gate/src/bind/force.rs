@@ -94,15 +94,15 @@ pub(super) fn own_scope(tree: &ScopeTree, own: Option<ScopeId>, team: bool) -> O
 pub(crate) fn forced_body(
     text: &str,
     source: &Source<'_>,
-    values: Vec<(String, String)>,
+    values: &[(String, String)],
 ) -> Option<String> {
     let edits = match source {
         Source::Message(params) => match params.get("arguments") {
-            None => params.set([("arguments", object(&values))]),
-            Some(arguments) => into(arguments, &values)?,
+            None => params.set([("arguments", object(values))]),
+            Some(arguments) => into(arguments, values)?,
         },
-        Source::Parts(_, Some(body)) => into(*body, &values)?,
-        Source::Parts(_, None) => return Some(object(&values)),
+        Source::Parts(_, Some(body)) => into(*body, values)?,
+        Source::Parts(_, None) => return Some(object(values)),
     };
     splice(text, edits)
 }

@@ -289,7 +289,7 @@ fn check_headers(inbound: &Inbound<'_>, envelope: &Envelope<'_>) -> Result<Optio
 }
 
 /// The value of a routing header: as it stands, or in the base64 form of MCP.
-fn decoded(value: &str) -> Option<String> {
+pub(crate) fn decoded(value: &str) -> Option<String> {
     let inner = value
         .strip_prefix("=?base64?")
         .and_then(|it| it.strip_suffix("?="));

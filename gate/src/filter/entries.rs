@@ -17,7 +17,9 @@ impl Viewer<'_> {
             FilterKind::Prompts => ("prompts", "name"),
             FilterKind::Resources => ("resources", "uri"),
             FilterKind::ResourceTemplates => ("resourceTemplates", "uriTemplate"),
-            FilterKind::Handshake | FilterKind::Stream => return Err(FilterError::Shape),
+            FilterKind::Handshake | FilterKind::Answer | FilterKind::Stream => {
+                return Err(FilterError::Shape);
+            }
         };
         refuse_variants(result, &[list])?;
         let entries = result.get(list).ok_or(FilterError::Shape)?;
@@ -57,7 +59,7 @@ impl Viewer<'_> {
                 let routes = self.gate.routes();
                 routes.resource_template(policy.index(), server, name)
             }
-            FilterKind::Handshake | FilterKind::Stream => None,
+            FilterKind::Handshake | FilterKind::Answer | FilterKind::Stream => None,
         }
     }
 

@@ -125,6 +125,7 @@ fn a_stream_passes_answers_and_notifications_only() {
     }
     let sampling = r#"data: {"jsonrpc":"2.0","id":9,"method":"sampling/createMessage"}"#;
     assert_eq!(ask(FilterKind::Stream, sampling), None);
+    assert_eq!(ask(FilterKind::Answer, sampling), None);
     assert_eq!(ask(FilterKind::Tools, sampling), None);
     let tools = r#"data: {"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"hidden_tool"}]}}"#;
     let out = ask(FilterKind::Tools, tools).unwrap();
