@@ -18,7 +18,7 @@ use latchkey_engine::{index::Obligation, reason::Reason, time::Time};
 use latchkey_gate::{
     admit::{self, Outcome, Permit, Verdict},
     event::EventOutcome,
-    filter::{self, FilterKind},
+    filter::{self, Filter, FilterKind},
     identity::Identity,
     inbound::Inbound,
     wire::{self, Refusal},
@@ -71,7 +71,7 @@ struct Forwarded {
 
 /// A refusal, and what only this side knows about it.
 struct Refused {
-    refusal: Refusal,
+    refusal: Box<Refusal>,
     retry_after: Option<u32>,
 }
 
@@ -125,7 +125,10 @@ async fn receive(
     let limit = active.max_body;
     let (body, fault) = match read(body, limit, worker.shared.config.listen.body_timeout.0).await {
         Ok(body) => (body, None),
-        Err((body, reason)) => (body, Some(reason)),
+        Err((body, reason)) => {
+            exchange.leave_unread();
+            (body, Some(reason))
+        }
     };
     exchange.bytes_in = body.len() as u64;
     let now = now();
@@ -201,7 +204,7 @@ fn throttle(
         if let Err(throttled) = worker.shared.limits.take(rate, &charge.key) {
             exchange.facts.reason = Reason::RateLimited;
             return Err(Refused {
-                refusal: permit.refusal(Reason::RateLimited),
+                refusal: Box::new(permit.refusal(Reason::RateLimited)),
                 retry_after: Some(seconds_up(throttled.retry_after)),
             });
         }
@@ -267,7 +270,9 @@ async fn pass(worker: &Worker, mut exchange: Exchange, forwarded: Forwarded) -> 
     let (mut head, incoming) = inflow.response.into_parts();
     exchange.status = head.status.as_u16();
     let most = worker.shared.config.upstream.max_filtered;
-    let Some(filter) = inflow.filter else {
+    // What a call answers is only watched for requests of the server, which come on streams.
+    let watched = |it: &Filter| it.kind != FilterKind::Answer || is_event_stream(&head.headers);
+    let Some(filter) = inflow.filter.filter(watched) else {
         let answer = Answer::passed(incoming, exchange, inflow.lease);
         return stream(head, answer);
     };
@@ -286,9 +291,9 @@ async fn pass(worker: &Worker, mut exchange: Exchange, forwarded: Forwarded) -> 
         return stream(head, answer);
     }
     let mut lease = inflow.lease;
-    let body = match read(incoming, most, worker.shared.config.listen.write_timeout.0).await {
-        Ok(body) => body,
-        Err(_) => return unfilterable(worker, exchange),
+    let slowest = worker.shared.config.listen.write_timeout.0;
+    let Ok(body) = read(incoming, most, slowest).await else {
+        return unfilterable(worker, exchange);
     };
     lease.end();
     let body = if body.is_empty() || rules.filter.kind == FilterKind::Stream {
@@ -417,7 +422,7 @@ impl Received {
 impl From<Refusal> for Refused {
     fn from(refusal: Refusal) -> Self {
         Self {
-            refusal,
+            refusal: Box::new(refusal),
             retry_after: None,
         }
     }
