@@ -20,13 +20,11 @@ use crate::run::Shared;
 /// What `/status` says.
 #[derive(Debug, Serialize)]
 struct Report<'a> {
-    ready: bool,
-    draining: bool,
+    /// `ready`, or why calls are refused.
+    state: &'static str,
     server: &'a str,
     sidecar_id: &'a str,
     sidecar_version: &'static str,
-    audit_available: bool,
-    overlay_known: bool,
     bundle: Option<BundleReport>,
     last_error: Option<&'a str>,
     overlay_error: Option<&'a str>,
@@ -87,10 +85,18 @@ fn answer(shared: &Shared, request: &Request<Incoming>) -> Response<Full<Bytes>>
 }
 
 fn ready(shared: &Shared) -> Response<Full<Bytes>> {
+    let status = if shared.is_ready() {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    text(status, format!("{}\n", state(shared)))
+}
+
+fn state(shared: &Shared) -> &'static str {
     if shared.is_ready() {
-        return text(StatusCode::OK, "ready\n".to_owned());
-    }
-    let why = if shared.is_draining() {
+        "ready"
+    } else if shared.is_draining() {
         "draining"
     } else if !shared.audit.is_available() {
         "the audit log cannot be written"
@@ -98,8 +104,7 @@ fn ready(shared: &Shared) -> Response<Full<Bytes>> {
         "the overlay file cannot be read"
     } else {
         "no verified bundle is in force"
-    };
-    text(StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n"))
+    }
 }
 
 fn metrics(shared: &Shared) -> Response<Full<Bytes>> {
@@ -127,13 +132,10 @@ fn status(shared: &Shared) -> Response<Full<Bytes>> {
         generation: active.generation,
     });
     let report = Report {
-        ready: shared.is_ready(),
-        draining: shared.is_draining(),
+        state: state(shared),
         server: &shared.config.bundle.server,
         sidecar_id: shared.audit.sidecar(),
         sidecar_version: env!("CARGO_PKG_VERSION"),
-        audit_available: shared.audit.is_available(),
-        overlay_known: shared.overlay_is_known(),
         bundle,
         last_error: status.bundle_error.as_deref(),
         overlay_error: status.overlay_error.as_deref(),

@@ -63,6 +63,9 @@ pub struct Rules {
     pub filter: Filter,
 }
 
+/// The next frame from the tool server, and whether it is the last.
+type Next = Option<Result<(Frame<Bytes>, bool), AnswerError>>;
+
 /// Why an answer breaks off.
 #[derive(Debug)]
 pub enum AnswerError {
@@ -161,11 +164,7 @@ impl Answer {
         }
     }
 
-    /// The next frame from the tool server, and whether it is the last.
-    fn next(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<(Frame<Bytes>, bool), AnswerError>>> {
+    fn next(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
         let next = match &mut self.content {
             Content::Whole(bytes) => {
                 return Poll::Ready(bytes.take().map(|bytes| Ok((Frame::data(bytes), true))));
@@ -227,10 +226,7 @@ impl Body for Answer {
 }
 
 impl Lines {
-    fn next(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<(Frame<Bytes>, bool), AnswerError>>> {
+    fn next(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
         loop {
             let frame = match ready!(Pin::new(&mut self.incoming).poll_frame(cx)) {
                 None => return Poll::Ready(None),

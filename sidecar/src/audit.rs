@@ -134,11 +134,8 @@ impl Audit {
             return Err(AuditUnavailable);
         }
         if inner.waiting.is_empty() {
-            match inner.write(&event, ticket) {
-                Ok(()) => {
-                    self.metrics.audit_events.inc();
-                    return Ok(());
-                }
+            match self.write(&mut inner, &event, ticket) {
+                Ok(()) => return Ok(()),
                 Err(error) => self.fail("event", &error),
             };
         }
@@ -153,16 +150,26 @@ impl Audit {
         }
         let mut inner = self.lock();
         while let Some((event, ticket)) = inner.waiting.pop_front() {
-            if inner.write(&event, ticket).is_err() {
+            if self.write(&mut inner, &event, ticket).is_err() {
                 inner.waiting.push_front((event, ticket));
                 return;
             }
-            self.metrics.audit_events.inc();
         }
         if inner.log.probe().is_ok() && inner.journal.probe().is_ok() {
             self.broken.store(false, Ordering::Relaxed);
             tracing::info!(target: "audit", "the audit log can be written again");
         }
+    }
+
+    fn write(&self, inner: &mut Inner, event: &Event, ticket: Option<Ticket>) -> io::Result<()> {
+        let Inner { log, journal, .. } = inner;
+        log.append(event)?;
+        self.metrics.audit_events.inc();
+        // The event is out: a journal that cannot say so stops the next request, not this one.
+        if let Err(error) = journal.done(ticket, &event.event_id, log) {
+            self.fail("journal", &error);
+        }
+        Ok(())
     }
 
     fn close_open(&self, open: Vec<Intent<'static>>) {
@@ -202,13 +209,6 @@ impl Audit {
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Inner {
-    fn write(&mut self, event: &Event, ticket: Option<Ticket>) -> io::Result<()> {
-        self.log.append(event)?;
-        self.journal.done(ticket, &event.event_id, &self.log)
     }
 }
 

@@ -1,6 +1,7 @@
 //! One request from its head to the end of its answer, and the one event that it leaves behind.
 
 use std::{
+    fmt::Write,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -76,6 +77,11 @@ impl Exchange {
     /// The bundle that decides.
     pub fn under(&mut self, active: &Arc<Active>) {
         self.active = Some(Arc::clone(active));
+    }
+
+    /// The body was not read to its end, so nothing on this connection can follow.
+    pub fn leave_unread(&self) {
+        self.meter.leave_unread();
     }
 
     /// The id of the event, which the caller and the tool server get too.
@@ -171,7 +177,8 @@ fn timestamp(since_1970: Duration) -> String {
     let seconds = i64::try_from(since_1970.as_secs()).unwrap_or(i64::MAX);
     let mut text = Time(seconds).to_string();
     text.truncate(text.len().saturating_sub(1));
-    text.push_str(&format!(".{:03}Z", since_1970.subsec_millis()));
+    // Writing to a String cannot fail.
+    let _ = write!(text, ".{:03}Z", since_1970.subsec_millis());
     text
 }
 

@@ -6,7 +6,7 @@
 use std::{
     hash::{BuildHasher, RandomState},
     num::NonZeroU32,
-    sync::{Arc, RwLock},
+    sync::{Arc, PoisonError, RwLock},
     time::Duration,
 };
 
@@ -98,12 +98,15 @@ impl Limits {
                 .find(|(of, _)| *of == rate)
                 .map(|(_, limiter)| Arc::clone(limiter))
         };
-        let read = self.limiters.read().unwrap_or_else(|e| e.into_inner());
+        let read = self.limiters.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(limiter) = find(&read) {
             return limiter;
         }
         drop(read);
-        let mut write = self.limiters.write().unwrap_or_else(|e| e.into_inner());
+        let mut write = self
+            .limiters
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
         if let Some(limiter) = find(&write) {
             return limiter;
         }

@@ -65,8 +65,15 @@ impl Meter {
 
     /// Its answer has ended.
     pub fn end(&self) {
-        self.settled.store(self.bytes_in.load(Relaxed), Relaxed);
+        if self.settled.load(Relaxed) != u64::MAX {
+            self.settled.store(self.bytes_in.load(Relaxed), Relaxed);
+        }
         self.busy.store(false, Relaxed);
+    }
+
+    /// The rest of this connection is no request: a body was left unread.
+    pub fn leave_unread(&self) {
+        self.settled.store(u64::MAX, Relaxed);
     }
 
     /// Whether the caller has begun a request whose head is not complete.

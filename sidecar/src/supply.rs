@@ -107,7 +107,7 @@ impl Active {
     ) -> Result<Self, SupplyError> {
         let name = &config.bundle.server;
         let gate = Gate::open(&files.slice, files.places.as_deref())
-            .map_err(|error| SupplyError(error.to_string()))?;
+            .map_err(|error| SupplyError(format!("{name}.lkb: {error}")))?;
         let server = gate.server(name).ok_or_else(|| {
             SupplyError(format!(
                 "the slice does not hold the server `{name}` that [bundle] server names"

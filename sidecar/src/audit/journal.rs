@@ -78,13 +78,13 @@ impl Journal {
     pub(super) fn last_hash(path: &Path) -> Option<String> {
         let text = std::fs::read_to_string(path).ok()?;
         text.lines()
+            .rev()
             .filter_map(|line| serde_json::from_str::<Entry>(line).ok())
-            .filter_map(|entry| match entry {
+            .find_map(|entry| match entry {
                 Entry::Begun { prev_hash, .. } => Some(prev_hash),
                 Entry::Done { hash, .. } => Some(hash),
                 Entry::Intent(_) => None,
             })
-            .last()
     }
 
     /// Writes an intent.

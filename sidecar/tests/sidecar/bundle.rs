@@ -12,18 +12,18 @@ use latchkey_engine::{
 };
 
 /// A release of the test policy.
-pub struct Release {
-    pub version: u64,
+pub(crate) struct Release {
+    pub(crate) version: u64,
     /// How long the server may take until its answer begins, in milliseconds.
-    pub timeout: u32,
+    pub(crate) timeout: u32,
     /// Largest request body, in bytes.
-    pub max_body: u32,
+    pub(crate) max_body: u32,
     /// Whether bob may call `get_issue`.
-    pub bob: bool,
+    pub(crate) bob: bool,
 }
 
 impl Release {
-    pub fn new(version: u64) -> Self {
+    pub(crate) fn new(version: u64) -> Self {
         Self {
             version,
             timeout: 30_000,
@@ -33,7 +33,7 @@ impl Release {
     }
 
     /// Writes the release into `folder/bundle`, and the trust file beside it.
-    pub fn write(&self, folder: &Path, upstream: &str) {
+    pub(crate) fn write(&self, folder: &Path, upstream: &str) {
         let directory = folder.join("bundle");
         std::fs::create_dir_all(&directory).unwrap();
         let slice = bundle::encode(&self.index(upstream)).unwrap();
@@ -41,7 +41,7 @@ impl Release {
         std::fs::write(folder.join("trust.json"), "{}").unwrap();
     }
 
-    pub fn index(&self, upstream: &str) -> Index {
+    pub(crate) fn index(&self, upstream: &str) -> Index {
         let mut index = self.world().index();
         index.issuers[0].keys = jwks();
         for server in &mut index.servers {
@@ -93,12 +93,12 @@ impl Release {
 }
 
 /// A token of the test's issuer.
-pub fn token(subject: &str) -> String {
+pub(crate) fn token(subject: &str) -> String {
     minted(subject, 600)
 }
 
 /// A token that has this many seconds to live.
-pub fn minted(subject: &str, seconds: i64) -> String {
+pub(crate) fn minted(subject: &str, seconds: i64) -> String {
     let now = std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
         .unwrap()

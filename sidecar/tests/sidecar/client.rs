@@ -8,24 +8,24 @@ use std::{
 
 /// What came back.
 #[derive(Debug)]
-pub struct Answer {
-    pub status: u16,
-    pub headers: Vec<(String, String)>,
-    pub body: String,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: String,
 }
 
 impl Answer {
-    pub fn json(&self) -> serde_json::Value {
+    pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.body).unwrap_or_else(|e| panic!("{e}: {self:?}"))
     }
 
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let found = self.headers.iter().find(|(key, _)| key == name);
         found.map(|(_, value)| value.as_str())
     }
 
     /// `ok`, or the code of the JSON-RPC error.
-    pub fn outcome(&self) -> String {
+    pub(crate) fn outcome(&self) -> String {
         let json = self.json();
         if json.get("result").is_some() {
             return "ok".to_owned();
@@ -39,13 +39,13 @@ impl Answer {
 }
 
 /// A keep-alive connection.
-pub struct Connection {
+pub(crate) struct Connection {
     stream: BufReader<TcpStream>,
     token: String,
 }
 
 impl Connection {
-    pub fn open(address: SocketAddr, token: &str) -> Self {
+    pub(crate) fn open(address: SocketAddr, token: &str) -> Self {
         let stream = TcpStream::connect(address).unwrap();
         stream
             .set_read_timeout(Some(Duration::from_secs(20)))
@@ -57,21 +57,21 @@ impl Connection {
         }
     }
 
-    pub fn send(&mut self, text: &str) -> std::io::Result<()> {
+    pub(crate) fn send(&mut self, text: &str) -> std::io::Result<()> {
         self.stream.get_mut().write_all(text.as_bytes())
     }
 
-    pub fn post(&mut self, body: &str) -> std::io::Result<()> {
+    pub(crate) fn post(&mut self, body: &str) -> std::io::Result<()> {
         let request = request(&self.token, body);
         self.send(&request)
     }
 
-    pub fn call(&mut self, tool: &str) -> std::io::Result<Answer> {
+    pub(crate) fn call(&mut self, tool: &str) -> std::io::Result<Answer> {
         self.post(&tool_call(tool))?;
         self.answer()
     }
 
-    pub fn answer(&mut self) -> std::io::Result<Answer> {
+    pub(crate) fn answer(&mut self) -> std::io::Result<Answer> {
         let (status, headers) = self.head()?;
         let find = |name: &str| headers.iter().find(|(key, _)| key == name);
         let mut body = Vec::new();
@@ -90,7 +90,7 @@ impl Connection {
         })
     }
 
-    pub fn head(&mut self) -> std::io::Result<(u16, Vec<(String, String)>)> {
+    pub(crate) fn head(&mut self) -> std::io::Result<(u16, Vec<(String, String)>)> {
         let line = self.line()?;
         let status = line.split(' ').nth(1).unwrap_or_default();
         let status = status
@@ -107,7 +107,7 @@ impl Connection {
     }
 
     /// One chunk of a chunked body; `None` at its end.
-    pub fn chunk(&mut self) -> std::io::Result<Option<Vec<u8>>> {
+    pub(crate) fn chunk(&mut self) -> std::io::Result<Option<Vec<u8>>> {
         let size = usize::from_str_radix(&self.line()?, 16).map_err(std::io::Error::other)?;
         let mut data = vec![0; size + 2];
         self.stream.read_exact(&mut data)?;
@@ -125,19 +125,19 @@ impl Connection {
 }
 
 /// Calls a tool on a connection of its own.
-pub fn call(address: SocketAddr, token: &str, tool: &str) -> Answer {
+pub(crate) fn call(address: SocketAddr, token: &str, tool: &str) -> Answer {
     Connection::open(address, token).call(tool).unwrap()
 }
 
 /// Posts a body on a connection of its own.
-pub fn post(address: SocketAddr, token: &str, body: &str) -> Answer {
+pub(crate) fn post(address: SocketAddr, token: &str, body: &str) -> Answer {
     let mut connection = Connection::open(address, token);
     connection.post(body).unwrap();
     connection.answer().unwrap()
 }
 
 /// Gets a path on a connection of its own.
-pub fn get(address: SocketAddr, path: &str) -> Answer {
+pub(crate) fn get(address: SocketAddr, path: &str) -> Answer {
     let mut connection = Connection::open(address, "");
     connection
         .send(&format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"))
@@ -146,7 +146,7 @@ pub fn get(address: SocketAddr, path: &str) -> Answer {
 }
 
 /// The body of a tool call.
-pub fn tool_call(tool: &str) -> String {
+pub(crate) fn tool_call(tool: &str) -> String {
     format!(
         r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"{tool}","arguments":{{}}}}}}"#
     )

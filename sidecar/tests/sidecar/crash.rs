@@ -12,7 +12,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{bundle, client, events, server::ToolServer, settings, wait_for};
+use crate::{
+    bundle, client,
+    rig::{events, settings, wait_for},
+    server::ToolServer,
+};
 
 struct Program {
     child: Child,

@@ -2,7 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use crate::{Rig, bundle, bundle::token, client, wait_for};
+use crate::{
+    bundle,
+    bundle::token,
+    client,
+    rig::{Rig, wait_for},
+};
 
 #[test]
 fn a_rate_is_enforced_and_says_when_to_come_back() {

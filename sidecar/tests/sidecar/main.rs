@@ -1,98 +1,18 @@
 //! The sidecar on loopback, between a small tool server and plain clients.
 
-#![expect(
-    unreachable_pub,
-    missing_debug_implementations,
-    reason = "one test program: its modules are its only readers"
-)]
-
+#[cfg(test)]
 mod bundle;
+#[cfg(test)]
 mod client;
+#[cfg(test)]
 mod crash;
+#[cfg(test)]
 mod forward;
+#[cfg(test)]
 mod limits;
+#[cfg(test)]
+mod rig;
+#[cfg(test)]
 mod server;
+#[cfg(test)]
 mod supply;
-
-use std::{path::Path, sync::Arc};
-
-use latchkey_sidecar::{config::Config, run::Running};
-
-/// A sidecar, the server behind it, and the folder that holds its bundle and state.
-pub struct Rig {
-    pub folder: tempfile::TempDir,
-    pub server: Arc<server::ToolServer>,
-    pub sidecar: Running,
-}
-
-impl Rig {
-    /// A sidecar with a good bundle; `more` is added to its settings.
-    pub fn start(more: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let server = server::ToolServer::start();
-        bundle::Release::new(1).write(folder.path(), &server.upstream());
-        let sidecar = sidecar(folder.path(), more).unwrap();
-        Self {
-            folder,
-            server,
-            sidecar,
-        }
-    }
-
-    pub fn call(&self, token: &str, tool: &str) -> client::Answer {
-        client::call(self.sidecar.address, token, tool)
-    }
-
-    pub fn events(&self) -> Vec<serde_json::Value> {
-        events(self.folder.path())
-    }
-}
-
-/// Starts a sidecar on the bundle and state of a folder.
-pub fn sidecar(folder: &Path, more: &str) -> Result<Running, Box<dyn std::error::Error>> {
-    let config = Config::parse(&settings(more), folder)?;
-    Ok(Running::start(config)?)
-}
-
-/// The settings of a test, with tables or keys of `more` in place of the usual ones.
-pub fn settings(more: &str) -> String {
-    let mut table: toml::Table = toml::from_str(
-        r#"
-        bundle = {directory = "bundle", server = "github", poll = "20ms"}
-        trust = {file = "trust.json"}
-        listen = {address = "127.0.0.1:0"}
-        admin = {address = "127.0.0.1:0"}
-        state = {directory = "state"}
-        audit = {file = "audit.jsonl"}
-        profile = {development = true}
-        "#,
-    )
-    .unwrap();
-    let more: toml::Table = toml::from_str(more).unwrap();
-    for (name, value) in more {
-        let entry = table.entry(name).or_insert(toml::Table::new().into());
-        let entry = entry.as_table_mut().unwrap();
-        entry.extend(value.as_table().unwrap().clone());
-    }
-    table.to_string()
-}
-
-/// The audit events in a folder, after checking their chain.
-pub fn events(folder: &Path) -> Vec<serde_json::Value> {
-    let text = std::fs::read_to_string(folder.join("audit.jsonl")).unwrap();
-    latchkey_gate::event::verify_chain(text.lines()).unwrap();
-    text.lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect()
-}
-
-/// Waits until something holds, for up to ten seconds.
-pub fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
-    for _ in 0..1000 {
-        if holds() {
-            return;
-        }
-        std::thread::sleep(std::time::Duration::from_millis(10));
-    }
-    panic!("{what} did not come to pass");
-}

@@ -21,24 +21,24 @@ use tokio::sync::{Notify, mpsc};
 
 /// What one request looked like.
 #[derive(Debug, Clone)]
-pub struct Seen {
-    pub request_id: String,
-    pub headers: BTreeMap<String, String>,
-    pub body: String,
+pub(crate) struct Seen {
+    pub(crate) request_id: String,
+    pub(crate) headers: BTreeMap<String, String>,
+    pub(crate) body: String,
 }
 
 /// A tool server on a thread of its own, for as long as the test runs.
-pub struct ToolServer {
-    pub address: SocketAddr,
+pub(crate) struct ToolServer {
+    pub(crate) address: SocketAddr,
     seen: Mutex<Vec<Seen>>,
     /// Lets a waiting `stream` send its second event.
-    pub go_on: Notify,
+    pub(crate) go_on: Notify,
 }
 
 type Body = Either<Full<Bytes>, StreamBody<Events>>;
 
 /// Events as they come through a channel.
-pub struct Events(mpsc::Receiver<Bytes>);
+pub(crate) struct Events(mpsc::Receiver<Bytes>);
 
 impl futures_core::Stream for Events {
     type Item = Result<Frame<Bytes>, Infallible>;
@@ -54,7 +54,7 @@ impl futures_core::Stream for Events {
 }
 
 impl ToolServer {
-    pub fn start() -> Arc<Self> {
+    pub(crate) fn start() -> Arc<Self> {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let server = Arc::new(Self {
@@ -89,11 +89,11 @@ impl ToolServer {
         server
     }
 
-    pub fn upstream(&self) -> String {
+    pub(crate) fn upstream(&self) -> String {
         format!("http://{}/mcp", self.address)
     }
 
-    pub fn seen(&self) -> Vec<Seen> {
+    pub(crate) fn seen(&self) -> Vec<Seen> {
         self.seen.lock().unwrap().clone()
     }
 
@@ -118,9 +118,9 @@ impl ToolServer {
             Some("tools/list") if headers["accept"].starts_with("text/event-stream") => {
                 self.stream(vec![list(&message)])
             }
-            Some("tools/list") => json(list(&message)),
+            Some("tools/list") => json(&list(&message)),
             Some("tools/call") => self.call(&message).await,
-            _ => json(serde_json::json!({"jsonrpc": "2.0", "id": message["id"], "result": {}})),
+            _ => json(&serde_json::json!({"jsonrpc": "2.0", "id": message["id"], "result": {}})),
         }
     }
 
@@ -141,7 +141,7 @@ impl ToolServer {
             }
             _ => {}
         }
-        json(result)
+        json(&result)
     }
 
     /// Sends the first event at once, and each other one when told to go on.
@@ -178,7 +178,7 @@ fn list(message: &serde_json::Value) -> serde_json::Value {
     serde_json::json!({"jsonrpc": "2.0", "id": message["id"], "result": {"tools": tools}})
 }
 
-fn json(value: serde_json::Value) -> Response<Body> {
+fn json(value: &serde_json::Value) -> Response<Body> {
     let mut response = Response::new(Either::Left(Full::new(value.to_string().into())));
     response
         .headers_mut()
