@@ -14,6 +14,7 @@ pub mod matrix;
 pub mod model;
 pub mod pack;
 pub mod project;
+pub mod prove;
 pub mod resolve;
 pub mod source;
 pub mod syntax;
@@ -40,6 +41,7 @@ pub fn check(tree: &dyn source::Tree, today: Time) -> Checked {
     let syntax = syntax::parse(&sources, &project, &mut sink);
     let name = project.name.as_ref().map_or("", |name| name.value.as_str());
     let model = resolve::resolve(name, &syntax, &sources, &mut sink);
+    let model = model.filter(|model| prove::prove(model, &mut sink));
     let _ = today;
     Checked { sources, project, syntax, model, sink }
 }

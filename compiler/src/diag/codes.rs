@@ -112,6 +112,7 @@ codes! {
     NO_GROUP_CLAIM = "LK1017", "no-group-claim", Error,
         "A group comes from an issuer whose tokens list no groups";
     UNKNOWN_RULE = "LK1018", "unknown-rule", Error, "A rule does not exist";
+    BAD_KEYS = "LK1019", "bad-keys", Error, "The keys of an issuer cannot be used";
     DESTRUCTIVE_PUBLIC = "LK2001", "destructive-public", Error,
         "A destructive surface is public";
     SAME_PATTERN = "LK2002", "same-pattern", Error,
@@ -120,6 +121,8 @@ codes! {
         "Operations of one surface need different unlocks";
     SCOPE_OUTSIDE_SERVER = "LK2004", "scope-outside-server", Error,
         "A scope map leads outside the server's scope";
+    SURFACE_NOT_ENFORCEABLE = "LK2005", "surface-not-enforceable", Error,
+        "A surface cannot be enforced as it is declared";
     ROLE_CYCLE = "LK3001", "role-cycle", Error, "Roles inherit each other in a circle";
     DESTRUCTIVE_IN_ALLOW = "LK3002", "destructive-in-allow", Error,
         "`allow` names a destructive surface";
@@ -181,6 +184,8 @@ codes! {
     NEVER_FOLDED = "LK5009", "never-after-fold", Error,
         "A value is not in the form that the fold gives";
     UNKNOWN_OUTCOME = "LK6001", "unknown-outcome", Error, "A cell expects no outcome of a call";
+    NOT_ENFORCEABLE = "LK7001", "bundle-not-enforceable", Error,
+        "The compiled bundle would not open";
 }
 
 #[cfg(test)]

@@ -7,6 +7,8 @@ use latchkey_engine::{
     time::{Dates, Time},
 };
 
+use latchkey_gate::token::KeySet;
+
 use super::{Resolver, places};
 use crate::{
     diag::{Diagnostic, codes},
@@ -84,6 +86,16 @@ impl Resolver<'_> {
     fn issuer(&mut self, name: &str, entry: &syntax::Entry<syntax::Issuer>) -> Option<Issuer> {
         let keys = self.syntax.key_sets.get(name)?;
         let keys = serde_json_canonicalizer::to_string(keys).ok()?;
+        if let Err(error) = KeySet::from_jwks(keys.as_bytes()) {
+            let file = entry.jwks.file.as_ref().map(|file| file.span);
+            let inline = entry.jwks.inline.as_ref().map(|inline| inline.blame);
+            let place = file.or(inline).unwrap_or(entry.name.span);
+            self.report(
+                Diagnostic::new(&codes::BAD_KEYS, place, error.to_string())
+                    .help("give the issuer's public keys, as its `jwks_uri` publishes them"),
+            );
+            return None;
+        }
         let algorithms: BTreeSet<Algorithm> = match &entry.algorithms {
             None => BTreeSet::from([Algorithm::EdDsa]),
             Some(list) => list.iter().map(|each| algorithm(each.value)).collect(),
