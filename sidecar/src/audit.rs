@@ -6,7 +6,6 @@
 //! request that the tool server saw has exactly one event, whatever happened to the sidecar.
 
 mod chain;
-mod intent;
 mod journal;
 
 use std::{
@@ -21,7 +20,6 @@ use std::{
 
 use latchkey_gate::event::Event;
 
-pub use intent::Intent;
 use journal::Journal;
 
 use crate::{config::Config, ids, metrics::Metrics};
@@ -113,8 +111,9 @@ impl Audit {
         !self.broken.load(Ordering::Relaxed)
     }
 
-    /// Records that a request is about to go upstream. Without a ticket it must not.
-    pub fn begin(&self, intent: &Intent<'_>) -> Result<Ticket, AuditUnavailable> {
+    /// Records that a request is about to go upstream. Without a ticket it must not. The intent is
+    /// the event as it is to stand if nobody sees the request's end.
+    pub fn begin(&self, intent: &Event) -> Result<Ticket, AuditUnavailable> {
         if !self.is_available() {
             return Err(AuditUnavailable);
         }
@@ -172,10 +171,9 @@ impl Audit {
         Ok(())
     }
 
-    fn close_open(&self, open: Vec<Intent<'static>>) {
+    fn close_open(&self, open: Vec<Event>) {
         let count = open.len();
-        for intent in open {
-            let event = intent.cut_off(&self.sidecar);
+        for event in open {
             // A failure keeps the event waiting and the sidecar closed, which is all one can do.
             let _ = self.record(event, None);
         }

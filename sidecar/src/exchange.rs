@@ -13,7 +13,7 @@ use latchkey_gate::{
 };
 
 use crate::{
-    audit::{AuditUnavailable, Intent, Ticket},
+    audit::{AuditUnavailable, Ticket},
     ids,
     meter::Meter,
     run::Shared,
@@ -35,7 +35,8 @@ pub struct Exchange {
     trace_id: String,
     span_id: String,
     active: Option<Arc<Active>>,
-    ticket: Option<Ticket>,
+    /// The intent that went ahead: the event as it stands if nobody sees the end.
+    intent: Option<(Ticket, Box<Event>)>,
     upstream: Option<Duration>,
     closed: bool,
     /// What is known of the request.
@@ -64,7 +65,7 @@ impl Exchange {
             trace_id,
             span_id: ids::span(),
             active: None,
-            ticket: None,
+            intent: None,
             upstream: None,
             closed: false,
             facts: Facts::blank(Reason::MalformedRequest),
@@ -103,9 +104,10 @@ impl Exchange {
 
     /// Records that the request is about to go upstream.
     pub fn intend(&mut self) -> Result<(), AuditUnavailable> {
-        let exchanged = self.exchanged(EventOutcome::Internal);
-        let intent = Intent::of(&self.facts, &exchanged);
-        self.ticket = Some(self.shared.audit.begin(&intent)?);
+        let mut event = Event::request(&self.facts, &self.exchanged(EventOutcome::Internal));
+        event.detail = Some("cut_off: the sidecar stopped before the answer ended".to_owned());
+        let ticket = self.shared.audit.begin(&event)?;
+        self.intent = Some((ticket, Box::new(event)));
         Ok(())
     }
 
@@ -116,8 +118,26 @@ impl Exchange {
         }
         self.closed = true;
         self.count();
-        let event = Event::request(&self.facts, &self.exchanged(outcome));
-        self.shared.audit.record(event, self.ticket.take())
+        let (ticket, event) = match self.intent.take() {
+            None => (None, Event::request(&self.facts, &self.exchanged(outcome))),
+            Some((ticket, intent)) => (Some(ticket), self.complete(*intent, outcome)),
+        };
+        self.shared.audit.record(event, ticket)
+    }
+
+    /// The event of an intent whose end is known.
+    fn complete(&self, mut event: Event, outcome: EventOutcome) -> Event {
+        let exchanged = self.exchanged(outcome);
+        if self.facts.reason != Reason::Ok {
+            return Event::request(&self.facts, &exchanged);
+        }
+        event.detail.clone_from(&self.facts.detail);
+        event.outcome = outcome;
+        event.status = exchanged.status;
+        event.latency_us = exchanged.latency_us;
+        event.upstream_latency_us = exchanged.upstream_latency_us;
+        event.bytes_out = exchanged.bytes_out;
+        event
     }
 
     fn count(&self) {
@@ -173,7 +193,7 @@ impl Drop for Exchange {
 }
 
 /// RFC 3339, UTC, with milliseconds.
-fn timestamp(since_1970: Duration) -> String {
+pub(crate) fn timestamp(since_1970: Duration) -> String {
     let seconds = i64::try_from(since_1970.as_secs()).unwrap_or(i64::MAX);
     let mut text = Time(seconds).to_string();
     text.truncate(text.len().saturating_sub(1));

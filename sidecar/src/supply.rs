@@ -12,9 +12,14 @@ use std::{
 };
 
 use latchkey_engine::{id::ServerId, time::Time};
-use latchkey_gate::gate::Gate;
+use latchkey_gate::{
+    event::{Event, EventOutcome, Exchanged},
+    gate::Gate,
+};
 
-use crate::{config::Config, metadata, overlay, run::Shared, upstream::Target};
+use crate::{
+    config::Config, exchange::timestamp, ids, metadata, overlay, run::Shared, upstream::Target,
+};
 use directory::{Files, Stamp};
 
 /// A bundle in force for one server, with everything that serving it needs.
@@ -185,6 +190,7 @@ impl Supply {
                 let first = self.seen.replace(stamp).is_none();
                 tracing::error!(target: "supply", %error, "bundle refused");
                 shared.metrics.refused_bundles.inc();
+                tell(shared, "bundle_rejected", error.to_string());
                 report(shared, |status| {
                     status.bundle_error = Some(error.to_string());
                 });
@@ -232,6 +238,12 @@ impl Supply {
         shared
             .metrics
             .set_bundle(active.gate.digest(), active.release.version, end);
+        let version = active.release.version;
+        tell(
+            shared,
+            "bundle_loaded",
+            format!("version {version} from {}", source.as_str()),
+        );
         tracing::info!(
             target: "supply",
             version = active.release.version,
@@ -265,6 +277,30 @@ impl Supply {
             }
         }
     }
+}
+
+/// Records what happened to a bundle beside the requests.
+fn tell(shared: &Shared, event_type: &str, detail: String) {
+    let active = shared.active();
+    let release = active.as_deref().map(|active| &active.release);
+    let id = ids::uuid();
+    let mut event = Event::lifecycle(
+        event_type,
+        &Exchanged {
+            event_id: &id,
+            event_time: &timestamp(ids::now()),
+            request_id: &id,
+            outcome: EventOutcome::Success,
+            sidecar_id: shared.audit.sidecar(),
+            sidecar_version: env!("CARGO_PKG_VERSION"),
+            bundle_digest: active.as_deref().map_or("", |active| active.gate.digest()),
+            source_commit: release.and_then(|release| release.commit.as_deref()),
+            ..Exchanged::default()
+        },
+    );
+    event.detail = Some(detail);
+    // The log says so itself when it cannot be written.
+    let _ = shared.audit.record(event, None);
 }
 
 fn report(shared: &Shared, change: impl FnOnce(&mut Status)) {

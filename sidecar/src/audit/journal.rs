@@ -13,7 +13,9 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{AuditError, Intent, Ticket, chain::Log, fault};
+use latchkey_gate::event::Event;
+
+use super::{AuditError, Ticket, chain::Log, fault};
 
 /// The journal is begun anew, with what is still in flight, when it reaches this many bytes.
 const LONGEST: u64 = 4 << 20;
@@ -38,7 +40,7 @@ enum Entry {
         prev_hash: String,
     },
     /// A request is about to go upstream.
-    Intent(Box<Intent<'static>>),
+    Intent(Box<Event>),
     /// An event was written to a log that cannot be read back.
     Done { event_id: String, hash: String },
 }
@@ -46,12 +48,12 @@ enum Entry {
 /// [`Entry::Intent`], borrowed.
 #[derive(Serialize)]
 struct IntentEntry<'a> {
-    intent: &'a Intent<'a>,
+    intent: &'a Event,
 }
 
 impl Journal {
     /// Opens the journal, and answers the intents that have no event.
-    pub(super) fn open(path: &Path, log: &Log) -> Result<(Self, Vec<Intent<'static>>), AuditError> {
+    pub(super) fn open(path: &Path, log: &Log) -> Result<(Self, Vec<Event>), AuditError> {
         let text = match std::fs::read(path) {
             Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
@@ -88,7 +90,7 @@ impl Journal {
     }
 
     /// Writes an intent.
-    pub(super) fn write(&mut self, intent: &Intent<'_>, log: &Log) -> io::Result<Ticket> {
+    pub(super) fn write(&mut self, intent: &Event, log: &Log) -> io::Result<Ticket> {
         if self.length > LONGEST {
             self.start_over(log)?;
         }
@@ -169,7 +171,7 @@ impl Journal {
 
 /// The intents of a journal that have no event in the log. Lines that a crash cut short were
 /// never acted upon.
-fn unfinished(text: &str, log: &Log) -> io::Result<Vec<Intent<'static>>> {
+fn unfinished(text: &str, log: &Log) -> io::Result<Vec<Event>> {
     let mut offset = 0;
     let mut intents = Vec::new();
     let mut done = BTreeSet::new();
@@ -192,7 +194,7 @@ fn unfinished(text: &str, log: &Log) -> io::Result<Vec<Intent<'static>>> {
         .filter(|length| offset <= *length)
         .map(|_| offset);
     done.extend(log.ids_from(start.unwrap_or(0))?);
-    intents.retain(|intent| !done.contains(intent.event_id.as_ref()));
+    intents.retain(|intent| !done.contains(&intent.event_id));
     Ok(intents)
 }
 

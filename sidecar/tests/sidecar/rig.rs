@@ -65,12 +65,13 @@ pub(crate) fn settings(more: &str) -> String {
     table.to_string()
 }
 
-/// The audit events in a folder, after checking their chain.
+/// The events of requests in a folder, after checking the chain of all.
 pub(crate) fn events(folder: &Path) -> Vec<serde_json::Value> {
     let text = std::fs::read_to_string(folder.join("audit.jsonl")).unwrap();
     latchkey_gate::event::verify_chain(text.lines()).unwrap();
     text.lines()
-        .map(|line| serde_json::from_str(line).unwrap())
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
+        .filter(|event| event["event_type"] == "request")
         .collect()
 }
 
