@@ -9,6 +9,7 @@ pub mod cli;
 pub mod command;
 pub mod diag;
 pub mod diff;
+pub mod lint;
 pub mod lower;
 pub mod matrix;
 pub mod model;
@@ -42,6 +43,6 @@ pub fn check(tree: &dyn source::Tree, today: Time) -> Checked {
     let name = project.name.as_ref().map_or("", |name| name.value.as_str());
     let model = resolve::resolve(name, &syntax, &sources, &mut sink);
     let model = model.filter(|model| prove::prove(model, &mut sink));
-    let _ = today;
+    lint::run(&syntax, model.as_ref(), &sources, &mut sink, today);
     Checked { sources, project, syntax, model, sink }
 }

@@ -1,6 +1,6 @@
 //! The one table of diagnostic codes.
 
-use super::Severity::{self, Error};
+use super::Severity::{self, Error, Warning};
 
 /// A kind of finding. Its number is never reused.
 #[derive(PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -87,6 +87,9 @@ codes! {
     BAD_LOCK_FILE = "LK0026", "bad-json-file", Error,
         "A lock file or key file is missing or malformed";
     REPEATED_ITEM = "LK0027", "repeated-item", Error, "A list says the same thing twice";
+    BAD_SUPPRESSION = "LK0028", "bad-suppression", Error, "A suppression comment is malformed";
+    UNUSED_SUPPRESSION = "LK0029", "unused-suppression", Warning,
+        "A suppression comment silences nothing";
     UNKNOWN_SCOPE = "LK1001", "unknown-scope", Error, "An organization or team does not exist";
     UNKNOWN_ISSUER = "LK1002", "unknown-issuer", Error, "An issuer does not exist";
     UNKNOWN_ROLE = "LK1003", "unknown-role", Error, "A role does not exist";
@@ -112,6 +115,18 @@ codes! {
     NO_GROUP_CLAIM = "LK1017", "no-group-claim", Error,
         "A group comes from an issuer whose tokens list no groups";
     UNKNOWN_RULE = "LK1018", "unknown-rule", Error, "A rule does not exist";
+    UNUSED_ISSUER = "LK1019", "unused-issuer", Warning, "No principal comes from an issuer";
+    UNUSED_GROUP = "LK1020", "unused-group", Warning, "Nothing names a group";
+    GROUP_OF_NOBODY = "LK1021", "group-of-nobody", Warning, "Nobody can be in a group";
+    PRINCIPAL_WITHOUT_GRANT = "LK1022", "principal-without-grant", Warning,
+        "No binding gives a principal anything";
+    ORGANIZATION_WITHOUT_ID = "LK1023", "organization-without-id", Warning,
+        "An organization has no id";
+    AGENT_WITHOUT_OWNER = "LK1024", "agent-without-owner", Warning, "Nobody answers for an agent";
+    UNFIT_OWNER = "LK1025", "unfit-owner", Warning, "An owner cannot answer for anything";
+    PRINCIPAL_EXPIRED = "LK1026", "principal-expired", Warning, "A principal can no longer call";
+    UNLIMITED_TOKEN_LIFETIME = "LK1027", "unlimited-token-lifetime", Warning,
+        "Tokens are accepted however long they live";
     BAD_KEYS = "LK1019", "bad-keys", Error, "The keys of an issuer cannot be used";
     DESTRUCTIVE_PUBLIC = "LK2001", "destructive-public", Error,
         "A destructive surface is public";
@@ -121,6 +136,16 @@ codes! {
         "Operations of one surface need different unlocks";
     SCOPE_OUTSIDE_SERVER = "LK2004", "scope-outside-server", Error,
         "A scope map leads outside the server's scope";
+    UNREACHABLE_SURFACE = "LK2005", "unreachable-surface", Warning, "No grant reaches a surface";
+    RISK_UNDERSTATED = "LK2006", "risk-understated", Warning,
+        "A tool seems to do more than its risk says";
+    PUBLIC_WRITE = "LK2007", "public-write", Warning, "Anybody may change something";
+    CLEARTEXT_UPSTREAM = "LK2008", "cleartext-upstream", Warning,
+        "Calls travel to the upstream in clear text";
+    SCOPE_MAP_INCOMPLETE = "LK2009", "scope-map-incomplete", Warning,
+        "A scope map leaves out a value that the schema allows";
+    SCOPE_MAP_CATCH_ALL = "LK2010", "scope-map-catch-all", Warning, "A scope map maps every value";
+    EMPTY_SERVER = "LK2011", "empty-server", Warning, "A server has nothing that can be called";
     SURFACE_NOT_ENFORCEABLE = "LK2005", "surface-not-enforceable", Error,
         "A surface cannot be enforced as it is declared";
     ROLE_CYCLE = "LK3001", "role-cycle", Error, "Roles inherit each other in a circle";
@@ -142,6 +167,24 @@ codes! {
         "An unscoped surface is bound only below its server's scope";
     TOO_MANY_OBLIGATIONS = "LK3011", "too-many-obligations", Error,
         "A surface would carry more than 64 obligations";
+    UNUSED_ROLE = "LK3012", "unused-role", Warning, "Nobody holds a role";
+    INHERITED_ALREADY = "LK3013", "inherited-already", Warning,
+        "A role says what it inherits anyway";
+    BINDING_EXPIRED = "LK3014", "binding-expired", Warning, "A binding has expired";
+    BINDING_EXPIRES_SOON = "LK3015", "binding-expires-soon", Warning,
+        "A binding expires within 30 days";
+    REDUNDANT_BINDING = "LK3016", "redundant-binding", Warning,
+        "A binding adds nothing to another one";
+    AGENT_HOLDS_DESTRUCTIVE = "LK3017", "agent-holds-destructive", Warning,
+        "An agent may call a destructive surface";
+    GRANT_TO_SUSPENDED = "LK3018", "grant-to-suspended", Warning,
+        "A suspended principal keeps a grant";
+    WILDCARD_FOR_ONE = "LK3019", "wildcard-for-one", Warning, "A selector means one surface";
+    RULE_OF_NOBODY = "LK3020", "rule-of-nobody", Warning, "A rule speaks of nobody";
+    RULE_ON_UNREACHABLE = "LK3021", "rule-on-unreachable", Warning, "A rule can never apply";
+    RULE_EXPIRED = "LK3022", "rule-expired", Warning, "A rule has expired";
+    SHADOWED_RULE = "LK3023", "shadowed-rule", Warning,
+        "A rule denies nothing that another one does not";
     CONDITION_SYNTAX = "LK4001", "condition-syntax", Error, "A condition cannot be read";
     CONDITION_TOO_LARGE = "LK4002", "condition-too-large", Error,
         "A condition is too long or too deep";
@@ -167,6 +210,7 @@ codes! {
         "`all` or `exists` reads something else than its element";
     CONDITION_AMBIGUOUS = "LK4013", "condition-ambiguous", Error,
         "A condition does not mean the same on all its surfaces";
+    OPEN_BLOCKLIST = "LK4014", "open-blocklist", Warning, "A deny lists values of an open text";
     BAD_SCHEMA = "LK5001", "bad-schema", Error, "An argument schema cannot be enforced";
     SCHEMA_TWICE = "LK5002", "schema-twice", Error,
         "A tool has a schema both inline and in the lock";
@@ -183,7 +227,14 @@ codes! {
         "A fact about an argument does not fit its schema";
     NEVER_FOLDED = "LK5009", "never-after-fold", Error,
         "A value is not in the form that the fold gives";
+    TOOL_WITHOUT_SCHEMA = "LK5010", "tool-without-schema", Warning, "A tool has no argument schema";
+    OPEN_SCHEMA = "LK5011", "open-schema", Warning, "A schema lets unknown arguments pass";
+    LIMIT_NEVER_BINDS = "LK5012", "limit-never-binds", Warning, "A rate never binds";
     UNKNOWN_OUTCOME = "LK6001", "unknown-outcome", Error, "A cell expects no outcome of a call";
+    MATRIX_WITHOUT_DENIAL = "LK6002", "matrix-without-denial", Warning,
+        "A matrix expects no denial";
+    UNTESTED_SURFACE = "LK6003", "untested-surface", Warning, "No row of a matrix calls a surface";
+    UNTESTED_SERVER = "LK6004", "untested-server", Warning, "No matrix tests a server";
     NOT_ENFORCEABLE = "LK7001", "bundle-not-enforceable", Error,
         "The compiled bundle would not open";
 }

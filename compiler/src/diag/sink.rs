@@ -28,6 +28,7 @@ pub struct Sink {
     found: Vec<Diagnostic>,
     omitted_errors: usize,
     omitted_warnings: usize,
+    suppressed: usize,
 }
 
 impl Sink {
@@ -45,6 +46,11 @@ impl Sink {
         }
     }
 
+    /// Counts a warning that a comment silenced at its place.
+    pub fn suppressed(&mut self) {
+        self.suppressed += 1;
+    }
+
     /// Whether an error was found so far; lint levels are not considered.
     pub fn has_errors(&self) -> bool {
         let shown = self
@@ -59,6 +65,7 @@ impl Sink {
         let mut report = Report {
             omitted_errors: self.omitted_errors,
             omitted_warnings: self.omitted_warnings,
+            suppressed: self.suppressed,
             ..Report::default()
         };
         let mut found = self.found;

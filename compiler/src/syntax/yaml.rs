@@ -45,6 +45,21 @@ pub(crate) fn parse(file: FileId, text: &str, sink: &mut Sink) -> Document {
     Document { root, complete }
 }
 
+/// The comments of one file, without their `#`; those after a syntax error are not seen.
+pub(crate) fn comments(file: FileId, text: &str) -> Vec<Spanned<String>> {
+    let body = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let shift = text.len() - body.len();
+    let options = granit_parser::options! { emit_comments: true };
+    let mut found = Vec::new();
+    for (event, place) in Parser::new_from_str_with_options(body, options).map_while(Result::ok) {
+        if let (Event::Comment(comment, _), Some(range)) = (event, place.byte_range()) {
+            let span = Span::new(file, range.start + shift..range.end + shift);
+            found.push(Spanned::new(comment.to_string(), span));
+        }
+    }
+    found
+}
+
 struct Builder<'a> {
     file: FileId,
     text: &'a str,

@@ -1,0 +1,122 @@
+//! Lints: what is legal and unwise. One file for each, over the syntax and the model.
+//!
+//! They run on a project without errors, so none of them speaks of what is broken already. A
+//! finding is silenced by a level in `latchkey.toml`, or at its place by a comment
+//! `# latchkey: allow(slug): why`.
+
+use latchkey_engine::time::Time;
+
+use crate::{
+    diag::{Diagnostic, Sink},
+    model::Model,
+    source::SourceMap,
+    syntax,
+};
+
+mod agent_holds_destructive;
+mod agent_without_owner;
+mod binding_expired;
+mod binding_expires_soon;
+mod cleartext_upstream;
+mod empty_server;
+mod facts;
+mod grant_to_suspended;
+mod group_of_nobody;
+mod inherited_already;
+mod limit_never_binds;
+mod matrix_without_denial;
+mod open_blocklist;
+mod open_schema;
+mod organization_without_id;
+mod principal_expired;
+mod principal_without_grant;
+mod public_write;
+mod redundant_binding;
+mod risk_understated;
+mod rule_expired;
+mod rule_of_nobody;
+mod rule_on_unreachable;
+mod scope_map_catch_all;
+mod scope_map_incomplete;
+mod shadowed_rule;
+mod suppress;
+mod tool_without_schema;
+mod unfit_owner;
+mod unlimited_token_lifetime;
+mod unreachable_surface;
+mod untested_server;
+mod untested_surface;
+mod unused_group;
+mod unused_issuer;
+mod unused_role;
+mod wildcard_for_one;
+
+use facts::Facts;
+
+/// One lint: what it finds is added to the list.
+type Lint = fn(&Facts<'_>, &mut Vec<Diagnostic>);
+
+/// Every lint, in the order of the names; the sink orders what they find.
+const LINTS: &[Lint] = &[
+    agent_holds_destructive::check,
+    agent_without_owner::check,
+    binding_expired::check,
+    binding_expires_soon::check,
+    cleartext_upstream::check,
+    empty_server::check,
+    grant_to_suspended::check,
+    group_of_nobody::check,
+    inherited_already::check,
+    limit_never_binds::check,
+    matrix_without_denial::check,
+    open_blocklist::check,
+    open_schema::check,
+    organization_without_id::check,
+    principal_expired::check,
+    principal_without_grant::check,
+    public_write::check,
+    redundant_binding::check,
+    risk_understated::check,
+    rule_expired::check,
+    rule_of_nobody::check,
+    rule_on_unreachable::check,
+    scope_map_catch_all::check,
+    scope_map_incomplete::check,
+    shadowed_rule::check,
+    tool_without_schema::check,
+    unfit_owner::check,
+    unlimited_token_lifetime::check,
+    unreachable_surface::check,
+    untested_server::check,
+    untested_surface::check,
+    unused_group::check,
+    unused_issuer::check,
+    unused_role::check,
+    wildcard_for_one::check,
+];
+
+/// Runs every lint on a sound project, as of `today`; without a model only the comments that
+/// would silence lints are read.
+pub fn run(
+    syntax: &syntax::Project,
+    model: Option<&Model>,
+    sources: &SourceMap,
+    sink: &mut Sink,
+    today: Time,
+) {
+    let mut suppressions = suppress::read(sources, sink);
+    let Some(model) = model else { return };
+    let facts = Facts::new(syntax, model, today);
+    let mut found = Vec::new();
+    for lint in LINTS {
+        lint(&facts, &mut found);
+    }
+    for finding in found {
+        if suppressions.silence(&finding, sources) {
+            sink.suppressed();
+        } else {
+            sink.push(finding);
+        }
+    }
+    suppressions.unused(sink);
+}

@@ -1,0 +1,143 @@
+//! What several lints ask of a project.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use latchkey_engine::{
+    index::Access,
+    time::{Dates, Time},
+};
+
+use crate::{
+    model::{Binding, Group, Model, Permission, Principal, Rule, Who},
+    syntax,
+};
+
+/// A project, and what follows from it.
+pub(super) struct Facts<'a> {
+    /// What was written.
+    pub(super) syntax: &'a syntax::Project,
+    /// What it means.
+    pub(super) model: &'a Model,
+    /// The day that dates are judged at.
+    pub(super) today: Time,
+    /// What some binding gives that is not over.
+    pub(super) granted: BTreeSet<&'a Permission>,
+    /// The bindings that name a subject.
+    pub(super) bound: BTreeMap<&'a Who, Vec<&'a str>>,
+}
+
+impl<'a> Facts<'a> {
+    /// Asks once what many lints need.
+    pub(super) fn new(syntax: &'a syntax::Project, model: &'a Model, today: Time) -> Self {
+        let mut granted = BTreeSet::new();
+        let mut bound: BTreeMap<&Who, Vec<&str>> = BTreeMap::new();
+        for (name, binding) in &model.bindings {
+            for who in &binding.who {
+                bound.entry(&who.value).or_default().push(name);
+            }
+            if !over(binding.dates.dates, today) {
+                let roles = binding
+                    .roles
+                    .iter()
+                    .filter_map(|it| model.roles.get(&it.value));
+                granted.extend(roles.flat_map(|role| role.permissions.keys()));
+            }
+        }
+        Self {
+            syntax,
+            model,
+            today,
+            granted,
+            bound,
+        }
+    }
+
+    /// Whether a period has ended.
+    pub(super) fn is_over(&self, dates: Dates) -> bool {
+        over(dates, self.today)
+    }
+
+    /// Whether a principal can call at all, now or later.
+    pub(super) fn is_live(&self, principal: &Principal) -> bool {
+        !principal.suspended && !self.is_over(principal.dates.dates)
+    }
+
+    /// What a binding gives.
+    pub(super) fn gives(&self, binding: &Binding) -> BTreeSet<&'a Permission> {
+        let roles = binding.roles.iter();
+        let roles = roles.filter_map(|role| self.model.roles.get(&role.value));
+        roles.flat_map(|role| role.permissions.keys()).collect()
+    }
+
+    /// Whether anybody may ask for the surface without a grant.
+    pub(super) fn needs_no_grant(&self, permission: &Permission) -> bool {
+        let surface = self.model.surface(&permission.surface);
+        surface.is_some_and(|surface| surface.access != Access::Permission)
+    }
+
+    /// Whether a permission's server lies in, or around, the scope of a rule.
+    pub(super) fn meets(&self, rule: &Rule, permission: &Permission) -> bool {
+        let server = self.model.servers.get(&permission.surface.server);
+        server.is_some_and(|server| {
+            server.scope.covers(&rule.scope) || rule.scope.covers(&server.scope)
+        })
+    }
+
+    /// The declared principals that a subject surely means.
+    pub(super) fn members(&self, who: &'a Who) -> Vec<(&'a str, &'a Principal)> {
+        let all = self.model.principals.iter();
+        let all = all.map(|(name, principal)| (name.as_str(), principal));
+        match who {
+            Who::Principal(name) => all.filter(|(each, _)| each == name).collect(),
+            Who::Group(name) => match self.model.groups.get(name) {
+                Some(group) => all
+                    .filter(|(each, _)| group.members.contains(*each))
+                    .collect(),
+                None => Vec::new(),
+            },
+            Who::Tag(tag) => all.filter(|(_, it)| it.tags.contains(tag)).collect(),
+            Who::Type(kind) => all.filter(|(_, it)| it.kind == *kind).collect(),
+            Who::Everyone => all.collect(),
+        }
+    }
+
+    /// Whether a subject can mean anybody.
+    pub(super) fn can_be_anybody(&self, who: &'a Who) -> bool {
+        let declared = || self.members(who).iter().any(|(_, it)| self.is_live(it));
+        match who {
+            Who::Everyone => true,
+            Who::Group(name) => {
+                let group = self.model.groups.get(name);
+                group.is_some_and(|group| self.has_carriers(group)) || declared()
+            }
+            Who::Type(kind) => {
+                let issuers = self.model.issuers.values();
+                let undeclared = |kind| {
+                    let mut types = issuers.map(|it| it.undeclared_type.filter(|_| it.undeclared));
+                    types.any(|it| it == Some(kind))
+                };
+                undeclared(*kind) || declared()
+            }
+            Who::Principal(_) | Who::Tag(_) => declared(),
+        }
+    }
+
+    /// Whether somebody's token can carry the claim value of a group.
+    pub(super) fn has_carriers(&self, group: &Group) -> bool {
+        let Some((issuer, _)) = &group.claim else {
+            return false;
+        };
+        let any = self
+            .model
+            .issuers
+            .get(issuer)
+            .is_some_and(|it| it.undeclared);
+        let mut principals = self.model.principals.values();
+        any || principals
+            .any(|it| self.is_live(it) && it.identities.iter().any(|id| id.0 == *issuer))
+    }
+}
+
+fn over(dates: Dates, today: Time) -> bool {
+    dates.expires.is_some_and(|expires| expires <= today)
+}

@@ -1,0 +1,93 @@
+//! A binding that another one makes pointless.
+
+use super::Facts;
+use crate::{
+    diag::{Diagnostic, codes},
+    model::{Binding, Who},
+};
+
+/// How many other bindings of a subject are looked at; more would make the check slow.
+const MOST: usize = 64;
+
+pub(super) fn check(facts: &Facts<'_>, found: &mut Vec<Diagnostic>) {
+    for (name, binding) in &facts.model.bindings {
+        if facts.is_over(binding.dates.dates) {
+            continue;
+        }
+        let wider = candidates(facts, binding).into_iter().find_map(|other| {
+            let wide = facts.model.bindings.get(other)?;
+            // Of two that say the same, the later name is the one to remove.
+            let same = covers(facts, binding, wide) && name.as_str() < other;
+            (other != name && !same && covers(facts, wide, binding)).then_some((other, wide))
+        });
+        if let Some((other, wide)) = wider {
+            let message = format!("the binding `{name}` adds nothing to `{other}`");
+            found.push(
+                Diagnostic::new(&codes::REDUNDANT_BINDING, binding.span, message)
+                    .also(wide.span, "this one gives all of it")
+                    .help("remove the narrower one, or narrow the wider one"),
+            );
+        }
+    }
+}
+
+/// Bindings that name the first subject of this one, or a set that it surely belongs to.
+fn candidates<'a>(facts: &Facts<'a>, binding: &'a Binding) -> Vec<&'a str> {
+    let Some(first) = binding.who.first() else {
+        return Vec::new();
+    };
+    let named = facts.bound.get(&first.value).into_iter().flatten();
+    let sets = facts.bound.iter().filter(|(who, _)| {
+        **who != &first.value
+            && !matches!(who, Who::Principal(_))
+            && includes(facts, who, &first.value)
+    });
+    named
+        .chain(sets.flat_map(|(_, names)| names))
+        .copied()
+        .take(MOST)
+        .collect()
+}
+
+fn covers(facts: &Facts<'_>, wide: &Binding, narrow: &Binding) -> bool {
+    let text = |binding: &Binding| binding.when.as_ref().map(|it| it.text.clone());
+    let condition = wide.when.is_none() || text(wide) == text(narrow);
+    let (outer, inner) = (wide.dates.dates, narrow.dates.dates);
+    let starts = outer
+        .not_before
+        .is_none_or(|at| inner.not_before.is_some_and(|it| it >= at));
+    let ends = outer
+        .expires
+        .is_none_or(|at| inner.expires.is_some_and(|it| it <= at));
+    let who = |each: &Who| wide.who.iter().any(|it| includes(facts, &it.value, each));
+    condition
+        && starts
+        && ends
+        && wide.scope.covers(&narrow.scope)
+        && (wide.cross_organization || !narrow.cross_organization)
+        && narrow.who.iter().all(|it| who(&it.value))
+        && facts.gives(wide).is_superset(&facts.gives(narrow))
+}
+
+/// Whether everybody that `inner` means is surely meant by `outer`.
+fn includes(facts: &Facts<'_>, outer: &Who, inner: &Who) -> bool {
+    if outer == inner {
+        return true;
+    }
+    let Who::Principal(name) = inner else {
+        return false;
+    };
+    let Some(principal) = facts.model.principals.get(name) else {
+        return false;
+    };
+    match outer {
+        Who::Group(group) => {
+            let group = facts.model.groups.get(group);
+            group.is_some_and(|group| group.members.contains(name))
+        }
+        Who::Tag(tag) => principal.tags.contains(tag),
+        Who::Type(kind) => principal.kind == *kind,
+        Who::Everyone => true,
+        Who::Principal(_) => false,
+    }
+}
