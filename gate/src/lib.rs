@@ -17,6 +17,7 @@ pub mod json;
 pub mod method;
 mod route;
 pub mod schema;
+pub mod supply;
 #[cfg(test)]
 mod testing;
 pub mod token;
