@@ -30,6 +30,8 @@ pub struct Audit {
     inner: Mutex<Inner>,
     broken: AtomicBool,
     metrics: Arc<Metrics>,
+    /// Held for as long as the process lives: a state directory serves one sidecar.
+    _lock: std::fs::File,
     sidecar: String,
     digest_key: Vec<u8>,
 }
@@ -71,6 +73,7 @@ impl Audit {
     pub fn open(config: &Config, metrics: Arc<Metrics>) -> Result<Self, AuditError> {
         let state = &config.state.directory;
         std::fs::create_dir_all(state).map_err(|error| fault(state, "create", &error))?;
+        let lock = lock(&state.join("lock"))?;
         let mut log = chain::Log::open(&config.audit.file, state)?;
         let path = state.join("audit.journal");
         if let Some(hash) = Journal::last_hash(&path) {
@@ -85,6 +88,7 @@ impl Audit {
             }),
             broken: AtomicBool::new(false),
             metrics,
+            _lock: lock,
             sidecar: stored(&state.join("sidecar.id"), || Ok(ids::uuid().into_bytes()))
                 .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())?,
             digest_key: stored(&state.join("audit.key"), ids::key)?,
@@ -208,6 +212,17 @@ impl Audit {
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn lock(path: &Path) -> Result<std::fs::File, AuditError> {
+    let file = std::fs::File::create(path).map_err(|error| fault(path, "create", &error))?;
+    file.try_lock().map_err(|_| {
+        AuditError(format!(
+            "{} is locked: another sidecar runs with this [state] directory; give each its own",
+            path.display()
+        ))
+    })?;
+    Ok(file)
 }
 
 /// The bytes of a small file, made once.

@@ -49,6 +49,8 @@ pub struct BundleConfig {
     pub directory: PathBuf,
     /// The server that this sidecar stands in front of.
     pub server: String,
+    /// The channel that is followed; absent means the only one of the trust file.
+    pub channel: Option<String>,
     /// How often the directory is looked at.
     #[serde(default = "one_second")]
     pub poll: Span,

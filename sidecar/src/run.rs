@@ -103,6 +103,11 @@ impl Shared {
         self.active.swap(Some(active))
     }
 
+    /// Puts no bundle in force: every call is refused. Answers the one before.
+    pub fn deactivate(&self) -> Option<Arc<Active>> {
+        self.active.swap(None)
+    }
+
     /// A number for the next bundle that this process puts in force.
     #[must_use]
     pub fn next_generation(&self) -> u64 {

@@ -4,6 +4,7 @@
 //! displaces a good one; what was good last is kept in the state directory for the next start.
 
 mod directory;
+mod verify;
 
 use std::{
     fmt,
@@ -15,12 +16,14 @@ use latchkey_engine::{id::ServerId, time::Time};
 use latchkey_gate::{
     event::{Event, EventOutcome, Exchanged},
     gate::Gate,
+    supply::Digest,
 };
 
 use crate::{
     config::Config, exchange::timestamp, ids, metadata, overlay, run::Shared, upstream::Target,
 };
 use directory::{Files, Stamp};
+use verify::Verifier;
 
 /// A bundle in force for one server, with everything that serving it needs.
 #[derive(Debug)]
@@ -54,8 +57,12 @@ pub struct Release {
     pub version: u64,
     /// The first instant at which it is no longer in force.
     pub not_after: Option<Time>,
+    /// The latest time that trusted keys have vouched for; a clock behind it is wrong.
+    pub trusted_time: Option<Time>,
     /// The commit that it was built from.
     pub commit: Option<String>,
+    /// The digest of its statement.
+    pub statement: Digest,
     /// Whether trusted keys have signed it.
     pub signed: bool,
 }
@@ -80,11 +87,24 @@ pub struct Status {
 
 /// Why a bundle is not put in force: says what is wrong with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SupplyError(String);
+pub struct SupplyError {
+    text: String,
+    /// The trust root revokes this statement.
+    revoked: Option<Digest>,
+}
+
+impl SupplyError {
+    fn of(text: String) -> Self {
+        Self {
+            text,
+            revoked: None,
+        }
+    }
+}
 
 impl fmt::Display for SupplyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
     }
 }
 
@@ -93,7 +113,7 @@ impl std::error::Error for SupplyError {}
 /// Looks after the bundle and the overlay.
 #[derive(Debug)]
 pub struct Supply {
-    verifier: directory::Verifier,
+    verifier: Verifier,
     seen: Option<Stamp>,
     overlay_seen: Option<Stamp>,
     /// Bundles that were replaced, kept until no request uses them, so that no request has to
@@ -112,20 +132,19 @@ impl Active {
     ) -> Result<Self, SupplyError> {
         let name = &config.bundle.server;
         let gate = Gate::open(&files.slice, files.places.as_deref())
-            .map_err(|error| SupplyError(format!("{name}.lkb: {error}")))?;
+            .map_err(|error| SupplyError::of(format!("{name}.lkb: {error}")))?;
         let server = gate.server(name).ok_or_else(|| {
-            SupplyError(format!(
+            SupplyError::of(format!(
                 "the slice does not hold the server `{name}` that [bundle] server names"
             ))
         })?;
         let index = gate.policy().index();
-        let entry = index
-            .servers
-            .get(server.index())
-            .ok_or_else(|| SupplyError(format!("the slice does not hold the server `{name}`")))?;
+        let entry = index.servers.get(server.index()).ok_or_else(|| {
+            SupplyError::of(format!("the slice does not hold the server `{name}`"))
+        })?;
         let timeout = Duration::from_millis(u64::from(entry.timeout));
         let target = Target::new(&entry.upstream, entry.transport, timeout)
-            .map_err(|error| SupplyError(error.to_string()))?;
+            .map_err(|error| SupplyError::of(error.to_string()))?;
         let resource = metadata::resource(index, name);
         Ok(Self {
             server,
@@ -146,6 +165,10 @@ impl Active {
     /// Whether the release is past its end.
     #[must_use]
     pub fn has_ended(&self, now: Time) -> bool {
+        let now = self
+            .release
+            .trusted_time
+            .map_or(now, |trusted| trusted.max(now));
         self.release.not_after.is_some_and(|end| end <= now)
     }
 }
@@ -165,7 +188,7 @@ impl Supply {
     /// Reads the trust file and the version floor.
     pub fn open(shared: &Shared) -> Result<Self, SupplyError> {
         Ok(Self {
-            verifier: directory::Verifier::open(&shared.config)?,
+            verifier: Verifier::open(&shared.config)?,
             seen: None,
             overlay_seen: None,
             retired: Vec::new(),
@@ -177,7 +200,7 @@ impl Supply {
         self.retired.retain(|active| Arc::strong_count(active) > 1);
         self.look_at_overlay(shared);
         let config = &shared.config;
-        let stamp = Stamp::of_release(&config.bundle.directory, &config.bundle.server);
+        let stamp = Stamp::of_release(config);
         if self.seen.as_ref() == Some(&stamp) {
             return;
         }
@@ -194,6 +217,12 @@ impl Supply {
                 report(shared, |status| {
                     status.bundle_error = Some(error.to_string());
                 });
+                let revoked =
+                    |active: &Arc<Active>| Some(active.release.statement) == error.revoked;
+                if shared.active().as_ref().is_some_and(revoked) {
+                    tracing::error!(target: "supply", "the bundle in force is revoked");
+                    self.retired.extend(shared.deactivate());
+                }
                 if first && shared.active().is_none() {
                     self.fall_back(shared);
                 }
@@ -221,11 +250,11 @@ impl Supply {
             Source::LastGood => Files::read(&directory::last_good(config), &config.bundle.server)?,
         };
         let now = crate::answer::now();
-        let (release, floor) = self.verifier.verify(&files, config, now)?;
+        let verified = self.verifier.verify(&files, config, now)?;
         let generation = shared.next_generation();
-        let active = Active::build(config, &files, release, source, generation)?;
-        let active = Arc::new(active);
-        self.verifier.persist(floor, &files, source)?;
+        let release = verified.release.clone();
+        let active = Arc::new(Active::build(config, &files, release, source, generation)?);
+        self.verifier.persist(verified, &files, config, source)?;
         let same = |before: &Arc<Active>| {
             before.gate.digest() == active.gate.digest() && before.release == active.release
         };

@@ -7,9 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use latchkey_engine::time::Time;
-
-use super::{Release, Source, SupplyError};
+use super::SupplyError;
 use crate::config::Config;
 
 /// The files of one release for one server, read once: what is verified is what is used.
@@ -31,7 +29,7 @@ pub(super) struct Stamp(Vec<Option<[i64; 4]>>);
 
 const SIGNED: &str = "release.dsse.json";
 const UNSIGNED: &str = "release.json";
-const PLACES: &str = "places.lkm";
+pub(super) const PLACES: &str = "places.lkm";
 
 /// The largest statement and the largest slice that are read, in bytes.
 const LARGEST_STATEMENT: u64 = 4 << 20;
@@ -40,9 +38,9 @@ const LARGEST_SLICE: u64 = 1 << 30;
 impl Files {
     /// Reads the files of a release.
     pub(super) fn read(directory: &Path, server: &str) -> Result<Self, SupplyError> {
-        let slice = directory.join(format!("{server}.lkb"));
+        let slice = directory.join(slice_name(server));
         let slice = read(&slice, LARGEST_SLICE)?.ok_or_else(|| {
-            SupplyError(format!(
+            SupplyError::of(format!(
                 "{} is missing: is [bundle] directory what `latchkey build --out` wrote?",
                 slice.display()
             ))
@@ -55,12 +53,13 @@ impl Files {
         })
     }
 
-    fn write(&self, directory: &Path, server: &str) -> io::Result<()> {
+    /// Replaces the copy in a directory.
+    pub(super) fn write(&self, directory: &Path, server: &str) -> io::Result<()> {
         // Built aside and renamed as one, so that a crash leaves the old copy or the new.
         let aside = directory.with_extension("new");
         let _ = fs::remove_dir_all(&aside);
         fs::create_dir_all(&aside)?;
-        let slice = format!("{server}.lkb");
+        let slice = slice_name(server);
         let files = [
             (SIGNED, self.signed.as_deref()),
             (UNSIGNED, self.unsigned.as_deref()),
@@ -85,22 +84,24 @@ impl Files {
 }
 
 impl Stamp {
-    /// The state of a release's files.
-    pub(super) fn of_release(directory: &Path, server: &str) -> Self {
-        let slice = format!("{server}.lkb");
+    /// The state of a release's files, and of the trust file that judges them.
+    pub(super) fn of_release(config: &Config) -> Self {
+        let slice = slice_name(&config.bundle.server);
         let names = [SIGNED, UNSIGNED, PLACES, &slice];
-        Self(
-            names
-                .iter()
-                .map(|name| state(&directory.join(name)))
-                .collect(),
-        )
+        let files = names.iter().map(|name| config.bundle.directory.join(name));
+        let trust = config.trust.iter().map(|trust| trust.file.clone());
+        Self(files.chain(trust).map(|path| state(&path)).collect())
     }
 
     /// The state of one file.
     pub(super) fn of_file(path: &Path) -> Self {
         Self(vec![state(path)])
     }
+}
+
+/// The name of a server's slice.
+pub(super) fn slice_name(server: &str) -> String {
+    format!("{server}.lkb")
 }
 
 /// Where the copy of what was good last is.
@@ -119,9 +120,9 @@ fn state(path: &Path) -> Option<[i64; 4]> {
 }
 
 /// The bytes of a file, `None` when there is none.
-fn read(path: &Path, largest: u64) -> Result<Option<Vec<u8>>, SupplyError> {
+pub(super) fn read(path: &Path, largest: u64) -> Result<Option<Vec<u8>>, SupplyError> {
     let fault = |error: &dyn std::fmt::Display| {
-        SupplyError(format!("cannot read {}: {error}", path.display()))
+        SupplyError::of(format!("cannot read {}: {error}", path.display()))
     };
     let file = match fs::File::open(path) {
         Ok(file) => file,
@@ -136,60 +137,4 @@ fn read(path: &Path, largest: u64) -> Result<Option<Vec<u8>>, SupplyError> {
         return Err(fault(&format!("it holds more than {largest} bytes")));
     }
     Ok(Some(bytes))
-}
-
-/// Decides which releases may be put in force.
-#[derive(Debug)]
-pub(super) struct Verifier {
-    directory: PathBuf,
-    server: String,
-}
-
-/// The floor that a verified release sets.
-#[derive(Debug)]
-pub(super) struct NewFloor;
-
-impl Verifier {
-    pub(super) fn open(config: &Config) -> Result<Self, SupplyError> {
-        Ok(Self {
-            directory: last_good(config),
-            server: config.bundle.server.clone(),
-        })
-    }
-
-    pub(super) fn verify(
-        &self,
-        files: &Files,
-        config: &Config,
-        now: Time,
-    ) -> Result<(Release, NewFloor), SupplyError> {
-        let _ = now;
-        if files.signed.is_none() && !config.profile.development {
-            return Err(SupplyError("unsigned".to_owned()));
-        }
-        Ok((
-            Release {
-                version: 0,
-                not_after: None,
-                commit: None,
-                signed: false,
-            },
-            NewFloor,
-        ))
-    }
-
-    pub(super) fn persist(
-        &mut self,
-        floor: NewFloor,
-        files: &Files,
-        source: Source,
-    ) -> Result<(), SupplyError> {
-        let _ = floor;
-        if source == Source::Directory
-            && let Err(error) = files.write(&self.directory, &self.server)
-        {
-            tracing::warn!(target: "supply", %error, "the last good copy was not kept");
-        }
-        Ok(())
-    }
 }

@@ -8,7 +8,10 @@ use latchkey_engine::{
     bundle,
     index::{Access, Index, Obligation, PrincipalType, Risk, Unlock},
     testing::{BindingEntry, IssuerEntry, PrincipalEntry, SurfaceEntry, Where, Who, World},
-    time::Dates,
+    time::{Dates, Time},
+};
+use latchkey_gate::supply::{
+    self, ENGINE, EngineNeed, FORMAT, Statement, Subject, TrustRoot, dsse,
 };
 
 /// A release of the test policy.
@@ -20,6 +23,10 @@ pub(crate) struct Release {
     pub(crate) max_body: u32,
     /// Whether bob may call `get_issue`.
     pub(crate) bob: bool,
+    /// Whose key signs: 9 is trusted, 0 signs nothing.
+    pub(crate) signer: u8,
+    /// When it ends, in seconds since 1970.
+    pub(crate) not_after: Option<i64>,
 }
 
 impl Release {
@@ -29,6 +36,8 @@ impl Release {
             timeout: 30_000,
             max_body: 1 << 16,
             bob: false,
+            signer: 9,
+            not_after: None,
         }
     }
 
@@ -37,8 +46,44 @@ impl Release {
         let directory = folder.join("bundle");
         std::fs::create_dir_all(&directory).unwrap();
         let slice = bundle::encode(&self.index(upstream)).unwrap();
-        std::fs::write(directory.join("github.lkb"), slice).unwrap();
-        std::fs::write(folder.join("trust.json"), "{}").unwrap();
+        let statement = self.statement(&slice).encode().unwrap();
+        let envelope = dsse::sign(&statement, &[SigningKey::from_bytes(&[self.signer; 32])]);
+        // Renamed into place, as a careful copy does: the statement last.
+        let put = |name: &str, bytes: &[u8]| {
+            let aside = directory.join(format!(".{name}"));
+            std::fs::write(&aside, bytes).unwrap();
+            std::fs::rename(&aside, directory.join(name)).unwrap();
+        };
+        put("github.lkb", &slice);
+        if self.signer == 0 {
+            put("release.json", &statement);
+        } else {
+            put("release.dsse.json", envelope.as_bytes());
+        }
+        let trust = TrustRoot::of_one_key("acme", "main", "ci", release_key().verifying_key());
+        std::fs::write(folder.join("trust.json"), trust.to_json()).unwrap();
+    }
+
+    fn statement(&self, slice: &[u8]) -> Statement {
+        Statement {
+            subjects: vec![Subject::of("github.lkb", slice)],
+            release: supply::Release {
+                project: "acme".to_owned(),
+                channel: "main".to_owned(),
+                epoch: 1,
+                version: self.version,
+                previous: None,
+                issued_at: None,
+                not_after: self.not_after.map(Time),
+                source: None,
+                compiler: "0.1.0".to_owned(),
+                engine: EngineNeed {
+                    min: ENGINE.to_owned(),
+                    format: FORMAT,
+                },
+                tests: None,
+            },
+        }
     }
 
     pub(crate) fn index(&self, upstream: &str) -> Index {
@@ -117,6 +162,10 @@ pub(crate) fn minted(subject: &str, seconds: i64) -> String {
     );
     let signature = issuer_key().sign(signed.as_bytes()).to_bytes();
     format!("{signed}.{}", B64.encode(signature))
+}
+
+fn release_key() -> SigningKey {
+    SigningKey::from_bytes(&[9; 32])
 }
 
 fn issuer_key() -> SigningKey {

@@ -16,9 +16,14 @@ pub(crate) struct Rig {
 impl Rig {
     /// A sidecar with a good bundle; `more` is added to its settings.
     pub(crate) fn start(more: &str) -> Self {
+        Self::with(&bundle::Release::new(1), more)
+    }
+
+    /// A sidecar with this release.
+    pub(crate) fn with(release: &bundle::Release, more: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let server = server::ToolServer::start();
-        bundle::Release::new(1).write(folder.path(), &server.upstream());
+        release.write(folder.path(), &server.upstream());
         let sidecar = sidecar(folder.path(), more).unwrap();
         Self {
             folder,
@@ -52,7 +57,6 @@ pub(crate) fn settings(more: &str) -> String {
         admin = {address = "127.0.0.1:0"}
         state = {directory = "state"}
         audit = {file = "audit.jsonl"}
-        profile = {development = true}
         "#,
     )
     .unwrap();

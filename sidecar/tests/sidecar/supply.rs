@@ -96,7 +96,7 @@ fn without_a_bundle_every_call_is_refused_until_there_is_one() {
 #[test]
 fn a_bad_bundle_never_displaces_a_good_one() {
     for (what, spoil, says) in REFUSED {
-        let rig = Rig::start("");
+        let rig = Rig::with(&Release::new(5), "");
         spoil(rig.folder.path(), &rig.server.upstream());
         let error = || {
             let status = client::get(rig.sidecar.admin, "/status").json();
@@ -114,11 +114,23 @@ fn a_bad_bundle_never_displaces_a_good_one() {
             "ok",
             "{what}"
         );
+        assert_eq!(
+            rig.sidecar.shared().active().unwrap().release.version,
+            5,
+            "{what}"
+        );
         let metrics = client::get(rig.sidecar.admin, "/metrics").body;
         assert!(
             !metrics.contains("latchkey_bundle_refused_total 0"),
             "{what}"
         );
+        assert!(
+            sidecar(rig.folder.path(), "")
+                .unwrap_err()
+                .to_string()
+                .contains("locked")
+        );
+        rig.sidecar.drain();
         // What was good last is used again at the next start.
         let more = format!(
             "state = {{directory = {:?}}}",
@@ -134,27 +146,154 @@ fn a_bad_bundle_never_displaces_a_good_one() {
 type Spoil = fn(&Path, &str);
 
 /// What is wrong, how it comes about, and what the report must say.
-const REFUSED: [(&str, Spoil, &str); 3] = [
+const REFUSED: [(&str, Spoil, &str); 9] = [
     (
         "a truncated slice",
         |folder, _| {
             let path = folder.join("bundle/github.lkb");
             let bytes = std::fs::read(&path).unwrap();
-            std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+            std::fs::write(&path, bytes.split_at(bytes.len() / 2).0).unwrap();
         },
-        "github.lkb",
+        "file_mismatch: github.lkb",
     ),
     (
         "a missing slice",
         |folder, _| std::fs::remove_file(folder.join("bundle/github.lkb")).unwrap(),
-        "github.lkb",
+        "github.lkb is missing",
     ),
     (
-        "an empty slice",
-        |folder, _| std::fs::write(folder.join("bundle/github.lkb"), "").unwrap(),
-        "github.lkb",
+        "a missing statement",
+        |folder, _| std::fs::remove_file(folder.join("bundle/release.dsse.json")).unwrap(),
+        "release.dsse.json is missing",
+    ),
+    (
+        "a truncated statement",
+        |folder, _| {
+            let path = folder.join("bundle/release.dsse.json");
+            let bytes = std::fs::read(&path).unwrap();
+            std::fs::write(&path, bytes.split_at(bytes.len() / 2).0).unwrap();
+        },
+        "bad_envelope",
+    ),
+    (
+        "a foreign signature",
+        |folder, upstream| put(folder, upstream, |release| release.signer = 8),
+        "bad_signature",
+    ),
+    (
+        "a lower version",
+        |folder, upstream| put(folder, upstream, |release| release.version = 4),
+        "rollback: version 4",
+    ),
+    (
+        "another content under the same version",
+        |folder, upstream| {
+            put(folder, upstream, |release| {
+                release.version = 5;
+                release.bob = true;
+            });
+        },
+        "equivocation",
+    ),
+    (
+        "a release that has ended",
+        |folder, upstream| {
+            put(folder, upstream, |release| {
+                release.not_after = Some(1_000_000);
+            })
+        },
+        "expired",
+    ),
+    (
+        "an unsigned release",
+        |folder, upstream| {
+            std::fs::remove_file(folder.join("bundle/release.dsse.json")).unwrap();
+            put(folder, upstream, |release| release.signer = 0);
+        },
+        "release.dsse.json is missing",
     ),
 ];
+
+/// A release after the good one, changed.
+fn put(folder: &Path, upstream: &str, change: impl FnOnce(&mut Release)) {
+    let mut release = Release::new(6);
+    change(&mut release);
+    release.write(folder, upstream);
+}
+
+#[test]
+fn the_development_profile_takes_an_unsigned_release() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = server::ToolServer::start();
+    put(folder.path(), &server.upstream(), |release| {
+        release.signer = 0;
+    });
+    let sidecar = sidecar(folder.path(), "profile = {development = true}").unwrap();
+    let answer = client::call(sidecar.address, &token("alice"), "get_issue");
+    assert_eq!(answer.outcome(), "ok");
+    let status = client::get(sidecar.admin, "/status").json();
+    assert_eq!(status["bundle"]["signed"], false);
+    let path = folder.path().join("bundle/github.lkb");
+    std::fs::write(path, "other").unwrap();
+    wait_for("the refusal", || {
+        let status = client::get(sidecar.admin, "/status").json();
+        status["last_error"]
+            .as_str()
+            .is_some_and(|error| error.contains("github.lkb"))
+    });
+    let answer = client::call(sidecar.address, &token("alice"), "get_issue");
+    assert_eq!(answer.outcome(), "ok");
+}
+
+#[test]
+fn past_its_end_a_bundle_refuses_everything() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = server::ToolServer::start();
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap();
+    let end = i64::try_from(now.as_secs()).unwrap() + 2;
+    put(folder.path(), &server.upstream(), |release| {
+        release.not_after = Some(end);
+    });
+    let sidecar = sidecar(folder.path(), "").unwrap();
+    let call = || client::call(sidecar.address, &token("alice"), "get_issue").outcome();
+    assert_eq!(call(), "ok");
+    wait_for("the end", || call() == "policy_unavailable");
+    assert_eq!(client::get(sidecar.admin, "/readyz").status, 503);
+}
+
+#[test]
+fn a_release_that_is_revoked_stops_at_once() {
+    let rig = Rig::start("");
+    let path = rig.folder.path().join("trust.json");
+    let statement = rig.sidecar.shared().active().unwrap().release.statement;
+    let mut trust: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    trust["revoked"] = serde_json::json!([statement.to_string()]);
+    std::fs::write(&path, trust.to_string()).unwrap();
+    wait_for("the revocation", || {
+        rig.call(&token("alice"), "get_issue").outcome() == "policy_unavailable"
+    });
+}
+
+#[test]
+fn the_floor_outlives_a_restart_and_the_directory() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = server::ToolServer::start();
+    Release::new(7).write(folder.path(), &server.upstream());
+    sidecar(folder.path(), "").unwrap().drain();
+    Release::new(6).write(folder.path(), &server.upstream());
+    let again = sidecar(folder.path(), "").unwrap();
+    let status = client::get(again.admin, "/status").json();
+    assert_eq!(status["bundle"]["version"], 7, "{status}");
+    assert_eq!(status["bundle"]["source"], "last_good");
+    assert!(status["last_error"].as_str().unwrap().contains("rollback"));
+    again.drain();
+    std::fs::write(folder.path().join("state/floor.json"), "{").unwrap();
+    let error = sidecar(folder.path(), "").unwrap_err().to_string();
+    assert!(error.contains("floor.json"), "{error}");
+}
 
 #[test]
 fn a_full_audit_disk_stops_everything_and_is_told() {
