@@ -76,7 +76,9 @@ pub(crate) fn bind<'d>(
         operation,
         scopes,
         slots,
-        broken: arguments.broken_fact(),
+        broken: arguments
+            .case_variant(policy, surface, entry)
+            .or_else(|| arguments.broken_fact()),
     })
 }
 
@@ -299,6 +301,42 @@ impl<'d> Arguments<'d, '_> {
             }
             [Segment::Field(_), ..] => Held::Opaque,
         }
+    }
+
+    /// An argument whose name differs only in case from one that policy reads: an upstream that
+    /// ignores case could take it for that one.
+    fn case_variant(
+        &self,
+        policy: &Policy,
+        surface: SurfaceId,
+        entry: &Surface,
+    ) -> Option<(String, &'static str)> {
+        let attributes = policy.slots(surface).iter();
+        let slots = attributes
+            .filter_map(|id| policy.index().attributes.get(id.index()))
+            .map(|attribute| attribute.path.iter().map_while(field).collect::<Vec<_>>());
+        let facts = self.facts.iter().map(|fact| &fact.argument);
+        let operation = entry.operations.iter().map(|it| &it.argument);
+        let scope = match &entry.scope {
+            ScopeSource::Map { argument, .. } | ScopeSource::Force { argument, .. } => {
+                Some(argument)
+            }
+            ScopeSource::Server | ScopeSource::Principal | ScopeSource::Unscoped => None,
+        };
+        let named = facts.chain(operation).chain(scope);
+        let named = named.map(|path| path.iter().map(String::as_str).collect::<Vec<_>>());
+        named.chain(slots).find_map(|path| {
+            let mut value = self.root?;
+            for (at, name) in path.iter().enumerate() {
+                let object = value.as_object()?;
+                if object.refuse_case_variants([*name]).is_err() {
+                    let path = path.iter().take(at + 1).map(|it| (*it).to_owned());
+                    return Some((pointer(&path.collect()), "case"));
+                }
+                value = object.get(name)?;
+            }
+            None
+        })
     }
 
     /// The first argument fact that the arguments break.

@@ -281,6 +281,39 @@ fn existing_and_invented_surfaces_are_told_in_equal_bytes() {
 }
 
 #[test]
+fn prompts_resources_and_completions_hide_as_tools_do() {
+    for disclose in [Disclose::Hidden, Disclose::Code, Disclose::Full] {
+        let gate = gate(disclose);
+        let nobody = identity(&gate, "nobody");
+        for who in [Some(&nobody), None] {
+            let answered = |name: &str, prompt: &str, params: &str| {
+                let params = params.replace("NAME", prompt);
+                let rest = format!(",\"id\":1,\"params\":{params}");
+                let mut response = told(method(&gate, who, name, &rest));
+                let text = String::from_utf8(response.body).unwrap();
+                response.body = text.replace(prompt, "NAME").into_bytes();
+                response
+            };
+            for (name, params) in [
+                ("prompts/get", r#"{"name":"NAME"}"#),
+                (
+                    "completion/complete",
+                    r#"{"ref":{"type":"ref/prompt","name":"NAME"}}"#,
+                ),
+            ] {
+                let existing = answered(name, "greet", params);
+                assert_eq!(existing, answered(name, "invented", params));
+            }
+            let read = |uri: &str| {
+                let params = format!("{{\"uri\":\"{uri}\"}}");
+                answered("resources/read", "greet", &params)
+            };
+            assert_eq!(read("file:///docs/a"), read("file:///none/a"));
+        }
+    }
+}
+
+#[test]
 fn a_refused_caller_is_told_as_much_as_its_server_discloses() {
     for (disclose, wanted) in [
         (Disclose::Hidden, "surface_unmatched"),
@@ -335,6 +368,11 @@ fn facts_about_arguments_hold_before_anything_is_decided() {
         (
             "get_issue",
             r#"{"repo":"ledger","number":0}"#,
+            Reason::SchemaViolation,
+        ),
+        (
+            "get_issue",
+            r#"{"repo":"ledger","Repo":"infra"}"#,
             Reason::SchemaViolation,
         ),
         ("get_issue", "{}", Reason::ScopeInvalid),
@@ -848,11 +886,34 @@ proptest! {
         http(gate, None, "GET", &target, "");
         let mut bent = CALL.as_bytes().to_vec();
         bent[at] = patch;
-        let bent = post(gate, Some(&alice), &bent, &[]);
+        let quick = post(gate, Some(&alice), &bent, &[]);
+        let headers = [("content-type", b"application/json".as_slice())];
+        let inbound = Inbound {
+            server: server(gate, "github"),
+            method: "POST",
+            target: "/mcp",
+            headers: &headers,
+            body: &bent,
+            peer: None,
+        };
+        let bent = admit_explained(gate, &Overlay::default(), &inbound, Some(&alice), NOW);
+        prop_assert_eq!(quick.facts.reason, bent.facts.reason);
         // A changed byte is another request or none; it is never allowed on another surface.
         if bent.facts.is_allow() {
             prop_assert_eq!(bent.facts.surface.as_deref(), Some("github/get_issue"));
         }
+    }
+}
+
+#[test]
+fn the_fuzz_corpus_replays() {
+    let gate = gate(Disclose::Code);
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../fuzz/corpus/admit");
+    let files: Vec<_> = std::fs::read_dir(folder).unwrap().collect();
+    assert!(!files.is_empty());
+    for file in files {
+        let body = std::fs::read(file.unwrap().path()).unwrap();
+        refusal(post(&gate, None, &body, &[]));
     }
 }
 
