@@ -115,7 +115,7 @@ codes! {
     NO_GROUP_CLAIM = "LK1017", "no-group-claim", Error,
         "A group comes from an issuer whose tokens list no groups";
     UNKNOWN_RULE = "LK1018", "unknown-rule", Error, "A rule does not exist";
-    UNUSED_ISSUER = "LK1019", "unused-issuer", Warning, "No principal comes from an issuer";
+    BAD_KEYS = "LK1019", "bad-keys", Error, "The keys of an issuer cannot be used";
     UNUSED_GROUP = "LK1020", "unused-group", Warning, "Nothing names a group";
     GROUP_OF_NOBODY = "LK1021", "group-of-nobody", Warning, "Nobody can be in a group";
     PRINCIPAL_WITHOUT_GRANT = "LK1022", "principal-without-grant", Warning,
@@ -127,7 +127,7 @@ codes! {
     PRINCIPAL_EXPIRED = "LK1026", "principal-expired", Warning, "A principal can no longer call";
     UNLIMITED_TOKEN_LIFETIME = "LK1027", "unlimited-token-lifetime", Warning,
         "Tokens are accepted however long they live";
-    BAD_KEYS = "LK1019", "bad-keys", Error, "The keys of an issuer cannot be used";
+    UNUSED_ISSUER = "LK1028", "unused-issuer", Warning, "No principal comes from an issuer";
     DESTRUCTIVE_PUBLIC = "LK2001", "destructive-public", Error,
         "A destructive surface is public";
     SAME_PATTERN = "LK2002", "same-pattern", Error,
@@ -136,7 +136,8 @@ codes! {
         "Operations of one surface need different unlocks";
     SCOPE_OUTSIDE_SERVER = "LK2004", "scope-outside-server", Error,
         "A scope map leads outside the server's scope";
-    UNREACHABLE_SURFACE = "LK2005", "unreachable-surface", Warning, "No grant reaches a surface";
+    SURFACE_NOT_ENFORCEABLE = "LK2005", "surface-not-enforceable", Error,
+        "A surface cannot be enforced as it is declared";
     RISK_UNDERSTATED = "LK2006", "risk-understated", Warning,
         "A tool seems to do more than its risk says";
     PUBLIC_WRITE = "LK2007", "public-write", Warning, "Anybody may change something";
@@ -146,8 +147,7 @@ codes! {
         "A scope map leaves out a value that the schema allows";
     SCOPE_MAP_CATCH_ALL = "LK2010", "scope-map-catch-all", Warning, "A scope map maps every value";
     EMPTY_SERVER = "LK2011", "empty-server", Warning, "A server has nothing that can be called";
-    SURFACE_NOT_ENFORCEABLE = "LK2005", "surface-not-enforceable", Error,
-        "A surface cannot be enforced as it is declared";
+    UNREACHABLE_SURFACE = "LK2012", "unreachable-surface", Warning, "No grant reaches a surface";
     ROLE_CYCLE = "LK3001", "role-cycle", Error, "Roles inherit each other in a circle";
     DESTRUCTIVE_IN_ALLOW = "LK3002", "destructive-in-allow", Error,
         "`allow` names a destructive surface";

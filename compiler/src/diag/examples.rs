@@ -13,6 +13,8 @@
 //! are removed before the project is read, so they may stand anywhere, also inside a block of
 //! text. Where no line can be marked (the finding has no file), the example has no marker.
 //!
+//! A file of the failing project whose fence has the word `shared` is part of the fixed one too.
+//!
 //! For what cannot be written in Markdown a fence has more words: `escaped` turns `\u{feff}`,
 //! `\xff` and `\t` into what they stand for, `size=N` pads the file with a comment to N bytes,
 //! `unreadable` makes reading the file fail.
@@ -63,7 +65,12 @@ pub fn examples(page: &str) -> Vec<Example> {
         };
         let body: Vec<_> = lines.by_ref().take_while(|line| *line != "```").collect();
         match heading {
-            "Example" => add(&mut failing, info, &body),
+            "Example" => {
+                add(&mut failing, info, &body);
+                if info.split_whitespace().any(|word| word == "shared") {
+                    add(&mut fixed, info, &body);
+                }
+            }
             "Fixed" => add(&mut fixed, info, &body),
             _ => {}
         }
