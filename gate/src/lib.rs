@@ -1,8 +1,9 @@
 //! The pure request path of Latchkey: from request bytes and claims to a verdict.
 //!
 //! [`Gate::open`](gate::Gate::open) puts a slice of a bundle in force; [`admit`](admit::admit)
-//! takes one request through `parse -> classify -> coarse -> bind -> validate -> decide`. Nothing
-//! here reads a file, socket, clock or environment variable, so a test runs what the sidecar runs.
+//! takes one request through `parse -> classify -> bind -> validate -> decide`, and on a refusal
+//! asks the coarse question that settles what its caller is told. Nothing here reads a file,
+//! socket, clock or environment variable, so a test runs what the sidecar runs.
 
 pub mod admit;
 mod bind;
