@@ -34,6 +34,7 @@ impl Program {
             .arg("--config")
             .arg(&path)
             .stderr(Stdio::null())
+            .stdout(output(folder))
             .spawn()
             .unwrap();
         let program = Self {
@@ -59,6 +60,13 @@ impl Program {
     fn ended(mut self) -> Option<i32> {
         self.child.wait().unwrap().code()
     }
+}
+
+/// The program's standard output, of all runs in a folder.
+fn output(folder: &Path) -> std::fs::File {
+    let mut options = std::fs::OpenOptions::new();
+    options.append(true).create(true);
+    options.open(folder.join("stdout")).unwrap()
 }
 
 fn free_port() -> SocketAddr {
@@ -179,6 +187,51 @@ fn a_line_that_was_cut_short_is_moved_aside() {
         names.iter().any(|name| name.starts_with("audit.cut-")),
         "{names:?}"
     );
+}
+
+#[test]
+fn on_standard_output_the_chain_goes_on_after_a_kill() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = ToolServer::start();
+    bundle::Release::new(1).write(folder.path(), &server.upstream());
+    let token = bundle::token("alice");
+    for kill in [true, false] {
+        let program = Program::start(folder.path(), "audit = {file = \"-\"}");
+        client::call(program.address, &token, "get_issue");
+        let mut open = client::Connection::open(program.address, &token);
+        if kill {
+            open.post(&client::tool_call("slow")).unwrap();
+            wait_for("the call", || server.seen().len() == 2);
+        }
+        program.signal(if kill { "KILL" } else { "TERM" });
+        program.ended();
+    }
+    std::fs::copy(
+        folder.path().join("stdout"),
+        folder.path().join("audit.jsonl"),
+    )
+    .unwrap();
+    let mut outcomes: Vec<_> = events(folder.path())
+        .iter()
+        .map(|event| event["outcome"].as_str().unwrap().to_owned())
+        .collect();
+    outcomes.sort_unstable();
+    assert_eq!(outcomes, ["internal", "success", "success"]);
+}
+
+#[test]
+fn a_hang_up_looks_at_the_directory_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = ToolServer::start();
+    bundle::Release::new(1).write(folder.path(), &server.upstream());
+    let program = Program::start(folder.path(), "bundle = {poll = \"1h\"}");
+    let version = || client::get(program.admin, "/status").json()["bundle"]["version"].clone();
+    assert_eq!(version(), 1);
+    bundle::Release::new(2).write(folder.path(), &server.upstream());
+    program.signal("HUP");
+    wait_for("the swap", || version() == 2);
+    program.signal("INT");
+    assert_eq!(program.ended(), Some(0));
 }
 
 #[test]
