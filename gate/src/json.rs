@@ -233,6 +233,10 @@ impl<'d> Object<'d> {
     ///
     /// Go servers match keys by Unicode simple folding, where U+017F is an `s` and U+212A a `k`;
     /// `names` are expected to be ASCII.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "callers pass arrays and iterators"
+    )]
     pub fn refuse_case_variants<'n>(
         &self,
         names: impl IntoIterator<Item = &'n str> + Clone,

@@ -7,6 +7,7 @@
 mod accept;
 pub mod dsse;
 pub mod keys;
+mod refused;
 mod statement;
 mod trust;
 
@@ -17,7 +18,8 @@ use latchkey_engine::time::Time;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::Digest as _;
 
-pub use accept::{Accepted, Change, Floor, FloorError, Offer, Refused, Required, Warning, accept};
+pub use accept::{Accepted, Change, Floor, FloorError, Offer, Required, Warning, accept};
+pub use refused::Refused;
 pub use statement::{
     ENGINE, EngineNeed, FORMAT, PREDICATE_TYPE, Release, Source, Statement, StatementError, Subject,
 };
@@ -99,6 +101,10 @@ impl<'de> Deserialize<'de> for Digest {
 mod instant {
     use super::{Deserialize, Deserializer, Serializer, Time};
 
+    #[expect(
+        clippy::ref_option,
+        reason = "serde calls it with a reference to the field"
+    )]
     pub(super) fn serialize<S: Serializer>(
         time: &Option<Time>,
         serializer: S,

@@ -404,8 +404,8 @@ fn plain_until(bytes: &[u8], mut at: usize) -> usize {
     // Eight bytes at a time: a byte is zero, or below 0x20, where the subtraction borrows.
     while let Some(chunk) = bytes.get(at..).and_then(<[u8]>::first_chunk::<8>) {
         let word = u64::from_le_bytes(*chunk);
-        let quote = word ^ LOW * u64::from(b'"');
-        let backslash = word ^ LOW * u64::from(b'\\');
+        let quote = word ^ (LOW * u64::from(b'"'));
+        let backslash = word ^ (LOW * u64::from(b'\\'));
         let hits = (quote.wrapping_sub(LOW) & !quote)
             | (backslash.wrapping_sub(LOW) & !backslash)
             | (word.wrapping_sub(LOW * 0x20) & !word);

@@ -1,7 +1,7 @@
-//! Key files: PKCS#8 and SubjectPublicKeyInfo as OpenSSL reads and writes them.
+//! Key files: PKCS#8 and `SubjectPublicKeyInfo` as OpenSSL reads and writes them.
 //!
 //! A private key is a PEM file with the label `PRIVATE KEY`. A public key is the base64 of its
-//! SubjectPublicKeyInfo, one line, which is also the body of its PEM file with the label
+//! `SubjectPublicKeyInfo`, one line, which is also the body of its PEM file with the label
 //! `PUBLIC KEY`. `openssl genpkey -algorithm ed25519` makes keys that are read here.
 
 use std::fmt;
@@ -104,4 +104,36 @@ fn strip(body: &str, prefix: &[u8]) -> Option<[u8; 32]> {
         .strip_prefix(prefix)?
         .try_into()
         .ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn key_files_are_those_of_openssl() {
+        let key = SigningKey::from_bytes(&[5; 32]);
+        let pem = private_pem(&key);
+        assert_eq!(read_private(&pem).map(|key| key.to_bytes()), Ok([5; 32]));
+        let public = key.verifying_key();
+        assert_eq!(read_public(&public_text(&public)), Ok(public));
+        assert_eq!(read_public(&public_pem(&public)), Ok(public));
+        // The example of RFC 8410, section 10.
+        let rfc = "-----BEGIN PRIVATE KEY-----\n\
+            MC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC\n\
+            -----END PRIVATE KEY-----\n";
+        let rfc_public = "MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=";
+        let read = read_private(rfc).expect("RFC 8410");
+        assert_eq!(public_text(&read.verifying_key()), rfc_public);
+        for bad in [
+            "",
+            "x",
+            rfc_public,
+            &pem.replace("PRIVATE", "PUBLIC"),
+            &pem.repeat(2),
+        ] {
+            assert!(read_private(bad).is_err(), "{bad}");
+        }
+        assert_eq!(read_public(&pem), Err(KeyError::NotPublic));
+    }
 }
