@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-use crate::command::{build, check, eval, inspect, test};
+use crate::command::{build, check, eval, inspect, keygen, test, verify};
 
 /// Compiles access policy for agent tools: checks it, tests it, and builds signed bundles.
 #[derive(Debug, Parser)]
@@ -79,6 +79,10 @@ pub enum Verb {
     Build(build::Args),
     /// Decide calls, one JSON object on each line, on built bundles
     Eval(eval::Args),
+    /// Make a signing key, its public half, and a trust file that names it
+    Keygen(keygen::Args),
+    /// Say whether a folder of bundles would be accepted, and why
+    Verify(verify::Args),
     /// Say what bundles hold
     Inspect(inspect::Args),
 }

@@ -21,7 +21,9 @@ pub mod eval;
 mod exit;
 mod failure;
 pub mod inspect;
+pub mod keygen;
 pub mod test;
+pub mod verify;
 
 pub use exit::Exit;
 pub use failure::Failure;
@@ -53,6 +55,8 @@ pub fn run(cli: &Cli, terminal: &mut Terminal<'_>) -> Exit {
         Verb::Test(args) => test::run(args, global, terminal),
         Verb::Build(args) => build::run(args, global, terminal),
         Verb::Eval(args) => eval::run(args, global, terminal),
+        Verb::Keygen(args) => keygen::run(args, global, terminal),
+        Verb::Verify(args) => verify::run(args, global, terminal),
         Verb::Inspect(args) => inspect::run(args, global, terminal),
     };
     let done = done.and_then(|exit| Ok(terminal.out.flush().map(|()| exit)?));

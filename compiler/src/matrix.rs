@@ -230,3 +230,6 @@ fn compare(
         unreachable: unreachable.map(|it| name(it)).collect(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,10 +1,12 @@
 //! `latchkey build`: the files of a release, in a folder.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use ed25519_dalek::SigningKey;
 use latchkey_engine::time::Time;
+use latchkey_gate::supply::{Digest, keys};
 
-use super::{Exit, Failure, Sound, Terminal, checked, formats, sound};
+use super::{Exit, Failure, Sound, Terminal, checked, formats, read, sound};
 use crate::{
     cli::{Format, Global},
     pack::{self, Facts, Git, NotWritten, Source, SourceError},
@@ -29,6 +31,12 @@ pub struct Args {
     /// When the release ends being in force, for example 2027-03-31
     #[arg(long, value_name = "TIME", value_parser = super::time)]
     not_after: Option<Time>,
+    /// The epoch of the trust file that the release is for
+    #[arg(long, value_name = "N", default_value_t = pack::FIRST_EPOCH)]
+    epoch: u64,
+    /// The SHA-256 of the statement of the release before this one
+    #[arg(long, value_name = "DIGEST")]
+    previous: Option<Digest>,
     /// Build from files that differ from the commit; the statement then names no commit
     #[arg(long)]
     allow_dirty: bool,
@@ -37,6 +45,11 @@ pub struct Args {
 /// Checks, packs, seals and writes.
 pub fn run(args: &Args, global: &Global, terminal: &mut Terminal<'_>) -> Result<Exit, Failure> {
     formats("build", global.format, &[Format::Human, Format::Json])?;
+    let keys = args
+        .keys
+        .iter()
+        .map(|path| key(path))
+        .collect::<Result<Vec<_>, _>>()?;
     let checked = checked(global, None)?;
     let project = checked.project.clone();
     let project_files = match sound(checked, global, terminal)? {
@@ -50,11 +63,14 @@ pub fn run(args: &Args, global: &Global, terminal: &mut Terminal<'_>) -> Result<
     let facts = Facts {
         project: project_files.model.project.clone(),
         channel: args.channel.clone(),
+        epoch: args.epoch,
         version,
+        previous: args.previous,
         not_after: args.not_after,
         source,
     };
-    pack::seal(&mut files, &facts).map_err(|error| Failure::internal(error.to_string()))?;
+    pack::seal(&mut files, &facts, &project_files.sources, &keys)
+        .map_err(|error| Failure::usage(error.to_string()))?;
     pack::write(&args.out, &files).map_err(|error| unwritten(&error))?;
     let signed = if args.keys.is_empty() {
         "unsigned"
@@ -68,6 +84,15 @@ pub fn run(args: &Args, global: &Global, terminal: &mut Terminal<'_>) -> Result<
         args.out.display(),
     )?;
     Ok(Exit::Clean)
+}
+
+/// Reads a private key.
+fn key(path: &Path) -> Result<SigningKey, Failure> {
+    let text = String::from_utf8_lossy(&read(path)?).into_owned();
+    keys::read_private(&text).map_err(|error| {
+        Failure::usage(format!("`{}`: {error}", path.display()))
+            .help("give the `.key` file that `latchkey keygen` wrote")
+    })
 }
 
 /// The committed state; none outside Git and for a changed tree, and the author is told.

@@ -6,6 +6,8 @@ use std::{
     process::Command,
 };
 
+use latchkey_engine::time::Time;
+
 /// A project's folder in a Git work tree.
 #[derive(Debug, Clone)]
 pub struct Git {
@@ -17,8 +19,8 @@ pub struct Git {
 pub struct Source {
     /// The commit, in hex.
     pub commit: String,
-    /// Git's id of the project's folder in that commit, in hex.
-    pub tree: String,
+    /// When the commit was made.
+    pub time: Time,
     /// How many commits lead here, following first parents.
     pub sequence: u64,
 }
@@ -81,9 +83,17 @@ impl Git {
         let sequence = if count { self.sequence()? } else { 0 };
         Ok(Source {
             commit: self.run(&["rev-parse", "HEAD"])?,
-            tree: self.run(&["rev-parse", "HEAD:./"])?,
+            time: self.time()?,
             sequence,
         })
+    }
+
+    fn time(&self) -> Result<Time, SourceError> {
+        let text = self.run(&["show", "--no-patch", "--format=%ct", "HEAD"])?;
+        let seconds = text
+            .parse()
+            .map_err(|_| SourceError::Failed(format!("`{text}` is no time")));
+        seconds.map(Time)
     }
 
     fn sequence(&self) -> Result<u64, SourceError> {

@@ -1,8 +1,16 @@
 //! The release statement: what the files of a release are, and from what they were built.
 
+use ed25519_dalek::SigningKey;
 use latchkey_engine::time::Time;
+use latchkey_gate::supply::{
+    self, Digest, ENGINE, EngineNeed, FORMAT, Release, Statement, Subject, dsse,
+};
 
-use super::{Files, PackError, Source, UNSIGNED};
+use super::{Files, PackError, SIGNED, Source, UNSIGNED};
+use crate::source::SourceMap;
+
+/// The epoch of a trust root that was never compromised.
+pub const FIRST_EPOCH: u64 = 1;
 
 /// What a release says besides its files.
 #[derive(Debug, Clone)]
@@ -11,16 +19,70 @@ pub struct Facts {
     pub project: String,
     /// The channel.
     pub channel: String,
-    /// The version; never goes down within a channel.
+    /// The epoch of the trust root.
+    pub epoch: u64,
+    /// The version; never goes down within an epoch.
     pub version: u64,
+    /// The digest of the statement before.
+    pub previous: Option<Digest>,
     /// The first instant at which it is no longer in force.
     pub not_after: Option<Time>,
     /// The committed state that it was built from.
     pub source: Option<Source>,
 }
 
-/// Adds the statement about all files.
-pub fn seal(_files: &mut Files, _facts: &Facts) -> Result<(), PackError> {
-    let _ = UNSIGNED;
+/// Adds the statement about all files: signed when there are keys. Signing reads no clock: the
+/// commit's own time is vouched for, so the same commit gives the same bytes.
+pub fn seal(
+    files: &mut Files,
+    facts: &Facts,
+    sources: &SourceMap,
+    keys: &[SigningKey],
+) -> Result<(), PackError> {
+    let source = facts.source.as_ref();
+    let statement = Statement {
+        subjects: files
+            .iter()
+            .map(|(name, bytes)| Subject::of(name, bytes))
+            .collect(),
+        release: Release {
+            project: facts.project.clone(),
+            channel: facts.channel.clone(),
+            epoch: facts.epoch,
+            version: facts.version,
+            previous: facts.previous,
+            issued_at: source.map(|source| source.time),
+            not_after: facts.not_after,
+            source: source.map(|source| supply::Source {
+                commit: source.commit.clone(),
+                tree_sha256: tree_digest(sources),
+            }),
+            compiler: env!("CARGO_PKG_VERSION").to_owned(),
+            engine: EngineNeed {
+                min: ENGINE.to_owned(),
+                format: FORMAT,
+            },
+            tests: None,
+        },
+    };
+    let payload = statement
+        .encode()
+        .map_err(|error| PackError(error.to_string()))?;
+    if keys.is_empty() {
+        files.insert(UNSIGNED.to_owned(), payload);
+    } else {
+        files.insert(SIGNED.to_owned(), dsse::sign(&payload, keys).into_bytes());
+    }
     Ok(())
+}
+
+/// The digest of the input: of the lines that `sha256sum` prints for every file of the project,
+/// sorted by path.
+pub fn tree_digest(sources: &SourceMap) -> Digest {
+    let mut lines = String::new();
+    for (_, file) in sources.files() {
+        let digest = Digest::of(file.text().as_bytes());
+        lines.push_str(&format!("{digest}  {}\n", file.path()));
+    }
+    Digest::of(lines.as_bytes())
 }
