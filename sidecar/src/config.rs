@@ -70,6 +70,9 @@ pub struct TrustConfig {
 pub struct ListenConfig {
     /// The address; port 0 takes a free one.
     pub address: SocketAddr,
+    /// The names that callers reach this listener by. Absent means loopback names on a loopback
+    /// address, and any name elsewhere.
+    pub hosts: Option<Vec<String>>,
     /// How many threads serve requests.
     #[serde(default = "one")]
     pub workers: usize,

@@ -10,6 +10,7 @@ pub mod audit;
 pub mod config;
 pub mod exchange;
 mod files;
+pub mod host;
 pub mod identity;
 mod ids;
 pub mod limit;

@@ -27,6 +27,7 @@ use latchkey_gate::{
 use crate::{
     answer::{Answer, Rules, now},
     exchange::Exchange,
+    host,
     limit::Rate,
     metadata,
     meter::Meter,
@@ -140,6 +141,12 @@ async fn receive(
         now,
     };
     let fault = match fault {
+        None if !host::is_served(&worker.shared.config.listen, &received.head.headers) => {
+            let refused = received.refuse(exchange, Reason::MalformedRequest);
+            let detail = "the Host or Origin header names another host: see [listen] hosts";
+            exchange.facts.detail = Some(detail.to_owned());
+            return Err(refused);
+        }
         None if received.active.has_ended(now) => Some(Reason::PolicyUnavailable),
         None if !worker.shared.overlay_is_known() => Some(Reason::PolicyUnavailable),
         fault => fault,

@@ -85,7 +85,7 @@ fn two_tokens_are_none() {
     let body = client::tool_call("get_issue");
     connection
         .send(&format!(
-            "POST /mcp HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n\
+            "POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
              Accept: application/json, text/event-stream\r\nAuthorization: Bearer {token}\r\n\
              Authorization: Bearer {token}\r\nContent-Length: {}\r\n\r\n{body}",
             body.len()
@@ -94,6 +94,34 @@ fn two_tokens_are_none() {
     assert_ne!(connection.answer().unwrap().status, 200);
     assert!(rig.server.seen().is_empty());
     assert_eq!(rig.events().len(), 1);
+}
+
+#[test]
+fn a_page_of_another_name_is_refused() {
+    let rig = Rig::start("");
+    let body = client::tool_call("get_issue");
+    for host in [
+        "Host: evil.example",
+        "Host: localhost\r\nOrigin: http://evil.example",
+    ] {
+        let mut connection = client::Connection::open(rig.sidecar.address, "");
+        let request = format!(
+            "POST /mcp HTTP/1.1\r\n{host}\r\nContent-Type: application/json\r\n\
+             Accept: application/json, text/event-stream\r\nAuthorization: Bearer {}\r\n\
+             Content-Length: {}\r\n\r\n{body}",
+            token("alice"),
+            body.len()
+        );
+        connection.send(&request).unwrap();
+        assert_eq!(connection.answer().unwrap().status, 400);
+    }
+    assert!(rig.server.seen().is_empty());
+    assert!(
+        rig.events()[0]["detail"]
+            .as_str()
+            .unwrap()
+            .contains("hosts")
+    );
 }
 
 #[test]

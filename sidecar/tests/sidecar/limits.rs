@@ -57,7 +57,9 @@ fn a_head_over_a_limit_is_refused_and_recorded() {
     let huge = format!("X-A: {}\r\n", "b".repeat(64 * 1024));
     for (count, headers) in [(1, many), (2, huge)] {
         let mut connection = client::Connection::open(rig.sidecar.address, "");
-        let sent = connection.send(&format!("POST /mcp HTTP/1.1\r\nHost: x\r\n{headers}\r\n"));
+        let sent = connection.send(&format!(
+            "POST /mcp HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n"
+        ));
         if sent.is_ok()
             && let Ok((status, _)) = connection.head()
         {
@@ -90,7 +92,7 @@ fn slow_callers_are_let_go_and_recorded() {
     head.send("POST /mcp HTTP/1.1\r\nHost").unwrap();
     assert!(head.head().is_err());
     let mut body = client::Connection::open(rig.sidecar.address, "");
-    body.send("POST /mcp HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{")
+    body.send("POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{")
         .unwrap();
     assert_eq!(body.head().unwrap().0, 400);
     assert!(started.elapsed() < Duration::from_secs(5));
