@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-use crate::command::{build, check, eval, inspect, keygen, test, verify};
+use crate::command::{
+    build, check, diff, eval, explain, init, inspect, keygen, schema, show, test, verify,
+};
 
 /// Compiles access policy for agent tools: checks it, tests it, and builds signed bundles.
 #[derive(Debug, Parser)]
@@ -71,6 +73,8 @@ pub enum Color {
 /// A command.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
+    /// Make a small project that checks, tests and builds at once
+    Init(init::Args),
     /// Say everything that is wrong with a policy project
     Check(check::Args),
     /// Decide every cell of the golden matrices on the compiled bundle
@@ -79,10 +83,18 @@ pub enum Verb {
     Build(build::Args),
     /// Decide calls, one JSON object on each line, on built bundles
     Eval(eval::Args),
+    /// Say exactly what access changes between two projects, revisions or bundles
+    Diff(diff::Args),
+    /// Say what a code means, or why a call is allowed or denied
+    Explain(explain::Args),
+    /// Show the project with everything expanded
+    Show(show::Args),
     /// Make a signing key, its public half, and a trust file that names it
     Keygen(keygen::Args),
     /// Say whether a folder of bundles would be accepted, and why
     Verify(verify::Args),
     /// Say what bundles hold
     Inspect(inspect::Args),
+    /// Print or write the JSON Schemas of what is read and written
+    Schema(schema::Args),
 }

@@ -17,11 +17,16 @@ use crate::{
 
 pub mod build;
 pub mod check;
+pub mod diff;
 pub mod eval;
 mod exit;
+pub mod explain;
 mod failure;
+pub mod init;
 pub mod inspect;
 pub mod keygen;
+pub mod schema;
+pub mod show;
 pub mod test;
 pub mod verify;
 
@@ -51,13 +56,18 @@ impl std::fmt::Debug for Terminal<'_> {
 pub fn run(cli: &Cli, terminal: &mut Terminal<'_>) -> Exit {
     let global = &cli.global;
     let done = match &cli.verb {
+        Verb::Init(args) => init::run(args, global, terminal),
         Verb::Check(args) => check::run(args, global, terminal),
         Verb::Test(args) => test::run(args, global, terminal),
         Verb::Build(args) => build::run(args, global, terminal),
         Verb::Eval(args) => eval::run(args, global, terminal),
+        Verb::Diff(args) => diff::run(args, global, terminal),
+        Verb::Explain(args) => explain::run(args, global, terminal),
+        Verb::Show(args) => show::run(args, global, terminal),
         Verb::Keygen(args) => keygen::run(args, global, terminal),
         Verb::Verify(args) => verify::run(args, global, terminal),
         Verb::Inspect(args) => inspect::run(args, global, terminal),
+        Verb::Schema(args) => schema::run(args, global, terminal),
     };
     let done = done.and_then(|exit| Ok(terminal.out.flush().map(|()| exit)?));
     done.unwrap_or_else(|failure| {

@@ -83,10 +83,18 @@ fn sides(args: &Args) -> Result<(Option<String>, Option<String>), Failure> {
         return Ok((Some(args.old.clone()), None));
     }
     if new.starts_with('.') {
-        return Err(Failure::usage(format!("`{}` is a symmetric range", args.old))
-            .help("write A..B, with two dots: what B has and A has not"));
+        return Err(
+            Failure::usage(format!("`{}` is a symmetric range", args.old))
+                .help("write A..B, with two dots: what B has and A has not"),
+        );
     }
-    let named = |side: &str| if side.is_empty() { "HEAD".to_owned() } else { side.to_owned() };
+    let named = |side: &str| {
+        if side.is_empty() {
+            "HEAD".to_owned()
+        } else {
+            side.to_owned()
+        }
+    };
     Ok((Some(named(old)), Some(named(new))))
 }
 

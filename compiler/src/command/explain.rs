@@ -58,8 +58,13 @@ fn find(word: &str) -> Option<Topic> {
     let upper = word.to_ascii_uppercase();
     let code = codes::find(&upper).or_else(|| codes::find(word));
     let reasons = Reason::ALL.iter().copied();
-    let reason = || reasons.clone().find(|it| it.as_str() == word || it.code() == upper);
-    code.map(Topic::Finding).or_else(|| reason().map(Topic::Reason))
+    let reason = || {
+        reasons
+            .clone()
+            .find(|it| it.as_str() == word || it.code() == upper)
+    };
+    code.map(Topic::Finding)
+        .or_else(|| reason().map(Topic::Reason))
 }
 
 fn unknown(word: &str) -> Failure {
@@ -116,7 +121,12 @@ fn list() -> String {
     });
     let reasons = Reason::ALL.iter().map(|reason| {
         let word = reason.as_str();
-        format!("{}  {:<8} {word:<30} {}\n", reason.code(), "reason", capitalised(reason.title()))
+        format!(
+            "{}  {:<8} {word:<30} {}\n",
+            reason.code(),
+            "reason",
+            capitalised(reason.title())
+        )
     });
     codes.chain(reasons).collect()
 }

@@ -9,9 +9,18 @@ use crate::{cli::Global, project};
 const FILES: &[(&str, &str)] = &[
     (project::FILE, include_str!("../template/latchkey.toml")),
     ("org.yaml", include_str!("../template/org.yaml")),
-    ("servers/tickets.yaml", include_str!("../template/servers/tickets.yaml")),
-    ("access/support.yaml", include_str!("../template/access/support.yaml")),
-    ("tests/tickets.yaml", include_str!("../template/tests/tickets.yaml")),
+    (
+        "servers/tickets.yaml",
+        include_str!("../template/servers/tickets.yaml"),
+    ),
+    (
+        "access/support.yaml",
+        include_str!("../template/access/support.yaml"),
+    ),
+    (
+        "tests/tickets.yaml",
+        include_str!("../template/tests/tickets.yaml"),
+    ),
     (".gitignore", include_str!("../template/gitignore")),
 ];
 

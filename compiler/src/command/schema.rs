@@ -69,18 +69,27 @@ pub fn schemas() -> Result<Vec<(String, String)>, Failure> {
         if let Some(map) = schema.as_object_mut() {
             let draft = json!("https://json-schema.org/draft/2020-12/schema");
             map.insert("$schema".to_owned(), draft);
-            map.insert("title".to_owned(), json!(format!("Latchkey section {}", section.name)));
+            map.insert(
+                "title".to_owned(),
+                json!(format!("Latchkey section {}", section.name)),
+            );
             map.insert("description".to_owned(), json!(section.doc.trim()));
         }
         (format!("section-{}", section.name), schema)
     });
-    let fixed = fixed.into_iter().map(|(name, schema)| (name.to_owned(), schema));
-    fixed.chain(sections).map(|(name, schema)| Ok((name, pretty(&schema)?))).collect()
+    let fixed = fixed
+        .into_iter()
+        .map(|(name, schema)| (name.to_owned(), schema));
+    fixed
+        .chain(sections)
+        .map(|(name, schema)| Ok((name, pretty(&schema)?)))
+        .collect()
 }
 
 fn pretty(schema: &Json) -> Result<String, Failure> {
     let text = serde_json::to_string_pretty(schema);
-    text.map(|text| text + "\n").map_err(|error| Failure::internal(error.to_string()))
+    text.map(|text| text + "\n")
+        .map_err(|error| Failure::internal(error.to_string()))
 }
 
 /// What `latchkey check --format json` prints.

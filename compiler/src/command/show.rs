@@ -52,7 +52,8 @@ fn pick(from: &Json, key: &str, kind: &str) -> Result<Json, Failure> {
     }
     let known = from.as_object().into_iter().flat_map(|map| map.keys());
     let known: Vec<_> = known.map(String::as_str).collect();
-    let failure = Failure::usage(format!("there is no `{key}` among the {kind}s").replace("ss", "s"));
+    let failure =
+        Failure::usage(format!("there is no `{key}` among the {kind}s").replace("ss", "s"));
     Err(match suggest::closest(key, known.iter().copied()) {
         Some(best) => failure.help(format!("did you mean `{best}`?")),
         None => failure.help(format!("there are {}", known.join(", "))),

@@ -17,7 +17,10 @@ pub(super) fn render(report: &Report) -> String {
 
 fn write(report: &Report, out: &mut String) -> std::fmt::Result {
     if !report.changes() {
-        return writeln!(out, "### No access changes\n\nEvery call has the same outcome.");
+        return writeln!(
+            out,
+            "### No access changes\n\nEvery call has the same outcome."
+        );
     }
     let sum = &report.summary;
     writeln!(out, "### Access changes\n")?;
@@ -27,7 +30,10 @@ fn write(report: &Report, out: &mut String) -> std::fmt::Result {
         sum.widened, sum.loosened, sum.narrowed, sum.tightened, sum.reason, sum.undecided
     )?;
     if !report.findings.is_empty() {
-        writeln!(out, "| change | who | what | where | when | before | after | places |")?;
+        writeln!(
+            out,
+            "| change | who | what | where | when | before | after | places |"
+        )?;
         writeln!(out, "| --- | --- | --- | --- | --- | --- | --- | --- |")?;
     }
     for finding in report.findings.iter().take(MOST) {
@@ -41,7 +47,13 @@ fn write(report: &Report, out: &mut String) -> std::fmt::Result {
         writeln!(out, "\n**Cannot be told, and counts as widening:**\n")?;
         for gap in &report.undecided {
             let place = gap.place.as_deref().unwrap_or_default();
-            writeln!(out, "- {}: {} {}", code(&gap.surface), cell(&gap.why), code(place))?;
+            writeln!(
+                out,
+                "- {}: {} {}",
+                code(&gap.surface),
+                cell(&gap.why),
+                code(place)
+            )?;
         }
     }
     Ok(())
@@ -56,7 +68,11 @@ fn row(finding: &Finding, out: &mut String) -> std::fmt::Result {
         Change::Reason => "reason",
     };
     let subjects: Vec<_> = finding.subjects.iter().map(|it| code(it)).collect();
-    let operation = finding.operation.as_ref().map(|it| format!(":{it}")).unwrap_or_default();
+    let operation = finding
+        .operation
+        .as_ref()
+        .map(|it| format!(":{it}"))
+        .unwrap_or_default();
     let surface = code(&format!("{}{operation}", finding.surface));
     let places: Vec<_> = finding.places.iter().map(|it| code(&it.place)).collect();
     writeln!(
@@ -76,8 +92,12 @@ fn state(state: &State) -> String {
         return format!("deny {}", code(state.reason));
     }
     let obligations = state.obligations.iter();
-    let carried: Vec<_> = obligations.map(|(kind, all)| format!("{kind} {}", all.join(" "))).collect();
-    cell(&format!("allow {}", carried.join(", "))).trim_end().to_owned()
+    let carried: Vec<_> = obligations
+        .map(|(kind, all)| format!("{kind} {}", all.join(" ")))
+        .collect();
+    cell(&format!("allow {}", carried.join(", ")))
+        .trim_end()
+        .to_owned()
 }
 
 /// Text in a code span of a table cell; nothing for no text.

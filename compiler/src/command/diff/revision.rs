@@ -14,15 +14,21 @@ pub(super) fn read(folder: &Path, revision: &str) -> Result<Memory, Failure> {
     if revision.is_empty() || revision.starts_with('-') || revision.contains(':') {
         return Err(unknown(revision, "it is neither a path nor a Git revision"));
     }
-    let listed = git(folder).args(["ls-tree", "-r", "-z", revision, "--", "."]).output();
+    let listed = git(folder)
+        .args(["ls-tree", "-r", "-z", revision, "--", "."])
+        .output();
     let listed = listed.map_err(|error| unknown(revision, &format!("git: {error}")))?;
     if !listed.status.success() {
         let said = String::from_utf8_lossy(&listed.stderr);
-        return Err(unknown(revision, said.lines().next().unwrap_or("git knows no such revision")));
+        return Err(unknown(
+            revision,
+            said.lines().next().unwrap_or("git knows no such revision"),
+        ));
     }
     let text = String::from_utf8_lossy(&listed.stdout).into_owned();
     let entries: Vec<_> = text.split('\0').filter_map(entry).collect();
-    let blobs = blobs(folder, &entries).map_err(|error| unknown(revision, &format!("git: {error}")))?;
+    let blobs =
+        blobs(folder, &entries).map_err(|error| unknown(revision, &format!("git: {error}")))?;
     let paths = entries.into_iter().map(|(_, path)| path.to_owned());
     Ok(paths.zip(blobs).collect())
 }
@@ -72,7 +78,9 @@ fn blobs(folder: &Path, entries: &[(&str, &str)]) -> std::io::Result<Vec<Vec<u8>
             blobs.push(blob(&mut out)?);
         }
     }
-    let written = writer.join().unwrap_or_else(|_| Err(std::io::ErrorKind::BrokenPipe.into()));
+    let written = writer
+        .join()
+        .unwrap_or_else(|_| Err(std::io::ErrorKind::BrokenPipe.into()));
     written?;
     child.wait()?;
     Ok(blobs)
@@ -83,12 +91,23 @@ fn blob(out: &mut BufReader<std::process::ChildStdout>) -> std::io::Result<Vec<u
     let malformed = || std::io::Error::other("unexpected output of `git cat-file`");
     let mut head = String::new();
     out.read_line(&mut head)?;
-    let size = head.trim_end().rsplit(' ').next().and_then(|size| size.parse::<u64>().ok());
+    let size = head
+        .trim_end()
+        .rsplit(' ')
+        .next()
+        .and_then(|size| size.parse::<u64>().ok());
     let size = size.ok_or_else(malformed)?;
     let mut bytes = Vec::new();
     // One byte past the limit is enough for the check to refuse the file.
     let kept = size.min(MAX_FILE_BYTES as u64 + 1);
     out.by_ref().take(kept).read_to_end(&mut bytes)?;
-    std::io::copy(&mut out.by_ref().take(size - kept + 1), &mut std::io::sink())?;
-    if bytes.len() as u64 == kept { Ok(bytes) } else { Err(malformed()) }
+    std::io::copy(
+        &mut out.by_ref().take(size - kept + 1),
+        &mut std::io::sink(),
+    )?;
+    if bytes.len() as u64 == kept {
+        Ok(bytes)
+    } else {
+        Err(malformed())
+    }
 }

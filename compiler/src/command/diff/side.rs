@@ -23,7 +23,13 @@ pub(super) fn open(
     terminal: &mut Terminal<'_>,
 ) -> Result<Option<Gate>, Failure> {
     let Some(name) = side else {
-        return compiled(&Folder::new(global.directory.clone()), "the project", at, global, terminal);
+        return compiled(
+            &Folder::new(global.directory.clone()),
+            "the project",
+            at,
+            global,
+            terminal,
+        );
     };
     let path = Path::new(name);
     if path.is_file() {
@@ -37,8 +43,13 @@ pub(super) fn open(
         return bundle(&path.join(pack::ALL), path).map(Some);
     }
     if path.is_dir() {
-        return Err(Failure::usage(format!("`{name}` holds no project and no bundles"))
-            .help(format!("a project has `{}`, a folder of bundles `{}`", project::FILE, pack::ALL)));
+        return Err(
+            Failure::usage(format!("`{name}` holds no project and no bundles")).help(format!(
+                "a project has `{}`, a folder of bundles `{}`",
+                project::FILE,
+                pack::ALL
+            )),
+        );
     }
     let tree = revision::read(&global.directory, name)?;
     compiled(&tree, name, at, global, terminal)
@@ -46,7 +57,11 @@ pub(super) fn open(
 
 fn bundle(file: &Path, folder: &Path) -> Result<Gate, Failure> {
     let places = folder.join(pack::PLACES);
-    let places = if places.is_file() { Some(read(&places)?) } else { None };
+    let places = if places.is_file() {
+        Some(read(&places)?)
+    } else {
+        None
+    };
     Gate::open(&read(file)?, places.as_deref()).map_err(|error| {
         Failure::unverified(format!("`{}` cannot be opened: {error}", file.display()))
             .help("build it again with this version of latchkey")
@@ -63,7 +78,10 @@ fn compiled(
     let Sound { model, sources } = match sound(crate::check(tree, at), global, terminal)? {
         Ok(project) => project,
         Err(_) => {
-            writeln!(terminal.err, "error: {name} has errors, so it cannot be compared")?;
+            writeln!(
+                terminal.err,
+                "error: {name} has errors, so it cannot be compared"
+            )?;
             return Ok(None);
         }
     };

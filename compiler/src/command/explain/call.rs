@@ -37,7 +37,10 @@ pub(super) fn run(
     };
     let verdict = call::verdict(&opened.gate, &Overlay::default(), &stated)
         .map_err(|error| Failure::usage(error.to_string()).help("correct the call"))?;
-    let why = Why { facts: &verdict.facts, opened: &opened };
+    let why = Why {
+        facts: &verdict.facts,
+        opened: &opened,
+    };
     match global.format {
         Format::Json => writeln!(terminal.out, "{}", why.json())?,
         _ => write!(terminal.out, "{}", why.text())?,
@@ -59,7 +62,10 @@ impl Opened {
         };
         let gate = Gate::open(slice, places).map_err(|error| wrong(&error))?;
         let places = places.map(Places::open).transpose();
-        Ok(Self { gate, places: places.map_err(|error| wrong(&error.what))? })
+        Ok(Self {
+            gate,
+            places: places.map_err(|error| wrong(&error.what))?,
+        })
     }
 
     fn place(&self, kind: PlaceKind, name: &str) -> Option<String> {
@@ -82,9 +88,17 @@ fn parse(text: &str) -> Result<Stated, Failure> {
 fn built(folder: &Path, server: &str) -> Result<Opened, Failure> {
     let plain = latchkey_engine::name::is_label(server);
     let own = folder.join(pack::slice_name(server));
-    let slice = if plain && own.is_file() { own } else { folder.join(pack::ALL) };
+    let slice = if plain && own.is_file() {
+        own
+    } else {
+        folder.join(pack::ALL)
+    };
     let places = folder.join(pack::PLACES);
-    let places = if places.is_file() { Some(read(&places)?) } else { None };
+    let places = if places.is_file() {
+        Some(read(&places)?)
+    } else {
+        None
+    };
     Opened::new(&read(&slice)?, places.as_deref())
 }
 
@@ -128,7 +142,9 @@ impl Why<'_> {
             let binding = policy.binding(name)?;
             let mut roles: Vec<(String, Option<String>, Vec<String>)> = Vec::new();
             for permission in &self.facts.permissions {
-                let Some(id) = policy.permission_by_name(permission) else { continue };
+                let Some(id) = policy.permission_by_name(permission) else {
+                    continue;
+                };
                 for role in policy.roles_granting(binding, id) {
                     let role = policy.role_name(role);
                     match roles.iter_mut().find(|(name, ..)| name == role) {
@@ -146,7 +162,11 @@ impl Why<'_> {
         granted
             .filter_map(|binding| {
                 let (place, roles) = grant(binding)?;
-                Some(Grant { binding, place, roles })
+                Some(Grant {
+                    binding,
+                    place,
+                    roles,
+                })
             })
             .collect()
     }
@@ -163,9 +183,10 @@ impl Why<'_> {
         let missed = facts.missed.iter().map(|(binding, why)| {
             json!({"binding": binding, "why": why, "place": place(PlaceKind::Binding, binding)})
         });
-        let matched = facts.matched.iter().map(|rule| {
-            json!({"rule": rule, "place": place(PlaceKind::Rule, rule)})
-        });
+        let matched = facts
+            .matched
+            .iter()
+            .map(|rule| json!({"rule": rule, "place": place(PlaceKind::Rule, rule)}));
         let failed = facts.failed.iter().map(|it| it.as_str());
         json!({
             "version": 1,
@@ -181,7 +202,11 @@ impl Why<'_> {
     }
 
     fn obligations(&self) -> Vec<String> {
-        let all = self.facts.obligations.iter().map(|it| call::obligation_text(*it));
+        let all = self
+            .facts
+            .obligations
+            .iter()
+            .map(|it| call::obligation_text(*it));
         all.map(|(kind, text)| format!("{kind} {text}")).collect()
     }
 
@@ -195,7 +220,12 @@ impl Why<'_> {
 
     fn write(&self, out: &mut String, facts: &Facts) -> std::fmt::Result {
         let word = if facts.is_allow() { "allow" } else { "deny" };
-        writeln!(out, "{word}: {} ({})", facts.reason.title(), facts.reason.code())?;
+        writeln!(
+            out,
+            "{word}: {} ({})",
+            facts.reason.title(),
+            facts.reason.code()
+        )?;
         if let Some(surface) = &facts.surface {
             let operation = facts.operation.as_ref().map(|it| format!(":{it}"));
             writeln!(out, "  calls {surface}{}", operation.unwrap_or_default())?;
@@ -209,11 +239,19 @@ impl Why<'_> {
         self.write_grants(out)?;
         for (binding, why) in &facts.missed {
             let place = at(self.opened.place(PlaceKind::Binding, binding));
-            writeln!(out, "  nearly granted by `{binding}`{place}, but {}", missed(why))?;
+            writeln!(
+                out,
+                "  nearly granted by `{binding}`{place}, but {}",
+                missed(why)
+            )?;
         }
         for rule in &facts.matched {
             let place = at(self.opened.place(PlaceKind::Rule, rule));
-            let deciding = if facts.rule.as_ref() == Some(rule) { "refused by" } else { "matches" };
+            let deciding = if facts.rule.as_ref() == Some(rule) {
+                "refused by"
+            } else {
+                "matches"
+            };
             writeln!(out, "  {deciding} the rule `{rule}`{place}")?;
         }
         if let Some(message) = &facts.message {
@@ -225,7 +263,11 @@ impl Why<'_> {
             writeln!(out, "  would fail as well: {}", others.join(", "))?;
         }
         if !facts.undetermined.is_empty() {
-            writeln!(out, "  cannot be determined: {}", facts.undetermined.join(", "))?;
+            writeln!(
+                out,
+                "  cannot be determined: {}",
+                facts.undetermined.join(", ")
+            )?;
         }
         for obligation in self.obligations() {
             writeln!(out, "  on condition of {obligation}")?;
@@ -235,7 +277,12 @@ impl Why<'_> {
 
     fn write_grants(&self, out: &mut String) -> std::fmt::Result {
         for grant in self.grants() {
-            writeln!(out, "  granted by the binding `{}`{}", grant.binding, at(grant.place))?;
+            writeln!(
+                out,
+                "  granted by the binding `{}`{}",
+                grant.binding,
+                at(grant.place)
+            )?;
             for (role, place, permissions) in grant.roles {
                 writeln!(out, "    through the role `{role}`{}", at(place))?;
                 for permission in permissions {

@@ -11,7 +11,7 @@ use serde_json::{Map, Value as Json, json};
 
 use crate::{
     model::{
-        Binding, Effect, Fact, Group, Issuer, Model, Permission, Period, Principal, Role, Rule,
+        Binding, Effect, Fact, Group, Issuer, Model, Period, Permission, Principal, Role, Rule,
         ScopeSource, Server, Surface, SurfaceName, Who, risk_name, type_name,
     },
     source::{SourceMap, Span, Spanned},
@@ -57,7 +57,10 @@ impl Show<'_> {
     }
 
     fn role(&self, role: &Role) -> Json {
-        let inherited = role.permissions.keys().filter(|it| !role.own.contains_key(*it));
+        let inherited = role
+            .permissions
+            .keys()
+            .filter(|it| !role.own.contains_key(*it));
         json!({
             "inherits": role.inherits.iter().map(|it| &it.value).collect::<Vec<_>>(),
             "own": self.permissions(role.own.keys()),
@@ -90,7 +93,10 @@ impl Show<'_> {
 
     fn server(&self, name: &str, server: &Server) -> Json {
         let surfaces = server.surfaces.iter().map(|(own, surface)| {
-            let full = SurfaceName { server: name.to_owned(), name: own.clone() };
+            let full = SurfaceName {
+                server: name.to_owned(),
+                name: own.clone(),
+            };
             (own.clone(), self.surface(&full, surface))
         });
         json!({
@@ -123,14 +129,20 @@ impl Show<'_> {
             });
             bindings.map(|(name, _)| name).collect()
         };
-        let permissions = surface.permissions(name).into_iter().map(|(permission, risk)| {
-            let shown = json!({"risk": risk_name(risk), "bindings": holders(&permission)});
-            (permission.to_string(), shown)
-        });
+        let permissions = surface
+            .permissions(name)
+            .into_iter()
+            .map(|(permission, risk)| {
+                let shown = json!({"risk": risk_name(risk), "bindings": holders(&permission)});
+                (permission.to_string(), shown)
+            });
         let mut map = Map::from_iter([
             ("place".to_owned(), json!(self.sources.place(surface.span))),
             ("access".to_owned(), json!(access(surface.access))),
-            ("permissions".to_owned(), Json::Object(permissions.collect())),
+            (
+                "permissions".to_owned(),
+                Json::Object(permissions.collect()),
+            ),
             ("scope".to_owned(), scope(&surface.scope)),
         ]);
         let mut add = |key: &str, value: Json| {
@@ -147,13 +159,25 @@ impl Show<'_> {
         if surface.risk == latchkey_engine::index::Risk::Destructive {
             add("unlock", json!(unlock(surface.unlock)));
         }
-        let argument = surface.operations.as_ref().map(|it| it.argument.value.join("."));
+        let argument = surface
+            .operations
+            .as_ref()
+            .map(|it| it.argument.value.join("."));
         add("operationArgument", json!(argument));
-        let facts = surface.arguments.iter().map(|(path, it)| (path.join("."), fact(it)));
+        let facts = surface
+            .arguments
+            .iter()
+            .map(|(path, it)| (path.join("."), fact(it)));
         add("arguments", Json::Object(facts.collect()));
         add("limits", limits(&surface.obligations));
         add("audit", json!(surface.audit));
-        add("input", surface.schema.as_ref().map_or(Json::Null, |it| it.json.clone()));
+        add(
+            "input",
+            surface
+                .schema
+                .as_ref()
+                .map_or(Json::Null, |it| it.json.clone()),
+        );
         Json::Object(map)
     }
 }
@@ -225,7 +249,10 @@ fn rule(rule: &Rule) -> Json {
 
 fn dates(period: &Period, shown: &mut Json) {
     if let Some(map) = shown.as_object_mut() {
-        map.insert("notBefore".to_owned(), json!(period.dates.not_before.map(time)));
+        map.insert(
+            "notBefore".to_owned(),
+            json!(period.dates.not_before.map(time)),
+        );
         map.insert("expires".to_owned(), json!(period.dates.expires.map(time)));
     }
 }
@@ -243,9 +270,17 @@ fn scope(source: &ScopeSource) -> Json {
             "argument": argument.value.join("."),
             "force": if *team { "team" } else { "organization" },
         }),
-        ScopeSource::Map { argument, exact, prefixes } => {
-            let exact = exact.iter().map(|(value, to)| (value.clone(), json!(to.to_string())));
-            let prefixes = prefixes.iter().map(|(it, to)| (format!("{it}*"), json!(to.to_string())));
+        ScopeSource::Map {
+            argument,
+            exact,
+            prefixes,
+        } => {
+            let exact = exact
+                .iter()
+                .map(|(value, to)| (value.clone(), json!(to.to_string())));
+            let prefixes = prefixes
+                .iter()
+                .map(|(it, to)| (format!("{it}*"), json!(to.to_string())));
             let map: Map<_, _> = exact.chain(prefixes).collect();
             json!({"argument": argument.value.join("."), "map": map})
         }
@@ -265,7 +300,10 @@ fn fact(fact: &Fact) -> Json {
         map.insert("only".to_owned(), json!(fact.only));
     }
     if let Some(force) = &fact.force {
-        map.insert("force".to_owned(), serde_json::from_str(force).unwrap_or(Json::Null));
+        map.insert(
+            "force".to_owned(),
+            serde_json::from_str(force).unwrap_or(Json::Null),
+        );
     }
     if fact.forbid {
         map.insert("forbid".to_owned(), json!(true));

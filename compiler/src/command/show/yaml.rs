@@ -67,8 +67,10 @@ fn inline(value: &Json) -> String {
             format!("[{}]", items.join(", "))
         }
         Json::Object(fields) => {
-            let fields: Vec<_> =
-                fields.iter().map(|(key, value)| format!("{}: {}", text(key), inline(value))).collect();
+            let fields: Vec<_> = fields
+                .iter()
+                .map(|(key, value)| format!("{}: {}", text(key), inline(value)))
+                .collect();
             format!("{{{}}}", fields.join(", "))
         }
         _ => value.to_string(),
@@ -76,14 +78,22 @@ fn inline(value: &Json) -> String {
 }
 
 /// Words that some YAML version reads as something else than text.
-const WORDS: &[&str] = &["true", "false", "null", "yes", "no", "on", "off", "y", "n", "nan", "inf"];
+const WORDS: &[&str] = &[
+    "true", "false", "null", "yes", "no", "on", "off", "y", "n", "nan", "inf",
+];
 
 /// Plain where every YAML version reads it as this text, quoted as JSON otherwise.
 fn text(text: &str) -> String {
     let plain = text.starts_with(|c: char| c.is_ascii_alphabetic())
-        && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '/' | '.'))
+        && text
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '/' | '.'))
         && !WORDS.contains(&text.to_ascii_lowercase().as_str());
-    if plain { text.to_owned() } else { Json::from(text).to_string() }
+    if plain {
+        text.to_owned()
+    } else {
+        Json::from(text).to_string()
+    }
 }
 
 #[cfg(test)]
