@@ -6,6 +6,7 @@
 //! [`latchkey_gate`] on both sides. What cannot be settled is listed as undecided, and counts as
 //! widening (design section 4, *Exact analysis*).
 
+mod chain;
 mod covers;
 mod diagram;
 mod domain;
@@ -23,14 +24,9 @@ mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use latchkey_engine::{
-    index::{Obligation, Surface},
-    overlay::Overlay,
-    reason::Reason,
-    time::Time,
-};
+use latchkey_engine::{index::Obligation, overlay::Overlay, reason::Reason, time::Time};
 use latchkey_gate::{
-    call::{self, Answer as Replay, Stated},
+    call::{self, Answer as Replay, Stated, StatedCaller},
     gate::Gate,
 };
 
@@ -58,13 +54,18 @@ pub fn compare(old: &Gate, new: &Gate, at: Time) -> Report {
     let mut analysis = Analysis {
         from: &from,
         to: &to,
+        classes: &classes,
         at,
         report,
         merged: BTreeMap::new(),
     };
+    let chains = from.reads_chain() || to.reads_chain();
     for (surface, operation) in permissions(&from, &to) {
-        for class in &classes {
-            analysis.ask(class, &surface, operation.as_deref());
+        for class in analysis.classes {
+            analysis.ask(class, &surface, operation.as_deref(), false);
+            if chains {
+                analysis.ask(class, &surface, operation.as_deref(), true);
+            }
         }
     }
     analysis.finish()
@@ -105,31 +106,36 @@ struct Group {
     operation: Option<String>,
     scope: String,
     region: String,
+    /// The groups that the region needs; they are its subjects then.
+    groups: BTreeSet<String>,
     outcomes: [Outcome; 2],
 }
 
 struct Analysis<'a> {
     from: &'a Side<'a>,
     to: &'a Side<'a>,
+    classes: &'a [Class],
     at: Time,
     report: Report,
     merged: BTreeMap<Group, Finding>,
 }
 
 impl Analysis<'_> {
-    fn ask(&mut self, class: &Class, surface: &str, operation: Option<&str>) {
+    fn ask(&mut self, class: &Class, surface: &str, operation: Option<&str>, chain: bool) {
         let question = Question {
             sides: [self.from, self.to],
             known: &class.known,
             surface,
             operation,
+            chain,
         };
         let Ok(answer) = outcome::compare(&question) else {
             let why = "the conditions have too many combinations to compare one by one";
             self.report.undecided(surface, why, None);
             return;
         };
-        let wanted = |leaf: u32| change(&answer, leaf).is_some();
+        let wanted =
+            |leaf: u32| change(&answer, leaf).is_some_and(|it| !chain || it != Change::Reason);
         let ways = answer.diagram.paths(answer.root, &wanted, MAX_WAYS);
         if ways.len() >= MAX_WAYS {
             let why =
@@ -143,11 +149,14 @@ impl Analysis<'_> {
                     Some((answer.domains.get(variable as usize)?.0.clone(), regions))
                 })
                 .collect();
+            if chain && !chain::is_confined(&choice) {
+                continue;
+            }
             if let (Some(change), Some(pair)) = (
                 change(&answer, leaf),
                 answer.pairs.get(leaf as usize).cloned(),
             ) {
-                for (scope, choice) in widest::split(&question, &answer, &choice) {
+                for (scope, choice) in widest::split(&question, &answer, &choice, change) {
                     self.report_way(class, &question, &answer, (change, &pair), &scope, &choice);
                 }
             }
@@ -169,9 +178,14 @@ impl Analysis<'_> {
             operation: question.operation.map(str::to_owned),
             scope: scope.path.clone(),
             region: region(answer, choice, scope.argument.as_ref()),
+            groups: self.groups(choice),
             outcomes: pair.clone(),
         };
-        let subjects = self.subjects(class, choice);
+        let subjects = if group.groups.is_empty() {
+            class.subjects.iter().cloned().collect()
+        } else {
+            group.groups.clone()
+        };
         if let Some(known) = self.merged.get_mut(&group) {
             known.add_subjects(subjects);
             return;
@@ -183,7 +197,16 @@ impl Analysis<'_> {
             sample: &class.sample,
             at: self.at,
         };
-        match self.replay(&recipe, change) {
+        let chains = if question.chain {
+            chain::around(question.sides, self.classes, answer, choice)
+        } else {
+            vec![[None, None]]
+        };
+        // Only the caller itself fits, and that was asked about alone.
+        if question.chain && chains.len() <= 1 {
+            return;
+        }
+        match self.replay(&recipe, change, &chains) {
             Some((call, before, after)) => {
                 let finding = Finding::new(
                     (change, question.surface, question.operation),
@@ -212,31 +235,30 @@ impl Analysis<'_> {
     }
 
     /// A call that shows the change on both real gates.
-    fn replay(&self, recipe: &Recipe<'_>, change: Change) -> Option<(Stated, Replay, Replay)> {
-        (0..MAX_TRIES).find_map(|attempt| {
-            let call = recipe.call(attempt)?;
+    fn replay(
+        &self,
+        recipe: &Recipe<'_>,
+        change: Change,
+        chains: &[[Option<StatedCaller>; 2]],
+    ) -> Option<(Stated, Replay, Replay)> {
+        let tries = MAX_TRIES.max(chains.len());
+        (0..tries).find_map(|attempt| {
+            let call = chain::join(recipe.call(attempt)?, chains.get(attempt % chains.len())?);
             let before = answer(self.from.gate, &call);
             let after = answer(self.to.gate, &call);
             (Change::between(&before, &after) == Some(change)).then_some((call, before, after))
         })
     }
 
-    /// Whose outcome changes: the groups that the way needs, or else the class.
-    fn subjects(&self, class: &Class, choice: &Choice) -> BTreeSet<String> {
-        let groups: BTreeSet<String> = choice
-            .iter()
-            .filter_map(|(key, regions)| match key {
-                Key::Group(issuer, value) if regions.as_slice() == [1] => {
-                    Some(self.group_name(issuer, value))
-                }
-                _ => None,
-            })
-            .collect();
-        if groups.is_empty() {
-            class.subjects.iter().cloned().collect()
-        } else {
-            groups
-        }
+    /// The groups that a way needs the token to carry.
+    fn groups(&self, choice: &Choice) -> BTreeSet<String> {
+        let needed = choice.iter().filter_map(|(key, regions)| match key {
+            Key::Group(issuer, value) if regions.as_slice() == [1] => {
+                Some(self.group_name(issuer, value))
+            }
+            _ => None,
+        });
+        needed.collect()
     }
 
     fn group_name(&self, issuer: &str, value: &str) -> String {
@@ -335,9 +357,12 @@ fn implies(stronger: &BTreeSet<Obligation>, weaker: &BTreeSet<Obligation>) -> bo
 /// The region as data.
 fn cells(answer: &Answer, choice: &Choice) -> Vec<covers::Cell> {
     let confined = answer.domains.iter().filter_map(|(key, all)| {
-        let chosen = choice.get(key)?;
-        let regions = chosen.iter().filter_map(|at| all.get(*at).cloned());
-        Some((key.clone(), regions.collect()))
+        let chosen = choice.get(key)?.clone();
+        Some(covers::Cell {
+            key: key.clone(),
+            all: all.clone(),
+            chosen,
+        })
     });
     confined.collect()
 }
@@ -355,15 +380,9 @@ fn region(answer: &Answer, choice: &Choice, scope_argument: Option<&Key>) -> Str
                 (chosen.as_slice() == [0]).then(|| format!("the token lacks group {value:?}"))
             }
             Key::Flag(test) => words::regions(test, all, chosen),
+            Key::Token => (chosen.as_slice() == [0])
+                .then(|| "the token is restricted to other permissions".to_owned()),
         });
     }
     parts.join(" && ")
-}
-
-/// The surface of a question on the newer side that has it.
-fn surface_of<'a>(question: &Question<'a>) -> Option<(&'a Side<'a>, &'a Surface)> {
-    let [old, new] = question.sides;
-    [new, old]
-        .into_iter()
-        .find_map(|side| Some((side, side.surface(question.surface)?.1)))
 }

@@ -13,7 +13,14 @@ use serde_json::Value;
 use super::domain::{Key, Region};
 
 /// The regions that one variable is confined to.
-pub(super) type Cell = (Key, Vec<Region>);
+#[derive(Debug)]
+pub(super) struct Cell {
+    pub(super) key: Key,
+    /// The whole domain.
+    pub(super) all: Vec<Region>,
+    /// Positions in it.
+    pub(super) chosen: Vec<usize>,
+}
 
 /// Whether a call lies inside all cells. Tests that the analysis does not take apart are taken to
 /// hold, so a call may be inside a finding that does not speak of it, never the reverse.
@@ -23,32 +30,47 @@ pub(super) fn inside(cells: &[Cell], call: &Stated) -> bool {
         .as_ref()
         .and_then(|raw| serde_json::from_str(raw.get()).ok());
     let arguments: Value = arguments.unwrap_or_default();
-    cells.iter().all(|(key, regions)| match key {
-        Key::Attribute(attribute) => regions
-            .iter()
-            .any(|region| within(attribute, region, &arguments, call)),
-        Key::Group(issuer, value) => {
-            let carries = call.caller.as_ref().is_some_and(|caller| {
-                caller.groups.contains(value)
-                    && caller.issuer.as_ref().is_none_or(|from| from == issuer)
-            });
-            regions.contains(&Region::Holds(carries))
-        }
-        Key::Flag(_) => true,
+    cells.iter().all(|cell| {
+        let region = match &cell.key {
+            Key::Flag(_) | Key::Token => return true,
+            Key::Attribute(attribute) if is_of_chain(attribute) => return true,
+            Key::Attribute(attribute) => region_of(attribute, &cell.all, &arguments, call),
+            Key::Group(issuer, value) => Some(usize::from(carries(call, issuer, value))),
+        };
+        region.is_some_and(|region| cell.chosen.contains(&region))
     })
 }
 
-fn within(attribute: &Attribute, region: &Region, arguments: &Value, call: &Stated) -> bool {
+/// Whether an attribute is one of who acts or who is acted for.
+pub(super) fn is_of_chain(attribute: &Attribute) -> bool {
+    matches!(attribute.root, Root::Principal | Root::Subject)
+}
+
+fn carries(call: &Stated, issuer: &str, value: &str) -> bool {
+    call.caller.as_ref().is_some_and(|caller| {
+        caller.groups.iter().any(|group| group == value)
+            && caller.issuer.as_deref().is_none_or(|from| from == issuer)
+    })
+}
+
+/// The region that the call's value of an attribute lies in. What no test reads is the region for
+/// others.
+fn region_of(
+    attribute: &Attribute,
+    all: &[Region],
+    arguments: &Value,
+    call: &Stated,
+) -> Option<usize> {
+    let position = |wanted: &dyn Fn(&Region) -> bool| all.iter().position(wanted);
     if attribute.root == Root::Request {
-        return match region {
-            Region::Time(low, high) => {
-                Time::parse(&call.at).is_some_and(|at| (*low..=*high).contains(&at.0))
-            }
-            Region::Address(low, high) => address(call)
-                .is_some_and(|address| (*low..=*high).contains(&address_number(address))),
-            Region::Absent => address(call).is_none(),
+        let time = Time::parse(&call.at);
+        let address = address(call).map(address_number);
+        return position(&|region| match region {
+            Region::Time(low, high) => time.is_some_and(|it| (*low..=*high).contains(&it.0)),
+            Region::Address(low, high) => address.is_some_and(|it| (*low..=*high).contains(&it)),
+            Region::Absent => address.is_none(),
             _ => false,
-        };
+        });
     }
     let found = attribute
         .path
@@ -57,9 +79,10 @@ fn within(attribute: &Attribute, region: &Region, arguments: &Value, call: &Stat
             Segment::Field(name) => at.get(name),
             Segment::Each => at.get(0).or(Some(at)),
         });
-    match (found, region) {
-        (None, region) => *region == Region::Absent,
-        (Some(value), region) => holds(value, region),
+    match found {
+        None => position(&|region| *region == Region::Absent),
+        Some(value) => position(&|region| holds(value, region))
+            .or_else(|| position(&|region| *region == Region::Other)),
     }
 }
 
@@ -81,9 +104,6 @@ fn holds(value: &Value, region: &Region) -> bool {
             text.starts_with(prefix) && !taken
         }
         (Region::List, Value::Array(_)) => true,
-        (Region::Other, Value::Number(number)) => Decimal::parse(&number.to_string()).is_none(),
-        (Region::Other, Value::String(text)) => !text.is_ascii(),
-        (Region::Other, Value::Null | Value::Object(_)) => true,
         _ => false,
     }
 }

@@ -18,6 +18,8 @@ pub(super) enum Key {
     Group(String, String),
     /// A test that the analysis does not take apart, by its words: it may hold or not.
     Flag(String),
+    /// Whether the token, if it restricts permissions, has this one.
+    Token,
 }
 
 /// A set of values that no test tells apart.

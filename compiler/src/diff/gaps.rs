@@ -2,15 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use latchkey_engine::{condition::Root, index::Issuer};
+use latchkey_engine::index::Issuer;
 
-use super::{report::Report, words, world::Side};
+use super::{report::Report, world::Side};
 
 /// Lists every difference that the diagrams cannot see.
 pub(super) fn find(from: &Side<'_>, to: &Side<'_>, report: &mut Report) {
     issuers(from, to, report);
     surfaces(from, to, report);
-    chains(from, to, report);
 }
 
 /// A key, audience or algorithm more means that other tokens are believed.
@@ -85,38 +84,5 @@ fn surfaces(from: &Side<'_>, to: &Side<'_>, report: &mut Report) {
         if old_argument != new.operations.as_ref().map(|it| &it.argument) {
             report.undecided(&name, "another argument chooses the operation", None);
         }
-    }
-}
-
-/// Findings are for single callers. That covers every chain, as long as no condition reads who acts
-/// and who is acted for; where such conditions differ, it is said.
-fn chains(from: &Side<'_>, to: &Side<'_>, report: &mut Report) {
-    let reads = |side: &Side<'_>| -> BTreeSet<String> {
-        let index = side.index;
-        let of_rules = index.rules.iter().filter_map(|rule| rule.condition);
-        let of_bindings = index.bindings.conditions.iter().copied().flatten();
-        let texts = of_rules
-            .chain(of_bindings)
-            .map(|id| words::formula(index, id));
-        texts
-            .filter(|text| text.contains("principal.") || text.contains("subject."))
-            .collect()
-    };
-    let about_callers = |side: &Side<'_>| {
-        side.index
-            .attributes
-            .iter()
-            .any(|it| matches!(it.root, Root::Principal | Root::Subject))
-    };
-    if !about_callers(from) && !about_callers(to) {
-        return;
-    }
-    let (old, new) = (reads(from), reads(to));
-    for text in old.symmetric_difference(&new) {
-        let why = format!(
-            "the condition {text} reads who acts and who is acted for: callers on their own are \
-             compared exactly, chains of callers are not"
-        );
-        report.undecided("*", &why, None);
     }
 }

@@ -36,6 +36,9 @@ pub(super) struct Question<'a> {
     /// `server/name`.
     pub(super) surface: &'a str,
     pub(super) operation: Option<&'a str>,
+    /// Whether who acts and who is acted for are free, as for one caller in the middle of a chain;
+    /// otherwise they are the caller itself.
+    pub(super) chain: bool,
 }
 
 /// The diagrams of both outcomes, and of their pair.
@@ -181,9 +184,9 @@ impl Build {
             },
         };
         match view.known {
-            Known::Anonymous | Known::NoIssuer | Known::Undeclared if public => Ok(decided),
+            Known::Anonymous | Known::NoIssuer | Known::Undeclared(_) if public => Ok(decided),
             Known::Anonymous | Known::NoIssuer => self.refuse(Reason::Unauthenticated),
-            Known::Undeclared => self.refuse(Reason::PrincipalUnknown),
+            Known::Undeclared(_) | Known::Foreign => self.refuse(Reason::PrincipalUnknown),
             Known::Caller(_) if public => Ok(decided),
             Known::Caller(facts) if facts.suspended => self.refuse(Reason::PrincipalSuspended),
             Known::Caller(facts) => {
@@ -237,6 +240,11 @@ impl Build {
             && surface.unlock == Unlock::BreakGlass
         {
             result = self.refuse(Reason::BreakGlassRequired)?;
+        }
+        if access != Access::Public {
+            let permits = self.flag(&Key::Token)?;
+            let refused = self.refuse(Reason::TokenScope)?;
+            result = self.diagram.choose(permits, result, refused)?;
         }
         let denied = self.denied(view, scope)?;
         let refused = self.refuse(Reason::DeniedByPolicy)?;

@@ -218,8 +218,9 @@ impl Change {
         }
     }
 
-    /// What changes between two real answers.
-    pub(super) fn between(before: &Answer, after: &Answer) -> Option<Self> {
+    /// What changes between two answers to one call. Rates that imply one another are one.
+    #[must_use]
+    pub fn between(before: &Answer, after: &Answer) -> Option<Self> {
         match (before.decision == "allow", after.decision == "allow") {
             (false, true) => Some(Self::Widened),
             (true, false) => Some(Self::Narrowed),
@@ -238,7 +239,8 @@ fn rates(answer: &Answer) -> BTreeSet<latchkey_engine::index::Obligation> {
             let seconds = match unit {
                 "s" => 1,
                 "m" => 60,
-                "h" => 3600,
+                "h" => 3_600,
+                "d" => 86_400,
                 other => other.strip_suffix('s')?.parse().ok()?,
             };
             Some(latchkey_engine::index::Obligation::Rate {

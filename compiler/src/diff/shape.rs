@@ -47,7 +47,16 @@ impl Shape {
                 address: true,
                 ..Self::nothing()
             },
-            Root::Principal | Root::Subject | Root::Scope => Self::nothing(),
+            Root::Principal | Root::Subject if is_list(&attribute.path) => Self {
+                required: true,
+                list: Some(true),
+                ..Self::nothing()
+            },
+            Root::Principal | Root::Subject => Self {
+                text: Some(true),
+                ..Self::nothing()
+            },
+            Root::Scope => Self::nothing(),
         }
     }
 
@@ -132,6 +141,11 @@ impl Shape {
             ..Self::default()
         }
     }
+}
+
+/// Whether an attribute of a caller is a list.
+fn is_list(path: &[Segment]) -> bool {
+    matches!(path, [Segment::Field(name)] if name == "tags" || name == "groups")
 }
 
 /// The inclusive bounds of a numeric schema, in billionths.

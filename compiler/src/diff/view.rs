@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use latchkey_engine::{
     condition::{Attribute, Formula, Root, Segment, Test, Value},
     id::{AttributeId, BindingId, DatesId, FormulaId, GroupId, PermissionId, ScopeId},
-    index::{ArgumentFact, Fold, PrincipalType, Risk, Rule, ScopeSource, Subject, Surface},
+    index::{Access, ArgumentFact, Fold, Risk, Rule, ScopeSource, Subject, Surface},
     scope::ScopeTree,
     time::Dates,
 };
@@ -27,6 +27,8 @@ pub(super) struct View<'a> {
     pub(super) risk: Risk,
     /// Whether the scope's argument is a list.
     pub(super) each: bool,
+    /// See [`Question::chain`].
+    chain: bool,
 }
 
 impl<'a> View<'a> {
@@ -54,6 +56,7 @@ impl<'a> View<'a> {
             surface,
             risk,
             each: false,
+            chain: question.chain,
         };
         view.each = view.scope_is_list();
         view
@@ -88,8 +91,8 @@ impl<'a> View<'a> {
 
     pub(super) fn facts(&self) -> Option<&'a Facts> {
         match self.known {
-            Known::Caller(facts) => Some(facts),
-            _ => None,
+            Known::Caller(facts) | Known::Undeclared(facts) => Some(facts),
+            Known::NoIssuer | Known::Anonymous | Known::Foreign => None,
         }
     }
 
@@ -186,6 +189,9 @@ impl<'a> View<'a> {
         {
             let reads = collector.attribute(&argument(&fact.argument, self.is_each(fact)));
             fact.only.iter().for_each(|text| reads.text(text));
+        }
+        if surface.access != Access::Public {
+            collector.other(Key::Token);
         }
         if let Some(facts) = self.facts() {
             collect_dates(collector, facts.dates);
@@ -382,7 +388,12 @@ impl<'a> View<'a> {
     /// The attribute, when it is one of the request and thus a variable.
     pub(super) fn request(&self, id: AttributeId) -> Option<&'a Attribute> {
         let attribute = self.side.index.attributes.get(id.index())?;
-        matches!(attribute.root, Root::Args | Root::Request).then_some(attribute)
+        let free = match attribute.root {
+            Root::Args | Root::Request => true,
+            Root::Principal | Root::Subject => self.chain,
+            Root::Scope => false,
+        };
+        free.then_some(attribute)
     }
 
     /// What the attribute is for this class, when it is one of the caller. A single caller is both
@@ -397,38 +408,13 @@ impl<'a> View<'a> {
         match (attribute.root, name.as_str(), self.facts()) {
             (Root::Principal | Root::Subject, "groups", _) => Constant::Groups,
             (Root::Principal | Root::Subject, "tags", _) => Constant::Tags,
-            (Root::Principal | Root::Subject, name, Some(facts)) => self.caller_text(facts, name),
+            (Root::Principal | Root::Subject, name, Some(facts)) => facts
+                .text(self.side, name)
+                .map_or(Constant::Absent, Constant::Text),
             (Root::Scope, "organization", _) => Constant::Scope(false),
             (Root::Scope, "team", _) => Constant::Scope(true),
             _ => Constant::Absent,
         }
-    }
-
-    pub(super) fn caller_text(&self, facts: &Facts, name: &str) -> Constant {
-        let tree = &self.side.index.scopes;
-        let text = match name {
-            "name" => facts.name.clone(),
-            "type" => facts.kind.map(|kind| type_word(kind).to_owned()),
-            "organization" => facts
-                .scope
-                .and_then(|it| tree.organization(it))
-                .map(|it| tree.name(it).to_owned()),
-            "team" => facts
-                .scope
-                .and_then(|it| tree.team(it))
-                .map(|it| tree.name(it).to_owned()),
-            _ => None,
-        };
-        text.map_or(Constant::Absent, Constant::Text)
-    }
-}
-
-/// The word of a type in conditions.
-fn type_word(kind: PrincipalType) -> &'static str {
-    match kind {
-        PrincipalType::Human => "human",
-        PrincipalType::Service => "service",
-        PrincipalType::Agent => "agent",
     }
 }
 

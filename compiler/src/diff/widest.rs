@@ -7,7 +7,7 @@ use latchkey_engine::{id::ScopeId, index::ScopeSource, scope::ScopeTree};
 use super::{
     domain::Key,
     outcome::{Answer, Question, argument},
-    surface_of,
+    report::Change,
     view::View,
     witness::Choice,
 };
@@ -26,12 +26,14 @@ pub(super) fn split(
     question: &Question<'_>,
     answer: &Answer,
     choice: &Choice,
+    change: Change,
 ) -> Vec<(Where, Choice)> {
-    let Some((side, surface)) = surface_of(question) else {
+    // Where the call takes place is for the policy to say that allows it.
+    let at = usize::from(change != Change::Narrowed);
+    let view = View::new(question, at);
+    let (side, Some((_, surface))) = (view.side, view.surface) else {
         return Vec::new();
     };
-    let at = usize::from(std::ptr::eq(side, question.sides[1]));
-    let view = View::new(question, at);
     let tree = &side.index.scopes;
     let all = view.scopes();
     let ScopeSource::Map { argument: path, .. } = &surface.scope else {

@@ -15,6 +15,7 @@ use latchkey_gate::call::{Stated, StatedCaller};
 use serde_json::{Map, Value, value::RawValue};
 
 use super::{
+    covers::is_of_chain,
     domain::{Key, ONE, Region},
     instance,
     outcome::{Answer, Question, argument},
@@ -65,7 +66,7 @@ impl Recipe<'_> {
             body: None,
             at: self.at.to_string(),
             ip: None,
-            token_permissions: None,
+            token_permissions: self.is_restricted().then(Vec::new),
             token_id: None,
         };
         self.pin(surface, &mut arguments);
@@ -91,6 +92,13 @@ impl Recipe<'_> {
         Some(call)
     }
 
+    /// Whether the way needs a token that lacks the permission.
+    fn is_restricted(&self) -> bool {
+        self.choice
+            .get(&Key::Token)
+            .is_some_and(|regions| regions.as_slice() == [0])
+    }
+
     fn side(&self) -> Option<&Side<'_>> {
         let [old, new] = self.question.sides;
         [new, old]
@@ -99,12 +107,7 @@ impl Recipe<'_> {
     }
 
     fn caller(&self) -> Option<StatedCaller> {
-        let Sample::Identity {
-            issuer,
-            subject,
-            principal,
-        } = self.sample
-        else {
+        let Sample::Identity { issuer, .. } = self.sample else {
             return None;
         };
         let groups: Vec<String> = self
@@ -117,20 +120,7 @@ impl Recipe<'_> {
                 _ => None,
             })
             .collect();
-        Some(match principal {
-            Some(name) => StatedCaller {
-                principal: Some(name.clone()),
-                issuer: Some(issuer.clone()),
-                subject: None,
-                groups,
-            },
-            None => StatedCaller {
-                principal: None,
-                issuer: Some(issuer.clone()),
-                subject: Some(subject.clone()),
-                groups,
-            },
-        })
+        self.sample.stated(groups)
     }
 
     /// Writes the operation's argument.
@@ -151,6 +141,9 @@ impl Recipe<'_> {
         call: &mut Stated,
         arguments: &mut Map<String, Value>,
     ) {
+        if is_of_chain(attribute) {
+            return;
+        }
         if *attribute == now() {
             if let Region::Time(low, high) = region {
                 let inside = (*low..=*high).contains(&self.at.0);

@@ -132,37 +132,76 @@ fn all_but_texts(name: &str, picked: &[&Region], without: &[&Region]) -> Option<
 
 /// Runs of neighbouring intervals, taken together.
 fn ranges(name: &str, picked: &[&Region]) -> Vec<String> {
-    let mut spans: Vec<(i128, i128)> = Vec::new();
     let numbers = picked.iter().filter_map(|region| match region {
         Region::Number(low, high) => Some((*low, *high)),
         _ => None,
     });
-    for (low, high) in numbers {
-        match spans.last_mut() {
-            Some(last) if low - last.1 <= 1 || (whole(low, high) && low - last.1 == ONE) => {
-                last.1 = high;
-            }
-            _ => spans.push((low, high)),
-        }
-    }
-    spans
+    let gap = |low: i128, before: i128, high: i128| {
+        low - before <= 1 || (low % ONE == 0 && high % ONE == 0 && low - before == ONE)
+    };
+    let mut parts: Vec<String> = joined(numbers, gap)
         .into_iter()
         .map(|(low, high)| number_span(name, low, high))
-        .collect()
+        .collect();
+    let times = picked.iter().filter_map(|region| match region {
+        Region::Time(low, high) => Some((*low, *high)),
+        _ => None,
+    });
+    let next = |low: i64, before: i64, _: i64| before.checked_add(1) == Some(low);
+    parts.extend(
+        joined(times, next)
+            .into_iter()
+            .map(|(low, high)| time_span(name, low, high)),
+    );
+    let addresses = picked.iter().filter_map(|region| match region {
+        Region::Address(low, high) => Some((*low, *high)),
+        _ => None,
+    });
+    let next = |low: u128, before: u128, _: u128| before.checked_add(1) == Some(low);
+    parts.extend(
+        joined(addresses, next)
+            .into_iter()
+            .map(|(low, high)| format!("{name} in {}..={}", address(low), address(high))),
+    );
+    parts
 }
 
-fn whole(low: i128, high: i128) -> bool {
-    low % ONE == 0 && high % ONE == 0
+/// Joins intervals in order, where one follows on another.
+fn joined<N: Copy>(
+    spans: impl Iterator<Item = (N, N)>,
+    follows: impl Fn(N, N, N) -> bool,
+) -> Vec<(N, N)> {
+    let mut joined: Vec<(N, N)> = Vec::new();
+    for (low, high) in spans {
+        match joined.last_mut() {
+            Some(last) if follows(low, last.1, high) => last.1 = high,
+            _ => joined.push((low, high)),
+        }
+    }
+    joined
 }
 
 fn number_span(name: &str, low: i128, high: i128) -> String {
     const END: i128 = ((1 << 53) - 1) * ONE;
-    match (low <= -END, high >= END) {
-        (true, true) => format!("{name} is a number"),
-        (true, false) => format!("{name} <= {}", decimal(high)),
-        (false, true) => format!("{name} >= {}", decimal(low)),
-        (false, false) if low == high => format!("{name} == {}", decimal(low)),
-        (false, false) => format!("{name} in {}..={}", decimal(low), decimal(high)),
+    // An end just beside a whole number was written as an exclusive bound.
+    let from = match low {
+        _ if low <= -END => None,
+        _ if (low - 1) % ONE == 0 => Some(format!("{name} > {}", decimal(low - 1))),
+        _ => Some(format!("{name} >= {}", decimal(low))),
+    };
+    let to = match high {
+        _ if high >= END => None,
+        _ if (high + 1) % ONE == 0 => Some(format!("{name} < {}", decimal(high + 1))),
+        _ => Some(format!("{name} <= {}", decimal(high))),
+    };
+    match (from, to) {
+        (None, None) => format!("{name} is a number"),
+        (Some(one), None) | (None, Some(one)) => one,
+        (Some(_), Some(_)) if low == high => format!("{name} == {}", decimal(low)),
+        (Some(_), Some(_)) if low % ONE == 0 && high % ONE == 0 => {
+            format!("{name} in {}..={}", decimal(low), decimal(high))
+        }
+        (Some(from), Some(to)) => format!("{from} && {to}"),
     }
 }
 
@@ -185,17 +224,15 @@ fn singles(name: &str, picked: &[&Region]) -> Vec<String> {
 
 fn single(name: &str, region: &Region) -> Option<String> {
     Some(match region {
-        Region::Exactly(_) | Region::Number(..) => return None,
+        Region::Exactly(_) | Region::Number(..) | Region::Time(..) | Region::Address(..) => {
+            return None;
+        }
         Region::Absent => format!("!has({name})"),
         Region::Other => format!("{name} is no value that policy reads"),
         Region::Bool(true) => name.to_owned(),
         Region::Bool(false) | Region::Holds(false) => format!("!{name}"),
         Region::Holds(true) => name.to_owned(),
         Region::List => format!("{name} is a list"),
-        Region::Time(low, high) => time_span(name, *low, *high),
-        Region::Address(low, high) => {
-            format!("{name} in {}..={}", address(*low), address(*high))
-        }
         Region::Prefix(prefix, without) => {
             let what = if prefix.is_empty() {
                 format!("{name} is another text")

@@ -11,7 +11,7 @@ use latchkey_engine::{
     policy::Policy,
     time::Dates,
 };
-use latchkey_gate::gate::Gate;
+use latchkey_gate::{call::StatedCaller, gate::Gate};
 
 /// One of the two policies, with the look-ups that the analysis needs.
 #[derive(Debug)]
@@ -60,8 +60,10 @@ pub(super) enum Known {
     NoIssuer,
     /// No identity at all.
     Anonymous,
-    /// The issuer may not speak for it.
-    Undeclared,
+    /// The issuer may speak for declared principals only, and this is none.
+    Undeclared(Facts),
+    /// A principal of an organization that the issuer may not speak for: refused at the door.
+    Foreign,
     /// A caller.
     Caller(Facts),
 }
@@ -195,6 +197,12 @@ impl<'a> Side<'a> {
         }
     }
 
+    /// Whether some condition reads who acts or who is acted for.
+    pub(super) fn reads_chain(&self) -> bool {
+        let of_chain = |it: &Attribute| matches!(it.root, Root::Principal | Root::Subject);
+        self.index.attributes.iter().any(of_chain)
+    }
+
     fn reads_names(&self) -> bool {
         let name = [Segment::Field("name".to_owned())];
         let named =
@@ -208,29 +216,40 @@ impl<'a> Side<'a> {
             return Known::NoIssuer;
         };
         match self.policy.principal_by_identity(issuer, subject) {
+            Some(principal) if self.is_foreign(issuer, principal) => Known::Foreign,
             Some(principal) => Known::Caller(self.declared(issuer, principal, names)),
             None => self.undeclared(issuer),
         }
     }
 
+    fn is_foreign(&self, issuer: IssuerId, principal: PrincipalId) -> bool {
+        let scope = self.index.principals.scopes.get(principal.index());
+        let organization = scope.and_then(|scope| self.index.scopes.organization(*scope));
+        let entry = self.policy.issuer_entry(issuer);
+        organization.is_some_and(|organization| {
+            !entry.is_some_and(|entry| entry.organizations.contains(&organization))
+        })
+    }
+
     fn undeclared(&self, issuer: IssuerId) -> Known {
-        let Some(entry) = self
-            .policy
-            .issuer_entry(issuer)
-            .filter(|entry| entry.undeclared)
-        else {
-            return Known::Undeclared;
+        let Some(entry) = self.policy.issuer_entry(issuer) else {
+            return Known::NoIssuer;
         };
         let scope = match entry.organizations.as_slice() {
             [only] => Some(*only),
             _ => None,
         };
-        Known::Caller(Facts {
+        let facts = Facts {
             kind: entry.undeclared_type,
             scope,
             claimable: self.claimable(issuer),
             ..Facts::default()
-        })
+        };
+        if entry.undeclared {
+            Known::Caller(facts)
+        } else {
+            Known::Undeclared(facts)
+        }
     }
 
     fn declared(&self, issuer: IssuerId, principal: PrincipalId, names: bool) -> Facts {
@@ -283,6 +302,50 @@ impl<'a> Side<'a> {
                 let name = self.policy.principal_name(*principal);
                 (issuer.to_owned(), subject.to_owned(), name.to_owned())
             })
+    }
+}
+
+impl Facts {
+    /// A text attribute of the caller, as conditions read it.
+    pub(super) fn text(&self, side: &Side<'_>, name: &str) -> Option<String> {
+        let tree = &side.index.scopes;
+        let named = |scope: Option<ScopeId>| scope.map(|scope| tree.name(scope).to_owned());
+        match name {
+            "name" => self.name.clone(),
+            "type" => self.kind.map(|kind| type_word(kind).to_owned()),
+            "organization" => named(self.scope.and_then(|scope| tree.organization(scope))),
+            "team" => named(self.scope.and_then(|scope| tree.team(scope))),
+            _ => None,
+        }
+    }
+}
+
+impl Sample {
+    /// The caller as a call states it, with these claim values; nobody is nothing.
+    pub(super) fn stated(&self, groups: Vec<String>) -> Option<StatedCaller> {
+        let Self::Identity {
+            issuer,
+            subject,
+            principal,
+        } = self
+        else {
+            return None;
+        };
+        Some(StatedCaller {
+            principal: principal.clone(),
+            issuer: Some(issuer.clone()),
+            subject: principal.is_none().then(|| subject.clone()),
+            groups,
+        })
+    }
+}
+
+/// The word of a type in conditions.
+fn type_word(kind: PrincipalType) -> &'static str {
+    match kind {
+        PrincipalType::Human => "human",
+        PrincipalType::Service => "service",
+        PrincipalType::Agent => "agent",
     }
 }
 

@@ -1,0 +1,100 @@
+//! Witnesses with several callers: who acts, the caller that is asked about, who is acted for.
+
+use latchkey_engine::condition::{Attribute, Root, Segment};
+use latchkey_gate::call::{Stated, StatedCaller};
+
+use super::{
+    covers::is_of_chain,
+    domain::{Key, Region},
+    outcome::Answer,
+    witness::Choice,
+    world::{Class, Facts, Known, Side},
+};
+
+/// The most actors, and the most subjects, that are tried for one finding.
+const MAX_EACH: usize = 8;
+
+/// Whether a way confines who acts or who is acted for.
+pub(super) fn is_confined(choice: &Choice) -> bool {
+    choice
+        .keys()
+        .any(|key| matches!(key, Key::Attribute(attribute) if is_of_chain(attribute)))
+}
+
+/// Chains around a caller whose actor and subject fit a way; empty when nobody fits.
+pub(super) fn around(
+    sides: [&Side<'_>; 2],
+    classes: &[Class],
+    answer: &Answer,
+    choice: &Choice,
+) -> Vec<[Option<StatedCaller>; 2]> {
+    let fitting = |root: Root| -> Vec<Option<StatedCaller>> {
+        // Nobody else: the caller itself acts, or is acted for.
+        let alone = std::iter::once(None);
+        let others = classes
+            .iter()
+            .filter(|class| fits(sides, class, root, answer, choice))
+            .filter_map(|class| class.sample.stated(Vec::new()).map(Some));
+        alone.chain(others.take(MAX_EACH)).collect()
+    };
+    let subjects = fitting(Root::Subject);
+    let pairs = fitting(Root::Principal).into_iter().flat_map(|actor| {
+        subjects
+            .iter()
+            .map(move |subject| [actor.clone(), subject.clone()])
+    });
+    pairs.collect()
+}
+
+/// Puts a caller between its actor and its subject.
+pub(super) fn join(mut call: Stated, [actor, subject]: &[Option<StatedCaller>; 2]) -> Stated {
+    let middle = call.caller.take();
+    let mut chain = actor
+        .iter()
+        .cloned()
+        .chain(middle)
+        .chain(subject.iter().cloned());
+    call.caller = chain.next();
+    call.on_behalf_of = chain.collect();
+    call
+}
+
+fn fits(
+    sides: [&Side<'_>; 2],
+    class: &Class,
+    root: Root,
+    answer: &Answer,
+    choice: &Choice,
+) -> bool {
+    sides.iter().zip(&class.known).any(|(side, known)| {
+        let Known::Caller(facts) = known else {
+            return false;
+        };
+        answer
+            .domains
+            .iter()
+            .all(|(key, all)| match (key, choice.get(key)) {
+                (Key::Attribute(attribute), Some(chosen)) if attribute.root == root => {
+                    chosen.iter().any(|at| {
+                        all.get(*at)
+                            .is_some_and(|it| is(side, facts, attribute, it))
+                    })
+                }
+                _ => true,
+            })
+    })
+}
+
+fn is(side: &Side<'_>, facts: &Facts, attribute: &Attribute, region: &Region) -> bool {
+    let [Segment::Field(name)] = attribute.path.as_slice() else {
+        return false;
+    };
+    match (facts.text(side, name), region) {
+        (None, Region::Absent) | (_, Region::List) => true,
+        (Some(text), Region::Exactly(is)) => text == *is,
+        (Some(text), Region::Prefix(prefix, without)) => {
+            text.starts_with(prefix) && !without.contains(&text)
+        }
+        _ => false,
+    }
+}
