@@ -41,7 +41,7 @@ pub enum Format {
     Human,
     /// One JSON value
     Json,
-    /// JUnit XML, of `test`
+    /// `JUnit` XML, of `test`
     Junit,
     /// Markdown, of `diff`
     Markdown,
@@ -62,7 +62,7 @@ impl Format {
 /// When to colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Color {
-    /// On a terminal, unless NO_COLOR says otherwise
+    /// On a terminal, unless `NO_COLOR` says otherwise
     Auto,
     /// Always
     Always,

@@ -157,7 +157,7 @@ fn sound(
             let human = render::human::render(&report, &sources, style(terminal));
             match global.format {
                 Format::Json => {
-                    writeln!(terminal.out, "{}", render::json::render(&report, &sources))?
+                    writeln!(terminal.out, "{}", render::json::render(&report, &sources))?;
                 }
                 _ => write!(terminal.err, "{human}")?,
             }

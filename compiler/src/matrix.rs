@@ -121,7 +121,7 @@ pub fn open(slice: &[u8], places: &[u8]) -> Result<Gate, PackError> {
 fn run_matrix(name: &str, matrix: &Matrix, gate: &Gate, run: &mut Run) -> Result<(), RunError> {
     let overlay = Overlay::default();
     // Permissions that some row calls; the statement about others is about the rest.
-    let mut called: BTreeSet<Permission> = BTreeSet::new();
+    let mut tested: BTreeSet<Permission> = BTreeSet::new();
     for cell in &matrix.cells {
         let caller = matrix.callers.get(cell.caller);
         let (Some(caller), Some(call)) = (caller, matrix.calls.get(cell.call)) else {
@@ -131,7 +131,7 @@ fn run_matrix(name: &str, matrix: &Matrix, gate: &Gate, run: &mut Run) -> Result
         let stated = stated(matrix, caller, Some(call), span)?;
         let answer = call::answer(gate, &overlay, &stated);
         let actual = answer.map_err(|error| RunError::Stated(error.0, call.name.span))?;
-        called.extend(permission(matrix, &actual));
+        tested.extend(permission(matrix, &actual));
         run.cells.push(CellRun {
             matrix: name.to_owned(),
             caller: caller.name.value.clone(),
@@ -147,7 +147,7 @@ fn run_matrix(name: &str, matrix: &Matrix, gate: &Gate, run: &mut Run) -> Result
         let reachable = discovery::reachable(gate, &overlay, &stated, matrix.at)
             .map_err(|error| RunError::Stated(error.0, caller.name.span))?;
         run.others
-            .push(compare(name, caller, others, &reachable, &called));
+            .push(compare(name, caller, others, &reachable, &tested));
     }
     Ok(())
 }
@@ -211,7 +211,7 @@ fn compare(
     caller: &MatrixCaller,
     others: &Others,
     reachable: &BTreeSet<Permission>,
-    called: &BTreeSet<Permission>,
+    tested: &BTreeSet<Permission>,
 ) -> OthersRun {
     let listed: BTreeSet<&Permission> = others.permissions.keys().collect();
     let name = |permission: &Permission| match &permission.operation {
@@ -220,7 +220,7 @@ fn compare(
     };
     let unlisted = reachable
         .iter()
-        .filter(|it| !called.contains(it) && !listed.contains(it));
+        .filter(|it| !tested.contains(it) && !listed.contains(it));
     let unreachable = listed.iter().filter(|it| !reachable.contains(**it));
     OthersRun {
         matrix: matrix.to_owned(),

@@ -61,6 +61,13 @@ pub fn slice_name(server: &str) -> String {
     format!("{server}.lkb")
 }
 
+/// Whether a file has the name of a slice, or of the whole.
+pub fn is_slice(name: &str) -> bool {
+    std::path::Path::new(name)
+        .extension()
+        .is_some_and(|extension| extension == "lkb")
+}
+
 /// The slice of one server.
 pub fn slice(model: &Model, server: &str) -> Result<Vec<u8>, PackError> {
     let index = lower_slice(model, server).map_err(|error| PackError(error.to_string()))?;
@@ -94,9 +101,9 @@ pub fn places(model: &Model, sources: &SourceMap) -> Result<Vec<u8>, PackError> 
     let rules = rules.map(|(name, rule)| place(PlaceKind::Rule, name, rule.span));
     let bindings = model.bindings.iter();
     let bindings = bindings.map(|(name, it)| place(PlaceKind::Binding, name, it.span));
-    let roles = model.roles.iter();
-    let roles = roles.map(|(name, role)| place(PlaceKind::Role, name, role.span));
-    Places::new(rules.chain(bindings).chain(roles).collect())
+    let granting = model.roles.iter();
+    let granting = granting.map(|(name, role)| place(PlaceKind::Role, name, role.span));
+    Places::new(rules.chain(bindings).chain(granting).collect())
         .encode()
         .map_err(|error| PackError(format!("{PLACES}: {}", error.what)))
 }

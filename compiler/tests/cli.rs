@@ -1,5 +1,7 @@
 //! The program as scripts see it: arguments, exit codes, files.
 
+#![expect(clippy::expect_used, reason = "a test fails by panicking")]
+
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -26,9 +28,9 @@ fn copy(to: &Path, reverse: bool) {
         for entry in fs::read_dir(next).expect("a folder") {
             let path = entry.expect("an entry").path();
             if path.is_dir() {
-                open.push(path)
+                open.push(path);
             } else {
-                files.push(path)
+                files.push(path);
             }
         }
     }

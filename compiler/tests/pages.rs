@@ -1,6 +1,8 @@
 //! Every code page: its failing example emits exactly its code at the marked lines, and the fixed
 //! one does not.
 
+#![expect(clippy::expect_used, reason = "a test fails by panicking")]
+
 use latchkey::{
     Checked, check,
     diag::{

@@ -12,6 +12,7 @@ use crate::{
 };
 
 mod call;
+mod why;
 
 /// The arguments of `latchkey explain`.
 #[derive(Debug, clap::Args)]

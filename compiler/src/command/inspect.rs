@@ -7,8 +7,8 @@ use latchkey_engine::{
     index::{Effect, Index},
     policy::Policy,
 };
+use latchkey_gate::supply::Digest;
 use serde_json::{Value as Json, json};
-use sha2::{Digest as _, Sha256};
 
 use super::{Exit, Failure, Terminal, formats, read};
 use crate::{
@@ -102,7 +102,7 @@ fn slice(path: &Path) -> Result<Json, Failure> {
     Ok(json!({
         "file": name,
         "bytes": bytes.len(),
-        "sha256": Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect::<String>(),
+        "sha256": Digest::of(&bytes).to_string(),
         "project": index.project,
         "servers": index.servers.iter().map(|server| &server.name).collect::<Vec<_>>(),
         "counts": counts(index, policy.permission_count()),

@@ -82,7 +82,7 @@ fn files(folder: &Path) -> Result<pack::Files, Failure> {
             .file_name()
             .and_then(|name| name.to_str())
             .unwrap_or_default();
-        if name.ends_with(".lkb") || name == pack::PLACES {
+        if pack::is_slice(name) || name == pack::PLACES {
             files.insert(name.to_owned(), read(&path)?);
         }
     }
@@ -91,7 +91,7 @@ fn files(folder: &Path) -> Result<pack::Files, Failure> {
 
 fn opens(files: &pack::Files) -> Result<(), Failure> {
     let places = files.get(pack::PLACES).map(Vec::as_slice);
-    for (name, bytes) in files.iter().filter(|(name, _)| name.ends_with(".lkb")) {
+    for (name, bytes) in files.iter().filter(|(name, _)| pack::is_slice(name)) {
         Gate::open(bytes, places).map_err(|error| {
             Failure::unverified(format!("`{name}` cannot be put in force: {error}"))
         })?;

@@ -123,7 +123,7 @@ pub fn json(run: &Run, sources: &SourceMap) -> Json {
     })
 }
 
-/// JUnit XML: a suite for each matrix, a case for each cell and each statement about others.
+/// `JUnit` XML: a suite for each matrix, a case for each cell and each statement about others.
 pub fn junit(run: &Run, sources: &SourceMap) -> String {
     let mut names: Vec<&str> = run.cells.iter().map(|cell| cell.matrix.as_str()).collect();
     names.dedup();

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Files, PLACES, SIGNED, UNSIGNED};
+use super::{Files, PLACES, SIGNED, UNSIGNED, is_slice};
 
 /// Why files could not be written.
 #[derive(Debug)]
@@ -65,7 +65,7 @@ fn stale(folder: &Path, files: &Files) -> Result<Vec<PathBuf>, NotWritten> {
             .file_name()
             .and_then(|name| name.to_str())
             .unwrap_or_default();
-        let known = name.ends_with(".lkb") || [PLACES, SIGNED, UNSIGNED].contains(&name);
+        let known = is_slice(name) || [PLACES, SIGNED, UNSIGNED].contains(&name);
         if !known && !is_aside(name) {
             return Err(NotWritten::Foreign(path));
         }
@@ -109,5 +109,5 @@ fn aside(path: &Path) -> PathBuf {
 }
 
 fn is_aside(name: &str) -> bool {
-    name.starts_with('.') && name.ends_with(".new")
+    name.starts_with('.') && Path::new(name).extension().is_some_and(|it| it == "new")
 }

@@ -82,7 +82,10 @@ pub fn tree_digest(sources: &SourceMap) -> Digest {
     let mut lines = String::new();
     for (_, file) in sources.files() {
         let digest = Digest::of(file.text().as_bytes());
-        lines.push_str(&format!("{digest}  {}\n", file.path()));
+        lines.push_str(&digest.to_string());
+        lines.push_str("  ");
+        lines.push_str(file.path());
+        lines.push('\n');
     }
     Digest::of(lines.as_bytes())
 }

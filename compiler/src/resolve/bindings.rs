@@ -143,7 +143,7 @@ impl Resolver<'_> {
     /// none there.
     pub(super) fn unscoped(&mut self, model: &Model) {
         let mut below: BTreeMap<&Permission, (&Binding, &Scope)> = BTreeMap::new();
-        let mut served: BTreeSet<&Permission> = BTreeSet::new();
+        let mut reached: BTreeSet<&Permission> = BTreeSet::new();
         for binding in model.bindings.values() {
             for permission in granted(&binding.roles, model).into_keys() {
                 let Some(server) = model.servers.get(&permission.surface.server) else {
@@ -154,7 +154,7 @@ impl Resolver<'_> {
                     continue;
                 }
                 if binding.scope.covers(&server.scope) {
-                    served.insert(permission);
+                    reached.insert(permission);
                 } else {
                     below
                         .entry(permission)
@@ -163,7 +163,7 @@ impl Resolver<'_> {
             }
         }
         for (permission, (binding, scope)) in below {
-            if served.contains(permission) {
+            if reached.contains(permission) {
                 continue;
             }
             let message = format!(

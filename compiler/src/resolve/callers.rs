@@ -134,17 +134,15 @@ impl Resolver<'_> {
             return default;
         };
         let seconds = u32::try_from(duration.value.0 / 1000).ok();
-        match seconds.filter(|_| duration.value.0.is_multiple_of(1000)) {
-            Some(seconds) => seconds,
-            None => {
-                let message = "tokens count in whole seconds";
-                self.report(
-                    Diagnostic::new(&codes::BAD_VALUE, duration.span, message)
-                        .help("write a whole number of seconds, such as `30s`, below 136 years"),
-                );
-                default
-            }
-        }
+        let whole = seconds.filter(|_| duration.value.0.is_multiple_of(1000));
+        whole.unwrap_or_else(|| {
+            let message = "tokens count in whole seconds";
+            self.report(
+                Diagnostic::new(&codes::BAD_VALUE, duration.span, message)
+                    .help("write a whole number of seconds, such as `30s`, below 136 years"),
+            );
+            default
+        })
     }
 
     pub(super) fn groups(&mut self) -> BTreeMap<String, Group> {

@@ -159,7 +159,7 @@ impl Resolver<'_> {
         }
         let force = entry.force.as_ref().and_then(|literal| {
             let text = json(&literal.value);
-            self.force_fits(&text, literal.span, surface, path);
+            self.force_fits(text.as_deref(), literal.span, surface, path);
             text
         });
         let forbid = entry.forbid.as_ref().is_some_and(|it| it.value);
@@ -191,13 +191,7 @@ impl Resolver<'_> {
     }
 
     /// A forced value must be one that the schema accepts, or every call fails.
-    fn force_fits(
-        &mut self,
-        text: &Option<String>,
-        span: Span,
-        surface: &Surface,
-        path: &[String],
-    ) {
+    fn force_fits(&mut self, text: Option<&str>, span: Span, surface: &Surface, path: &[String]) {
         let (Some(text), Some(schema)) = (text, &surface.schema) else {
             return;
         };

@@ -47,7 +47,7 @@ impl Resolver<'_> {
             others.push(self.matrix_others(entry, &caller.name, server_name, server));
         }
         let mut calls = Vec::with_capacity(table.rows.len());
-        let mut cells = Vec::new();
+        let mut expected_cells = Vec::new();
         for (row, written) in table.rows.iter().enumerate() {
             let Some(call) = entry.calls.get(&written.call.value) else {
                 continue;
@@ -56,7 +56,7 @@ impl Resolver<'_> {
             calls.push(matrix_call(&call.name, &call.value, server));
             for (column, expected) in written.cells.iter().enumerate() {
                 self.outcome(expected);
-                cells.push(Cell {
+                expected_cells.push(Cell {
                     caller: column,
                     call: row,
                     expected: expected.clone(),
@@ -69,7 +69,7 @@ impl Resolver<'_> {
             at: Time(entry.at.value.0),
             callers,
             calls,
-            cells,
+            cells: expected_cells,
             others,
         }
     }

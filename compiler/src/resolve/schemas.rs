@@ -85,7 +85,7 @@ impl Resolver<'_> {
             return None;
         };
         if let Err(error) = latchkey_gate::schema::compile(&text) {
-            let place = self.pointed(written, &error.pointer).unwrap_or(span);
+            let place = pointed(written, &error.pointer).unwrap_or(span);
             self.bad_schema(place, format!("this schema cannot be enforced: {error}"));
             return None;
         }
@@ -109,17 +109,17 @@ impl Resolver<'_> {
                 .help("schemas are draft 2020-12 and refer to nothing outside themselves"),
         );
     }
+}
 
-    /// The place in an inline schema that a JSON Pointer names.
-    fn pointed(&self, written: &Written<'_>, pointer: &str) -> Option<Span> {
-        let mut node = written.surface.input.as_ref()?;
-        for part in pointer.split('/').skip(1) {
-            let key = part.replace("~1", "/").replace("~0", "~");
-            node = match &node.value {
-                syntax::node::Value::List(items) => items.get(key.parse::<usize>().ok()?)?,
-                _ => node.get(&key)?,
-            };
-        }
-        Some(node.span)
+/// The place in an inline schema that a JSON Pointer names.
+fn pointed(written: &Written<'_>, pointer: &str) -> Option<Span> {
+    let mut node = written.surface.input.as_ref()?;
+    for part in pointer.split('/').skip(1) {
+        let key = part.replace("~1", "/").replace("~0", "~");
+        node = match &node.value {
+            syntax::node::Value::List(items) => items.get(key.parse::<usize>().ok()?)?,
+            _ => node.get(&key)?,
+        };
     }
+    Some(node.span)
 }

@@ -32,9 +32,8 @@ fn part(schema: &Json, root: &Json, depth: usize) -> Shape {
         Some("boolean") => Kind::Bool,
         Some("array") => Kind::List,
         Some("object") => Kind::Object,
-        Some(_) => Kind::Any,
         None if values.is_some() => Kind::Text,
-        None => Kind::Any,
+        Some(_) | None => Kind::Any,
     };
     let mut shape = Shape::optional(kind);
     match kind {
