@@ -77,7 +77,7 @@ impl Log {
 
     /// Goes on with a chain whose lines cannot be read back.
     pub(super) fn resume(&mut self, prev_hash: String) {
-        if self.offset().is_none() {
+        if self.offset().is_none() && is_hash(&prev_hash) {
             self.prev_hash = prev_hash;
         }
     }
@@ -189,7 +189,12 @@ fn line_start(file: &mut File, end: u64) -> io::Result<u64> {
 }
 
 fn hash_of(line: &str) -> Option<String> {
-    text_field(line, "hash")
+    text_field(line, "hash").filter(|hash| is_hash(hash))
+}
+
+/// Whether a text is a hash as lines carry it.
+fn is_hash(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 fn id_of(line: &str) -> Option<String> {
