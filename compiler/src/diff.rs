@@ -10,11 +10,13 @@ mod chain;
 mod covers;
 mod diagram;
 mod domain;
+mod formula;
 mod gaps;
 mod instance;
 mod outcome;
 mod render;
 mod report;
+mod same;
 mod shape;
 mod view;
 mod widest;
@@ -59,12 +61,23 @@ pub fn compare(old: &Gate, new: &Gate, at: Time) -> Report {
         report,
         merged: BTreeMap::new(),
     };
+    let sides = [&from, &to];
+    let lines = [&same::Lines::new(&from), &same::Lines::new(&to)];
+    let unchanged: Vec<bool> = classes
+        .iter()
+        .map(|class| same::callers(sides, &class.known))
+        .collect();
     let chains = from.reads_chain() || to.reads_chain();
     for (surface, operation) in permissions(&from, &to) {
-        for class in analysis.classes {
-            analysis.ask(class, &surface, operation.as_deref(), false);
+        let operation = operation.as_deref();
+        let same = same::permission(sides, lines, &surface, operation);
+        for (class, unchanged) in analysis.classes.iter().zip(&unchanged) {
+            if same && *unchanged {
+                continue;
+            }
+            analysis.ask(class, &surface, operation, false);
             if chains {
-                analysis.ask(class, &surface, operation.as_deref(), true);
+                analysis.ask(class, &surface, operation, true);
             }
         }
     }
@@ -157,7 +170,13 @@ impl Analysis<'_> {
                 answer.pairs.get(leaf as usize).cloned(),
             ) {
                 for (scope, choice) in widest::split(&question, &answer, &choice, change) {
-                    self.report_way(class, &question, &answer, (change, &pair), &scope, &choice);
+                    self.report_way(
+                        class,
+                        (&question, &answer),
+                        (change, &pair),
+                        &scope,
+                        &choice,
+                    );
                 }
             }
         }
@@ -166,8 +185,7 @@ impl Analysis<'_> {
     fn report_way(
         &mut self,
         class: &Class,
-        question: &Question<'_>,
-        answer: &Answer,
+        (question, answer): (&Question<'_>, &Answer),
         (change, pair): (Change, &[Outcome; 2]),
         scope: &widest::Where,
         choice: &Choice,

@@ -54,6 +54,7 @@ pub(super) const ONE: i128 = 1_000_000_000;
 
 /// What the tests of one attribute compare it with.
 #[derive(Debug, Clone, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one kind of value")]
 pub(super) struct Reads {
     texts: BTreeSet<String>,
     prefixes: BTreeSet<String>,
@@ -288,10 +289,9 @@ fn enumerated(values: &[serde_json::Value], fold: Option<Fold>) -> Vec<Region> {
 /// A text after its fold; `None` when the fold cannot settle it.
 fn folded(text: &str, fold: Option<Fold>) -> Option<String> {
     match fold {
-        None => Some(text.to_owned()),
-        Some(Fold::AsciiLower) => text.is_ascii().then(|| text.to_ascii_lowercase()),
         // Paths that are not in their final form are left to the replay.
-        Some(Fold::PosixPath) => Some(text.to_owned()),
+        None | Some(Fold::PosixPath) => Some(text.to_owned()),
+        Some(Fold::AsciiLower) => text.is_ascii().then(|| text.to_ascii_lowercase()),
     }
 }
 

@@ -6,8 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use latchkey_engine::{
-    condition::{Attribute, Comparison, Formula, Root, Segment, Test, Value},
-    id::{FormulaId, ScopeId},
+    condition::{Attribute, Root, Segment, Test},
+    id::ScopeId,
     index::{Access, ArgumentPath, Effect, Obligation, Risk, ScopeSource, Unlock},
     reason::Reason,
     time::Dates,
@@ -16,8 +16,9 @@ use latchkey_engine::{
 use super::{
     diagram::{Diagram, NodeId, TooLarge, Variable},
     domain::{Collector, Key, Region},
+    formula::At,
     shape::Shape,
-    view::{Constant, Membership, View, is_opaque, now, scope_text, tested},
+    view::{Membership, View, now},
     world::{Known, Side},
 };
 
@@ -114,7 +115,7 @@ pub(super) fn compare(question: &Question<'_>) -> Result<Answer, TooLarge> {
 
 /// What an argument can be: by the new schema where there is one, pinned by the operation.
 fn shape_of(views: &[View<'_>; 2], operation: Option<&str>, attribute: &Attribute) -> Shape {
-    let schemas: Vec<_> = views.iter().filter_map(|view| view.schema()).collect();
+    let schemas: Vec<_> = views.iter().filter_map(View::schema).collect();
     let agree = schemas.iter().all(|schema| Some(schema) == schemas.first());
     let mut shape = Shape::of(attribute, schemas.last().copied().filter(|_| agree));
     for view in views.iter().rev() {
@@ -149,8 +150,8 @@ fn deny(reason: Reason) -> Outcome {
 }
 
 /// Builds diagrams over fixed domains.
-struct Build {
-    diagram: Diagram,
+pub(super) struct Build {
+    pub(super) diagram: Diagram,
     domains: Vec<(Key, Vec<Region>)>,
     variables: BTreeMap<Key, Variable>,
     /// Leaves of outcome diagrams.
@@ -184,10 +185,13 @@ impl Build {
             },
         };
         match view.known {
-            Known::Anonymous | Known::NoIssuer | Known::Undeclared(_) if public => Ok(decided),
+            Known::Anonymous | Known::NoIssuer | Known::Undeclared(_) | Known::Caller(_)
+                if public =>
+            {
+                Ok(decided)
+            }
             Known::Anonymous | Known::NoIssuer => self.refuse(Reason::Unauthenticated),
             Known::Undeclared(_) | Known::Foreign => self.refuse(Reason::PrincipalUnknown),
-            Known::Caller(_) if public => Ok(decided),
             Known::Caller(facts) if facts.suspended => self.refuse(Reason::PrincipalSuspended),
             Known::Caller(facts) => {
                 let refused = self.refuse(Reason::PrincipalSuspended)?;
@@ -208,14 +212,14 @@ impl Build {
         for region in &regions {
             children.push(match view.scope_of(region) {
                 None => self.refuse(Reason::ScopeInvalid)?,
-                Some(scope) => match known.get(&scope) {
-                    Some(node) => *node,
-                    None => {
-                        let node = self.decided(view, scope)?;
-                        known.insert(scope, node);
-                        node
-                    }
-                },
+                Some(scope) => {
+                    let node = match known.get(&scope) {
+                        Some(node) => *node,
+                        None => self.decided(view, scope)?,
+                    };
+                    known.insert(scope, node);
+                    node
+                }
             });
         }
         // The outcome at a scope may read the same argument, so that its branch is taken again.
@@ -287,7 +291,14 @@ impl Build {
             let mut holds = self.member(view, &view.among(view.side.subjects(binding)))?;
             let dates = self.dates(view.binding_dates(binding))?;
             holds = self.and(holds, dates)?;
-            let condition = self.formula(view, view.condition(binding), scope, false)?;
+            let condition = self.formula(
+                At {
+                    view,
+                    scope,
+                    default: false,
+                },
+                view.condition(binding),
+            )?;
             holds = self.and(holds, condition)?;
             granted = self.or(granted, holds)?;
         }
@@ -364,7 +375,14 @@ impl Build {
         holds = self.diagram.choose(except, no, holds)?;
         let dates = self.dates(view.dates(rule.dates))?;
         holds = self.and(holds, dates)?;
-        let condition = self.formula(view, rule.condition, scope, true)?;
+        let condition = self.formula(
+            At {
+                view,
+                scope,
+                default: true,
+            },
+            rule.condition,
+        )?;
         self.and(holds, condition)
     }
 
@@ -393,198 +411,6 @@ impl Build {
         Ok(valid)
     }
 
-    fn formula(
-        &mut self,
-        view: &View<'_>,
-        id: Option<FormulaId>,
-        scope: ScopeId,
-        default: bool,
-    ) -> Result<NodeId, TooLarge> {
-        let Some(id) = id else {
-            return self.diagram.leaf(1);
-        };
-        match view.side.index.formulas.get(id.index()) {
-            None => self.diagram.leaf(u32::from(default)),
-            Some(Formula::Constant(value)) => self.diagram.leaf(u32::from(*value)),
-            Some(Formula::All(parts)) => {
-                let mut all = self.diagram.leaf(1)?;
-                for part in parts {
-                    let part = self.formula(view, Some(*part), scope, default)?;
-                    all = self.and(all, part)?;
-                }
-                Ok(all)
-            }
-            Some(Formula::Any(parts)) => {
-                let mut any = self.diagram.leaf(0)?;
-                for part in parts {
-                    let part = self.formula(view, Some(*part), scope, default)?;
-                    any = self.or(any, part)?;
-                }
-                Ok(any)
-            }
-            Some(Formula::Every(list, _) | Formula::Some(list, _)) => {
-                let flag = self.flag(&view.quantifier(Some(id), default))?;
-                let Some(attribute) = view.request(*list) else {
-                    return self.diagram.leaf(u32::from(default));
-                };
-                self.on_lists(attribute, flag, default)
-            }
-            Some(Formula::Literal { test, negated }) => {
-                self.test(view, test, *negated, scope, default)
-            }
-        }
-    }
-
-    /// A flag, where the attribute is a list; undetermined elsewhere.
-    fn on_lists(
-        &mut self,
-        attribute: &Attribute,
-        flag: NodeId,
-        default: bool,
-    ) -> Result<NodeId, TooLarge> {
-        let otherwise = self.diagram.leaf(u32::from(default))?;
-        let Some((variable, regions)) = self.variable(&Key::Attribute(attribute.clone())) else {
-            return Ok(otherwise);
-        };
-        let lists = self.literal(variable, regions.len(), |at| {
-            regions.get(at) == Some(&Region::List)
-        })?;
-        self.diagram.choose(lists, flag, otherwise)
-    }
-
-    fn test(
-        &mut self,
-        view: &View<'_>,
-        test: &Test,
-        negated: bool,
-        scope: ScopeId,
-        default: bool,
-    ) -> Result<NodeId, TooLarge> {
-        let (id, test) = match test {
-            Test::Same(left, right) => match self.same(view, *left, *right, scope) {
-                Same::Settled(value) => {
-                    return self
-                        .diagram
-                        .leaf(u32::from(value.map_or(default, |it| it != negated)));
-                }
-                Same::Unary(id, text) => {
-                    (id, Test::Compare(id, Comparison::Equal, Value::Text(text)))
-                }
-                Same::Both => (*left, test.clone()),
-            },
-            other => (tested(other), other.clone()),
-        };
-        let Some(attribute) = view.request(id) else {
-            return self.constant(view, id, &test, negated, scope, default);
-        };
-        let Some((variable, regions)) = self.variable(&Key::Attribute(attribute.clone())) else {
-            return self.diagram.leaf(u32::from(default));
-        };
-        let flag = if is_opaque(&test) {
-            let flag = self.flag(&view.flag(&test))?;
-            if negated { self.not(flag)? } else { flag }
-        } else {
-            self.diagram.leaf(u32::from(default))?
-        };
-        let mut result = flag;
-        for (at, region) in regions.iter().enumerate() {
-            let value = match holds(region, &test) {
-                Some(Some(value)) => value != negated,
-                Some(None) => default,
-                None => continue,
-            };
-            let here = self.literal(variable, regions.len(), |it| it == at)?;
-            let value = self.diagram.leaf(u32::from(value))?;
-            result = self.diagram.choose(here, value, result)?;
-        }
-        Ok(result)
-    }
-
-    /// A test of an attribute of the caller or the scope.
-    fn constant(
-        &mut self,
-        view: &View<'_>,
-        id: latchkey_engine::id::AttributeId,
-        test: &Test,
-        negated: bool,
-        scope: ScopeId,
-        default: bool,
-    ) -> Result<NodeId, TooLarge> {
-        let tree = &view.side.index.scopes;
-        let text = match view.constant(id) {
-            Constant::Groups => return self.in_group(view, test, negated, default),
-            Constant::Tags => {
-                let Test::Member(_, Value::Text(tag)) = test else {
-                    return self.diagram.leaf(u32::from(default));
-                };
-                let tags = &view.side.index.tags;
-                let facts = view.facts();
-                let has =
-                    facts.is_some_and(|it| it.tags.iter().any(|id| tags.get(id.index()) == tag));
-                let value = if facts.is_some() {
-                    has != negated
-                } else {
-                    default
-                };
-                return self.diagram.leaf(u32::from(value));
-            }
-            Constant::Text(text) => Some(text),
-            Constant::Scope(team) => scope_text(tree, scope, team),
-            Constant::Absent => None,
-        };
-        let region = text.map_or(Region::Absent, Region::Exactly);
-        let value = holds(&region, test).flatten();
-        self.diagram
-            .leaf(u32::from(value.map_or(default, |value| value != negated)))
-    }
-
-    fn in_group(
-        &mut self,
-        view: &View<'_>,
-        test: &Test,
-        negated: bool,
-        default: bool,
-    ) -> Result<NodeId, TooLarge> {
-        let (Test::Member(_, Value::Text(name)), Some(facts)) = (test, view.facts()) else {
-            return self.diagram.leaf(u32::from(default));
-        };
-        let group = view.side.policy.group(name);
-        if group.is_some_and(|group| facts.groups.contains(&group)) {
-            return self.diagram.leaf(u32::from(!negated));
-        }
-        match view.claimable(name) {
-            None => self.diagram.leaf(u32::from(negated)),
-            Some(group) => {
-                let flag = self.flag(&view.group(group))?;
-                if negated { self.not(flag) } else { Ok(flag) }
-            }
-        }
-    }
-
-    fn same(
-        &self,
-        view: &View<'_>,
-        left: latchkey_engine::id::AttributeId,
-        right: latchkey_engine::id::AttributeId,
-        scope: ScopeId,
-    ) -> Same {
-        let text = |id| match view.constant(id) {
-            Constant::Text(text) => Some(text),
-            Constant::Scope(team) => scope_text(&view.side.index.scopes, scope, team),
-            _ => None,
-        };
-        match (view.request(left).is_some(), view.request(right).is_some()) {
-            (true, true) => Same::Both,
-            (true, false) => text(right).map_or(Same::Settled(None), |it| Same::Unary(left, it)),
-            (false, true) => text(left).map_or(Same::Settled(None), |it| Same::Unary(right, it)),
-            (false, false) => Same::Settled(
-                text(left)
-                    .zip(text(right))
-                    .map(|(left, right)| left == right),
-            ),
-        }
-    }
-
     fn member(&mut self, view: &View<'_>, among: &Membership) -> Result<NodeId, TooLarge> {
         match among {
             Membership::Never => self.diagram.leaf(0),
@@ -610,7 +436,7 @@ impl Build {
         })
     }
 
-    fn flag(&mut self, key: &Key) -> Result<NodeId, TooLarge> {
+    pub(super) fn flag(&mut self, key: &Key) -> Result<NodeId, TooLarge> {
         match self.variables.get(key) {
             None => self.diagram.leaf(0),
             Some(variable) => {
@@ -620,7 +446,7 @@ impl Build {
         }
     }
 
-    fn literal(
+    pub(super) fn literal(
         &mut self,
         variable: Variable,
         count: usize,
@@ -637,23 +463,23 @@ impl Build {
         }
     }
 
-    fn variable(&self, key: &Key) -> Option<(Variable, Vec<Region>)> {
+    pub(super) fn variable(&self, key: &Key) -> Option<(Variable, Vec<Region>)> {
         let variable = *self.variables.get(key)?;
         let (_, regions) = self.domains.get(variable as usize)?;
         Some((variable, regions.clone()))
     }
 
-    fn and(&mut self, left: NodeId, right: NodeId) -> Result<NodeId, TooLarge> {
+    pub(super) fn and(&mut self, left: NodeId, right: NodeId) -> Result<NodeId, TooLarge> {
         let no = self.diagram.leaf(0)?;
         self.diagram.choose(left, right, no)
     }
 
-    fn or(&mut self, left: NodeId, right: NodeId) -> Result<NodeId, TooLarge> {
+    pub(super) fn or(&mut self, left: NodeId, right: NodeId) -> Result<NodeId, TooLarge> {
         let yes = self.diagram.leaf(1)?;
         self.diagram.choose(left, yes, right)
     }
 
-    fn not(&mut self, of: NodeId) -> Result<NodeId, TooLarge> {
+    pub(super) fn not(&mut self, of: NodeId) -> Result<NodeId, TooLarge> {
         let (no, yes) = (self.diagram.leaf(0)?, self.diagram.leaf(1)?);
         self.diagram.choose(of, no, yes)
     }
@@ -666,16 +492,6 @@ impl Build {
     fn intern(&mut self, outcome: Outcome) -> u32 {
         intern(&mut self.outcomes, outcome)
     }
-}
-
-/// What equality of two attributes comes to for one class at one scope.
-enum Same {
-    /// Constant; `None` is undetermined.
-    Settled(Option<bool>),
-    /// A comparison of one attribute with a text.
-    Unary(latchkey_engine::id::AttributeId, String),
-    /// Both are of the request.
-    Both,
 }
 
 fn intern(outcomes: &mut Vec<Outcome>, outcome: Outcome) -> u32 {
@@ -697,65 +513,4 @@ fn join(outcomes: &mut Vec<Outcome>, at: u32, more: &[Obligation]) -> u32 {
         .unwrap_or_else(|| deny(Reason::Internal));
     outcome.obligations.extend(more.iter().copied());
     intern(outcomes, outcome)
-}
-
-/// Whether a test holds in a region: `Some(None)` is undetermined, `None` is that it may go either
-/// way there.
-fn holds(region: &Region, test: &Test) -> Option<Option<bool>> {
-    if let Test::Present(_) = test {
-        return Some(Some(*region != Region::Absent));
-    }
-    let sure = |value: bool| Some(Some(value));
-    match (region, test) {
-        (Region::Bool(value), Test::True(_)) => sure(*value),
-        (region, Test::Compare(_, how, value)) => Some(compares(region, *how, value)),
-        (region, Test::In(_, values)) => {
-            let each: Vec<_> = values
-                .iter()
-                .map(|value| compares(region, Comparison::Equal, value))
-                .collect();
-            Some(if each.contains(&Some(true)) {
-                Some(true)
-            } else {
-                each.first().copied().flatten()
-            })
-        }
-        (Region::Exactly(text), Test::StartsWith(_, prefix)) => sure(text.starts_with(prefix)),
-        (Region::Prefix(has, _), Test::StartsWith(_, prefix)) => sure(has.starts_with(prefix)),
-        (Region::Exactly(text), Test::EndsWith(_, suffix)) => sure(text.ends_with(suffix)),
-        (Region::Exactly(text), Test::Contains(_, part)) => sure(text.contains(part)),
-        (Region::Address(low, _), Test::Network(_, network)) => {
-            sure(network.first <= *low && *low <= network.last)
-        }
-        (
-            Region::Exactly(_) | Region::Prefix(..),
-            Test::Matches(..) | Test::Size(..) | Test::Same(..),
-        )
-        | (Region::Prefix(..), Test::EndsWith(..) | Test::Contains(..))
-        | (Region::List, Test::Member(..) | Test::Size(..)) => None,
-        _ => Some(None),
-    }
-}
-
-fn compares(region: &Region, how: Comparison, value: &Value) -> Option<bool> {
-    match (region, value) {
-        (Region::Bool(has), Value::Bool(value)) => Some(has == value),
-        (Region::Number(low, _), Value::Number(value)) => {
-            Some(ordered(how, low.cmp(&value.billionths())))
-        }
-        (Region::Time(low, _), Value::Time(value)) => Some(ordered(how, low.cmp(&value.0))),
-        (Region::Exactly(text), Value::Text(value)) => Some(ordered(how, text.cmp(value))),
-        (Region::Prefix(..), Value::Text(_)) => Some(false),
-        _ => None,
-    }
-}
-
-fn ordered(how: Comparison, order: std::cmp::Ordering) -> bool {
-    match how {
-        Comparison::Equal => order.is_eq(),
-        Comparison::Less => order.is_lt(),
-        Comparison::LessOrEqual => order.is_le(),
-        Comparison::Greater => order.is_gt(),
-        Comparison::GreaterOrEqual => order.is_ge(),
-    }
 }

@@ -179,8 +179,12 @@ impl<'a> View<'a> {
         } = &surface.scope
         {
             let reads = collector.attribute(&argument(path, self.each));
-            exact.iter().for_each(|(text, _)| reads.text(text));
-            prefixes.iter().for_each(|(text, _)| reads.prefix(text));
+            for (text, _) in exact {
+                reads.text(text);
+            }
+            for (text, _) in prefixes {
+                reads.prefix(text);
+            }
         }
         for fact in surface
             .arguments
@@ -188,7 +192,9 @@ impl<'a> View<'a> {
             .filter(|fact| fact.forbid || !fact.only.is_empty())
         {
             let reads = collector.attribute(&argument(&fact.argument, self.is_each(fact)));
-            fact.only.iter().for_each(|text| reads.text(text));
+            for text in &fact.only {
+                reads.text(text);
+            }
         }
         if surface.access != Access::Public {
             collector.other(Key::Token);

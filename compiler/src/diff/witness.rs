@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    fmt::Write as _,
     net::{IpAddr, Ipv6Addr},
 };
 
@@ -15,7 +16,6 @@ use latchkey_gate::call::{Stated, StatedCaller};
 use serde_json::{Map, Value, value::RawValue};
 
 use super::{
-    covers::is_of_chain,
     domain::{Key, ONE, Region},
     instance,
     outcome::{Answer, Question, argument},
@@ -79,14 +79,15 @@ impl Recipe<'_> {
                 Some(chosen) => regions.get(*chosen.get(attempt % chosen.len().max(1))?)?,
                 None => plain(regions, &arguments, attribute)?,
             };
-            self.put(
-                attribute,
-                region,
-                attempt,
-                chosen.is_some(),
-                &mut call,
-                &mut arguments,
-            );
+            if attribute.root == Root::Args {
+                // A free attribute keeps what the plainest instance gives it.
+                if chosen.is_some() || *region == Region::Absent {
+                    let value = self.value(attribute, region, attempt);
+                    write(&mut arguments, &attribute.path, value);
+                }
+            } else {
+                self.put(attribute, region, &mut call);
+            }
         }
         place(surface, name, arguments, &mut call)?;
         Some(call)
@@ -132,20 +133,10 @@ impl Recipe<'_> {
         }
     }
 
-    fn put(
-        &self,
-        attribute: &Attribute,
-        region: &Region,
-        attempt: usize,
-        chosen: bool,
-        call: &mut Stated,
-        arguments: &mut Map<String, Value>,
-    ) {
-        if is_of_chain(attribute) {
-            return;
-        }
-        if *attribute == now() {
-            if let Region::Time(low, high) = region {
+    /// Puts a fact of the request; who acts and who is acted for is put by `chain`.
+    fn put(&self, attribute: &Attribute, region: &Region, call: &mut Stated) {
+        match region {
+            Region::Time(low, high) if *attribute == now() => {
                 let inside = (*low..=*high).contains(&self.at.0);
                 let time = if inside {
                     self.at.0
@@ -156,24 +147,13 @@ impl Recipe<'_> {
                 };
                 call.at = Time(time).to_string();
             }
-            return;
-        }
-        if attribute.root == Root::Request {
-            if let Region::Address(low, high) = region {
-                call.ip = Some(address(*low, *high).to_string());
-            }
-            return;
-        }
-        // A free attribute keeps what the plainest instance gives it.
-        if chosen || *region == Region::Absent {
-            let value = self.value(attribute, region, attempt);
-            write(arguments, &attribute.path, value);
+            Region::Address(low, high) => call.ip = Some(address(*low, *high).to_string()),
+            _ => {}
         }
     }
 
     fn value(&self, attribute: &Attribute, region: &Region, attempt: usize) -> Option<Value> {
         Some(match region {
-            Region::Absent => return None,
             Region::Bool(value) => Value::Bool(*value),
             Region::Number(low, high) => number(*low, *high, attempt),
             Region::Exactly(text) => Value::String(text.clone()),
@@ -185,7 +165,9 @@ impl Recipe<'_> {
                 2 => Value::from(1e16),
                 _ => Value::Object(Map::new()),
             },
-            Region::Time(..) | Region::Address(..) | Region::Holds(_) => return None,
+            Region::Absent | Region::Time(..) | Region::Address(..) | Region::Holds(_) => {
+                return None;
+            }
         })
     }
 
@@ -394,7 +376,7 @@ fn encoded(text: &str) -> String {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
             out.push(char::from(byte));
         } else {
-            out.push_str(&format!("%{byte:02X}"));
+            let _ = write!(out, "%{byte:02X}");
         }
         out
     })

@@ -229,9 +229,8 @@ fn single(name: &str, region: &Region) -> Option<String> {
         }
         Region::Absent => format!("!has({name})"),
         Region::Other => format!("{name} is no value that policy reads"),
-        Region::Bool(true) => name.to_owned(),
         Region::Bool(false) | Region::Holds(false) => format!("!{name}"),
-        Region::Holds(true) => name.to_owned(),
+        Region::Bool(true) | Region::Holds(true) => name.to_owned(),
         Region::List => format!("{name} is a list"),
         Region::Prefix(prefix, without) => {
             let what = if prefix.is_empty() {

@@ -1,0 +1,293 @@
+//! Conditions as diagrams.
+
+use latchkey_engine::{
+    condition::{Attribute, Comparison, Formula, Test, Value},
+    id::{AttributeId, FormulaId, ScopeId},
+};
+
+use super::{
+    diagram::{NodeId, TooLarge},
+    domain::{Key, Region},
+    outcome::Build,
+    view::{Constant, View, is_opaque, scope_text, tested},
+};
+
+/// Where a condition stands: the policy and caller, the scope, and what a test counts as that
+/// cannot be determined.
+#[derive(Clone, Copy)]
+pub(super) struct At<'v, 'a> {
+    pub(super) view: &'v View<'a>,
+    pub(super) scope: ScopeId,
+    pub(super) default: bool,
+}
+
+impl Build {
+    pub(super) fn formula(
+        &mut self,
+        at: At<'_, '_>,
+        id: Option<FormulaId>,
+    ) -> Result<NodeId, TooLarge> {
+        let At { view, default, .. } = at;
+        let Some(id) = id else {
+            return self.diagram.leaf(1);
+        };
+        match view.side.index.formulas.get(id.index()) {
+            None => self.diagram.leaf(u32::from(default)),
+            Some(Formula::Constant(value)) => self.diagram.leaf(u32::from(*value)),
+            Some(Formula::All(parts)) => {
+                let mut all = self.diagram.leaf(1)?;
+                for part in parts {
+                    let part = self.formula(at, Some(*part))?;
+                    all = self.and(all, part)?;
+                }
+                Ok(all)
+            }
+            Some(Formula::Any(parts)) => {
+                let mut any = self.diagram.leaf(0)?;
+                for part in parts {
+                    let part = self.formula(at, Some(*part))?;
+                    any = self.or(any, part)?;
+                }
+                Ok(any)
+            }
+            Some(Formula::Every(list, _) | Formula::Some(list, _)) => {
+                let flag = self.flag(&view.quantifier(Some(id), default))?;
+                let Some(attribute) = view.request(*list) else {
+                    return self.diagram.leaf(u32::from(default));
+                };
+                self.on_lists(attribute, flag, default)
+            }
+            Some(Formula::Literal { test, negated }) => self.test(at, test, *negated),
+        }
+    }
+
+    /// A flag, where the attribute is a list; undetermined elsewhere.
+    fn on_lists(
+        &mut self,
+        attribute: &Attribute,
+        flag: NodeId,
+        default: bool,
+    ) -> Result<NodeId, TooLarge> {
+        let otherwise = self.diagram.leaf(u32::from(default))?;
+        let Some((variable, regions)) = self.variable(&Key::Attribute(attribute.clone())) else {
+            return Ok(otherwise);
+        };
+        let lists = self.literal(variable, regions.len(), |at| {
+            regions.get(at) == Some(&Region::List)
+        })?;
+        self.diagram.choose(lists, flag, otherwise)
+    }
+
+    fn test(&mut self, at: At<'_, '_>, test: &Test, negated: bool) -> Result<NodeId, TooLarge> {
+        let At { view, default, .. } = at;
+        let (id, test) = match test {
+            Test::Same(left, right) => match same(at, *left, *right) {
+                Same::Settled(value) => {
+                    return self
+                        .diagram
+                        .leaf(u32::from(value.map_or(default, |it| it != negated)));
+                }
+                Same::Unary(id, text) => {
+                    (id, Test::Compare(id, Comparison::Equal, Value::Text(text)))
+                }
+                Same::Both => (*left, test.clone()),
+            },
+            other => (tested(other), other.clone()),
+        };
+        let Some(attribute) = view.request(id) else {
+            return self.constant(at, id, &test, negated);
+        };
+        let Some((variable, regions)) = self.variable(&Key::Attribute(attribute.clone())) else {
+            return self.diagram.leaf(u32::from(default));
+        };
+        let flag = if is_opaque(&test) {
+            let flag = self.flag(&view.flag(&test))?;
+            if negated { self.not(flag)? } else { flag }
+        } else {
+            self.diagram.leaf(u32::from(default))?
+        };
+        let mut result = flag;
+        for (position, region) in regions.iter().enumerate() {
+            let value = match holds(region, &test) {
+                Holds::Yes => !negated,
+                Holds::No => negated,
+                Holds::Undetermined => default,
+                Holds::Either => continue,
+            };
+            let here = self.literal(variable, regions.len(), |it| it == position)?;
+            let value = self.diagram.leaf(u32::from(value))?;
+            result = self.diagram.choose(here, value, result)?;
+        }
+        Ok(result)
+    }
+
+    /// A test of an attribute of the caller or the scope.
+    fn constant(
+        &mut self,
+        at: At<'_, '_>,
+        id: AttributeId,
+        test: &Test,
+        negated: bool,
+    ) -> Result<NodeId, TooLarge> {
+        let At {
+            view,
+            scope,
+            default,
+        } = at;
+        let tree = &view.side.index.scopes;
+        let text = match view.constant(id) {
+            Constant::Groups => return self.in_group(at, test, negated),
+            Constant::Tags => {
+                let Test::Member(_, Value::Text(tag)) = test else {
+                    return self.diagram.leaf(u32::from(default));
+                };
+                let tags = &view.side.index.tags;
+                let facts = view.facts();
+                let has =
+                    facts.is_some_and(|it| it.tags.iter().any(|id| tags.get(id.index()) == tag));
+                let value = if facts.is_some() {
+                    has != negated
+                } else {
+                    default
+                };
+                return self.diagram.leaf(u32::from(value));
+            }
+            Constant::Text(text) => Some(text),
+            Constant::Scope(team) => scope_text(tree, scope, team),
+            Constant::Absent => None,
+        };
+        let region = text.map_or(Region::Absent, Region::Exactly);
+        let value = match holds(&region, test) {
+            Holds::Yes => !negated,
+            Holds::No => negated,
+            Holds::Undetermined | Holds::Either => default,
+        };
+        self.diagram.leaf(u32::from(value))
+    }
+
+    fn in_group(&mut self, at: At<'_, '_>, test: &Test, negated: bool) -> Result<NodeId, TooLarge> {
+        let At { view, default, .. } = at;
+        let (Test::Member(_, Value::Text(name)), Some(facts)) = (test, view.facts()) else {
+            return self.diagram.leaf(u32::from(default));
+        };
+        let group = view.side.policy.group(name);
+        if group.is_some_and(|group| facts.groups.contains(&group)) {
+            return self.diagram.leaf(u32::from(!negated));
+        }
+        match view.claimable(name) {
+            None => self.diagram.leaf(u32::from(negated)),
+            Some(group) => {
+                let flag = self.flag(&view.group(group))?;
+                if negated { self.not(flag) } else { Ok(flag) }
+            }
+        }
+    }
+}
+
+fn same(at: At<'_, '_>, left: AttributeId, right: AttributeId) -> Same {
+    let At { view, scope, .. } = at;
+    let text = |id| match view.constant(id) {
+        Constant::Text(text) => Some(text),
+        Constant::Scope(team) => scope_text(&view.side.index.scopes, scope, team),
+        _ => None,
+    };
+    match (view.request(left).is_some(), view.request(right).is_some()) {
+        (true, true) => Same::Both,
+        (true, false) => text(right).map_or(Same::Settled(None), |it| Same::Unary(left, it)),
+        (false, true) => text(left).map_or(Same::Settled(None), |it| Same::Unary(right, it)),
+        (false, false) => Same::Settled(
+            text(left)
+                .zip(text(right))
+                .map(|(left, right)| left == right),
+        ),
+    }
+}
+
+/// What equality of two attributes comes to for one class at one scope.
+enum Same {
+    /// Constant; `None` is undetermined.
+    Settled(Option<bool>),
+    /// A comparison of one attribute with a text.
+    Unary(AttributeId, String),
+    /// Both are of the request.
+    Both,
+}
+
+/// Whether a test holds in a region.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Holds {
+    Yes,
+    No,
+    Undetermined,
+    /// For some of its values, and for others not.
+    Either,
+}
+
+impl From<Option<bool>> for Holds {
+    fn from(value: Option<bool>) -> Self {
+        match value {
+            Some(true) => Self::Yes,
+            Some(false) => Self::No,
+            None => Self::Undetermined,
+        }
+    }
+}
+
+fn holds(region: &Region, test: &Test) -> Holds {
+    let sure = |value: bool| Holds::from(Some(value));
+    if let Test::Present(_) = test {
+        return sure(*region != Region::Absent);
+    }
+    match (region, test) {
+        (Region::Bool(value), Test::True(_)) => sure(*value),
+        (region, Test::Compare(_, how, value)) => compares(region, *how, value).into(),
+        (region, Test::In(_, values)) => {
+            let each: Vec<_> = values
+                .iter()
+                .map(|value| compares(region, Comparison::Equal, value))
+                .collect();
+            if each.contains(&Some(true)) {
+                Holds::Yes
+            } else {
+                each.first().copied().flatten().into()
+            }
+        }
+        (Region::Exactly(text), Test::StartsWith(_, prefix)) => sure(text.starts_with(prefix)),
+        (Region::Prefix(has, _), Test::StartsWith(_, prefix)) => sure(has.starts_with(prefix)),
+        (Region::Exactly(text), Test::EndsWith(_, suffix)) => sure(text.ends_with(suffix)),
+        (Region::Exactly(text), Test::Contains(_, part)) => sure(text.contains(part)),
+        (Region::Address(low, _), Test::Network(_, network)) => {
+            sure(network.first <= *low && *low <= network.last)
+        }
+        (
+            Region::Exactly(_) | Region::Prefix(..),
+            Test::Matches(..) | Test::Size(..) | Test::Same(..),
+        )
+        | (Region::Prefix(..), Test::EndsWith(..) | Test::Contains(..))
+        | (Region::List, Test::Member(..) | Test::Size(..)) => Holds::Either,
+        _ => Holds::Undetermined,
+    }
+}
+
+fn compares(region: &Region, how: Comparison, value: &Value) -> Option<bool> {
+    match (region, value) {
+        (Region::Bool(has), Value::Bool(value)) => Some(has == value),
+        (Region::Number(low, _), Value::Number(value)) => {
+            Some(ordered(how, low.cmp(&value.billionths())))
+        }
+        (Region::Time(low, _), Value::Time(value)) => Some(ordered(how, low.cmp(&value.0))),
+        (Region::Exactly(text), Value::Text(value)) => Some(ordered(how, text.cmp(value))),
+        (Region::Prefix(..), Value::Text(_)) => Some(false),
+        _ => None,
+    }
+}
+
+fn ordered(how: Comparison, order: std::cmp::Ordering) -> bool {
+    match how {
+        Comparison::Equal => order.is_eq(),
+        Comparison::Less => order.is_lt(),
+        Comparison::LessOrEqual => order.is_le(),
+        Comparison::Greater => order.is_gt(),
+        Comparison::GreaterOrEqual => order.is_ge(),
+    }
+}
