@@ -1,9 +1,9 @@
 """The whole story on one page; `make demo` runs it.
 
 Policies in YAML are checked, tested and compiled into a signed bundle. Two ordinary MCP servers
-stand behind a sidecar each. Three callers knock. Then one line of YAML changes: the diff says
+stand behind a sidecar each. Four callers knock. Then one line of YAML changes: the diff says
 exactly what access that adds, the running sidecar picks the new bundle up, and a call that was
-refused goes through.
+refused goes through. A bundle that somebody altered does not.
 
 Every outcome is compared with what it must be; the first difference ends the demo with exit 1.
 """
@@ -11,14 +11,17 @@ Every outcome is compared with what it must be; the first difference ends the de
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import shutil
 import sys
 import tempfile
+import textwrap
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import audit
 import client
 import keys
 from stage import DemoError, Stage, bold, dim, good, heading, refused
@@ -51,14 +54,27 @@ class Caller:
         )
 
 
-ALICE = Caller("alice, through her token group", "acme-idp", "u-1001", ("gh-payments-maint",))
-TRIAGE = Caller(
-    "triage-bot, acting for alice", "acme-idp", "u-1001", ("gh-payments-maint",), "agent-triage"
-)
-REFUND = Caller(
-    "refund-bot, acting for alice", "acme-idp", "u-1001", ("gh-payments-maint",), "agent-refund"
-)
-GINA = Caller("gina, of another organization", "globex-idp", "g-2001")
+MAINTAINERS = ("gh-payments-maint",)
+ALICE = Caller("alice", "acme-idp", "u-1001", MAINTAINERS)
+TRIAGE = Caller("triage-bot for alice", "acme-idp", "u-1001", MAINTAINERS, "agent-triage")
+REFUND = Caller("refund-bot for alice", "acme-idp", "u-1001", MAINTAINERS, "agent-refund")
+GINA = Caller("gina", "globex-idp", "g-2001")
+
+INTRO = """\
+Latchkey: access policy for agent tools, from YAML in Git to every call.
+
+  MCP client  ->  latchkey-sidecar  ->  MCP server
+                         ^
+  policies/*.yaml  ->  signed bundle
+
+Two servers, github and payments. They and the client are written with the official Python SDK.
+
+The callers, each with a token of its identity provider:
+  alice                 a person. Her token carries the group claim `gh-payments-maint`; Git says
+                        what that means: the group payments-maintainers, within acme/payments
+  triage-bot for alice  an agent acts for her: the token names both, and both must be allowed
+  refund-bot for alice  another agent
+  gina                  a person of another organization"""
 
 
 @dataclass(frozen=True)
@@ -89,41 +105,47 @@ STORY: list[tuple[Caller, list[Step]]] = [
         ALICE,
         [
             Step("github", "push_files", push("main", "ACME", "Ledger"), "allow",
-                 "case is folded, as GitHub does"),
+                 "as the server folds case, so does the policy"),
             Step("github", "sync_labels",
                  {"owner": "acme", "repos": ["ledger", "infra-dns"], "labels": ["bug"]},
-                 "no_permission", "touches two teams, and she has one"),
+                 "no_permission", "ledger is her team's, infra-dns another's: both must grant"),
             Step("github", "delete_repository", ledger(), "surface_unmatched",
-                 "she could never: told as if it did not exist,"),
-            Step("github", "invented_tool", {}, "surface_unmatched", "like one that does not"),
+                 "nothing could ever allow her this: told as if it did not exist,"),
+            Step("github", "invented_tool", {}, "surface_unmatched", "like a tool that does not exist"),
         ],
     ),
     (
         TRIAGE,
         [
-            Step("github", "get_issue", ledger(number=1), "allow", "both of them may"),
-            Step("github", "push_files", push("fix/cents"), "allow", "agents work on branches"),
+            Step("github", "get_issue", ledger(number=1), "allow", "the agent may, and so may alice"),
+            Step("github", "push_files", push("fix/cents"), "allow", "a branch"),
             Step("github", "push_files", push("main"), "denied_by_policy",
-                 "a deny beats both grants"),
+                 "both have the grant; a rule about agents denies, and a deny wins"),
         ],
     ),
     (
         REFUND,
         [
-            Step("payments", "refund", refund(80), "allow", "up to 100"),
-            Step("payments", "refund", refund(250), "no_permission", "over its limit"),
-            Step("payments", "refund", refund(80, "USD"), "denied_by_policy", "euro only"),
+            Step("payments", "refund", refund(80), "allow",
+                 "its binding says: when args.amount <= 100"),
+            Step("payments", "refund", refund(250), "no_permission", "so 250 is no grant at all"),
+            Step("payments", "refund", refund(80, "USD"), "denied_by_policy", "a rule: agents refund in euro"),
         ],
     ),
     (
         GINA,
         [
             Step("github", "get_issue", ledger(number=1), "no_permission",
-                 "no grant at all on this server: not even the handshake succeeds"),
+                 "no grant on this server: not even the handshake succeeds"),
             Step("payments", "get_balance", {"account": "pay-1"}, "allow",
-                 "the one cross-organization grant"),
+                 "the one grant that crosses organizations, with a reason in Git"),
         ],
     ),
+]
+
+ERAS = [
+    ("legacy", "a handshake, then a session"),
+    ("2026-07-28", "stateless, with the routing headers"),
 ]
 
 LISTS: list[tuple[Caller, str, list[str]]] = [
@@ -136,30 +158,50 @@ LISTS: list[tuple[Caller, str, list[str]]] = [
 
 def act_compile(stage: Stage) -> None:
     heading("1. Policy in Git becomes a signed bundle")
-    stage.latchkey("check", why="the project is well formed and says nothing unenforceable")
-    stage.latchkey("test", why="the golden matrices, decided on the compiled bytes")
-    stage.latchkey("keygen", "--out", str(stage.key), why="the release key")
+    stage.summary("check", why="every name exists; nothing is said that is not enforced")
+    stage.summary("test", why="tables of callers and calls, decided on the compiled bundle")
+    stage.latchkey("keygen", "--out", str(stage.key), why="a release key, and whom to trust")
     stage.build()
 
 
 async def act_lists(stage: Stage) -> None:
-    heading("2. Callers see only the tools they might be allowed to call")
+    heading("2. A caller sees only the tools that some call of its own could use")
     for server in stage.servers:
         behind = await client.tools(stage.upstream(server), None)
-        print(dim(f"  the {server} server itself offers\n    {', '.join(behind)}"))
+        print(dim(f"  {f'the {server} server offers'.ljust(37)} {wrapped(behind)}"))
     for caller, server, expected in LISTS:
         shown = await client.tools(stage.url(server), caller.token(server))
-        print(f"  {caller.title} at {server}\n    {', '.join(shown)}")
+        print(f"  {f'{caller.title} sees at {server}'.ljust(37)} {wrapped(shown)}")
         if shown != expected:
             raise DemoError(f"{caller.title} is shown {shown}, not {expected}")
 
 
+def wrapped(names: list[str]) -> str:
+    """Names with commas, in a column of their own."""
+    return textwrap.fill(", ".join(names), 60).replace("\n", "\n" + " " * 40)
+
+
 async def act_calls(stage: Stage) -> None:
-    heading("3. Allowed and refused, argument by argument")
+    heading("3. Each call is allowed or refused, by its arguments")
     for caller, steps in STORY:
         print(f"  {bold(caller.title)}")
         for step in steps:
             await play(stage, caller, step)
+
+
+async def act_eras(stage: Stage) -> None:
+    heading("4. The same in both eras of MCP")
+    for era, meaning in ERAS:
+        for amount, expected in ((80, "allow"), (250, "no_permission")):
+            outcome = await client.call(
+                stage.url("payments"), REFUND.token("payments"), "refund", refund(amount), era
+            )
+            if outcome.code != expected:
+                raise DemoError(f"{era}: refund of {amount} must be {expected}: {outcome}")
+        spoken = audit.requests(stage.audit("payments"))[-1]["authz"]["input"]["protocol"]
+        print(f"  {spoken}  {meaning}: 80 allow, 250 no_permission")
+        if era == "legacy" and not spoken < "2026":
+            raise DemoError(f"the legacy client spoke {spoken}")
 
 
 async def play(stage: Stage, caller: Caller, step: Step) -> None:
@@ -170,6 +212,8 @@ async def play(stage: Stage, caller: Caller, step: Step) -> None:
     arguments = ", ".join(f"{k}={json.dumps(v)}" for k, v in step.arguments.items())
     print(f"    {colour(outcome.code.ljust(18))} {step.tool}({arguments})")
     print(dim(f"    {'':18} {step.why}"))
+    if outcome.data and (rule := outcome.data.get("rule")):
+        print(dim(f"    {'':18} the caller is told: {rule}: {outcome.data.get('message')}"))
     if outcome.code != step.expect:
         raise DemoError(
             f"{caller.title}: {step.tool} must be {step.expect}, but was {outcome.code}: "
@@ -178,14 +222,29 @@ async def play(stage: Stage, caller: Caller, step: Step) -> None:
 
 
 def act_audit(stage: Stage) -> None:
-    heading("4. One audit event for each request, chained by hash")
+    heading("5. One audit event for every request, chained by hash")
     for server in stage.servers:
-        for event in stage.audit(server)[-2:]:
-            print(dim(f"  {json.dumps(event, separators=(',', ':'))[:300]}"))
+        lines = stage.audit(server)
+        events = audit.requests(lines)
+        counted = sum(stage.metric(server, f"latchkey_{w}_total") for w in ("allow", "deny"))
+        if counted != len(events):
+            raise DemoError(f"{server}: {counted} requests, but {len(events)} audit events")
+        if broken := audit.broken_at(lines):
+            raise DemoError(f"the audit chain of {server} is broken at line {broken}")
+        print(f"  {server}: {counted} requests, {len(events)} events, chain "
+              f"{good('verified')} over {len(lines)} lines; the last calls:")
+        for event in [e for e in events if e["method"] == "tools/call"][-4:]:
+            print(dim(f"    {audit.one_line(event)}"))
+    lines = stage.audit("payments")
+    denied = next(i for i, line in enumerate(lines) if '"decision":"deny"' in line)
+    lines[denied] = lines[denied].replace('"decision":"deny"', '"decision":"allow"')
+    if audit.broken_at(lines) != denied + 1:
+        raise DemoError("an altered audit line was not noticed")
+    print(f"  a copy with one `deny` rewritten as `allow`: {refused('broken')} at that line")
 
 
 def act_change(stage: Stage) -> None:
-    heading("5. One line changes, and the diff says exactly what that adds")
+    heading("6. One line of YAML changes; the diff says exactly what access that adds")
     old = stage.folder / "old-policies"
     shutil.copytree(stage.policies, old)
     path = stage.policies / EDITED
@@ -194,22 +253,41 @@ def act_change(stage: Stage) -> None:
         raise DemoError(f"{EDITED} must hold `{BEFORE}` once")
     path.write_text(text.replace(BEFORE, AFTER))
     print(f"  {EDITED}\n    {refused('- ' + BEFORE)}\n    {good('+ ' + AFTER)}")
-    stage.latchkey("diff", str(old), str(stage.policies), shown=True,
-                   why="each line is backed by a call that was replayed on both sides")
+    lines = stage.latchkey("diff", str(old), str(stage.policies),
+                           why="denied before, allowed now; the witness was replayed on both")
+    # What else the diff says has no access in it: refusals that now name another reason.
+    shown = list(itertools.takewhile(lambda line: "Same access" not in line, lines))
+    summary = next(line for line in lines if " widened, " in line)
+    print("\n".join(f"    {line}" for line in [*shown, summary]))
+    if not summary.startswith("1 widened, 0 loosened") or "0 undecided" not in summary:
+        raise DemoError("the change must widen in exactly one way")
 
 
 async def act_swap(stage: Stage) -> None:
-    heading("6. The running sidecar takes the new bundle")
+    heading("7. The running sidecar takes the new bundle")
     stage.build()
     waited = time.monotonic()
     stage.await_version("payments", stage.sequence)
-    print(f"  payments now enforces bundle {stage.sequence} "
-          f"({time.monotonic() - waited:.1f} s, no restart)")
+    print(f"  payments enforces version {stage.sequence} after "
+          f"{time.monotonic() - waited:.1f} s, without a restart")
     print(f"  {bold(REFUND.title)}")
     await play(stage, REFUND, Step("payments", "refund", refund(250), "allow",
-                                   "the same call as before"))
+                                   "the call that was refused before"))
     await play(stage, REFUND, Step("payments", "refund", refund(501), "no_permission",
                                    "and not one unit more"))
+
+
+async def act_forgery(stage: Stage) -> None:
+    heading("8. A bundle that somebody altered changes nothing")
+    slice_ = stage.bundle / "payments.lkb"
+    content = bytearray(slice_.read_bytes())
+    content[len(content) // 2] ^= 1
+    slice_.write_bytes(content)
+    stage.await_refusal("payments")
+    version = stage.metric("payments", "latchkey_bundle_version")
+    print(f"  one bit of payments.lkb flipped: {refused('refused')}; "
+          f"version {version} stays in force")
+    await play(stage, REFUND, Step("payments", "refund", refund(250), "allow", "as before"))
 
 
 async def perform(stage: Stage) -> None:
@@ -217,13 +295,16 @@ async def perform(stage: Stage) -> None:
     stage.start()
     await act_lists(stage)
     await act_calls(stage)
+    await act_eras(stage)
     act_audit(stage)
     act_change(stage)
     await act_swap(stage)
+    await act_forgery(stage)
 
 
 def main() -> int:
     started = time.monotonic()
+    print(INTRO)
     with tempfile.TemporaryDirectory(prefix="latchkey-demo-") as folder:
         with Stage(ROOT, Path(folder)) as stage:
             try:
@@ -233,7 +314,8 @@ def main() -> int:
                 stage.explain_failure()
                 return 1
     print(f"\n{good('Every outcome was the expected one')} "
-          f"({time.monotonic() - started:.1f} s). Policies: policies/, story: demo/demo.py")
+          f"({time.monotonic() - started:.1f} s). The policies are in "
+          f"policies/, this story is demo/demo.py; docs/quickstart.md goes on from here.")
     return 0
 
 

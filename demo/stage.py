@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import socket
@@ -16,7 +15,10 @@ SERVERS = {"github": 9000, "payments": 9001}  # the ports that the policies name
 START_SECONDS = 20
 SWAP_SECONDS = 20
 
-_COLOUR = "NO_COLOR" not in os.environ and (sys.stdout.isatty() or "CLICOLOR_FORCE" in os.environ)
+# https://no-color.org: present and not empty.
+_COLOUR = not os.environ.get("NO_COLOR") and (
+    sys.stdout.isatty() or os.environ.get("CLICOLOR_FORCE", "0") != "0"
+)
 
 
 class DemoError(Exception):
@@ -107,23 +109,31 @@ class Stage:
         """Where the server itself listens, which only the sidecar should reach."""
         return f"http://127.0.0.1:{self._port(server, 'upstream')}/mcp"
 
-    def latchkey(self, *arguments: str, why: str, shown: bool = False) -> None:
-        """Runs the compiler on the policies; its exit code must be 0."""
+    def latchkey(self, *arguments: str, why: str) -> list[str]:
+        """Runs the compiler on the policies, shows the command, and answers what it printed.
+
+        Its exit code must be 0.
+        """
         shorter = " ".join(a.replace(f"{self.folder}/", "") for a in arguments)
         print(f"  {bold('$ latchkey ' + shorter)}  {dim('# ' + why)}", flush=True)
-        command = [self._binary("latchkey"), "-C", str(self.policies), *arguments]
+        colour = "always" if _COLOUR else "never"
+        command = [
+            self._binary("latchkey"), "-C", str(self.policies), "--color", colour, *arguments
+        ]
         done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-        lines = done.stdout.strip().splitlines()
-        for line in lines if shown else lines[-1:]:
-            print(f"    {line.replace(f'{self.folder}/', '')}")
         if done.returncode != 0:
             output = (done.stdout + done.stderr).strip()
             raise DemoError(f"`latchkey {shorter}` ended with {done.returncode}:\n{output}")
+        return done.stdout.replace(f"{self.folder}/", "").strip().splitlines()
+
+    def summary(self, *arguments: str, why: str) -> None:
+        """The same, showing the last line only."""
+        print(f"    {self.latchkey(*arguments, why=why)[-1]}")
 
     def build(self) -> None:
         """Compiles and signs the next version into the folder that the sidecars watch."""
         self.sequence += 1
-        self.latchkey(
+        self.summary(
             "build", "--out", str(self.bundle), "--key", f"{self.key}.key",
             "--sequence", str(self.sequence), why="signed; the sidecars verify before they use it",
         )
@@ -194,25 +204,36 @@ file = "{home / 'audit.jsonl'}"
     def await_version(self, server: str, version: int) -> None:
         """Waits until the sidecar says that it enforces this bundle version."""
         deadline = time.monotonic() + SWAP_SECONDS
-        while self._running_version(server) != version:
+        while self.metric(server, "latchkey_bundle_version") != version:
             self._check_children()
             if time.monotonic() > deadline:
                 raise DemoError(f"{server} did not take bundle {version} in {SWAP_SECONDS} s")
             time.sleep(0.05)
 
-    def _running_version(self, server: str) -> int | None:
+    def await_refusal(self, server: str) -> None:
+        """Waits until the sidecar says that it has refused a bundle."""
+        deadline = time.monotonic() + SWAP_SECONDS
+        while not self.metric(server, "latchkey_bundle_refused_total"):
+            self._check_children()
+            if time.monotonic() > deadline:
+                raise DemoError(f"{server} did not refuse the bundle in {SWAP_SECONDS} s")
+            time.sleep(0.05)
+
+    def metric(self, server: str, name: str) -> int:
+        """The sum of one metric of a sidecar, over all of its labels."""
         url = f"http://127.0.0.1:{self._port(server, 'admin')}/metrics"
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         with opener.open(url, timeout=5) as answer:
-            for line in answer.read().decode().splitlines():
-                if line.startswith("latchkey_bundle_version"):
-                    return int(float(line.rsplit(" ", 1)[1]))
-        return None
+            lines = answer.read().decode().splitlines()
+        return sum(
+            int(float(line.rsplit(" ", 1)[1]))
+            for line in lines
+            if line.startswith((f"{name}{{", f"{name} "))
+        )
 
-    def audit(self, server: str) -> list[dict]:
-        """The audit events that the sidecar of a server has written."""
-        text = (self.folder / server / "audit.jsonl").read_text()
-        return [json.loads(line) for line in text.splitlines()]
+    def audit(self, server: str) -> list[str]:
+        """The lines that the sidecar of a server has written to its audit log."""
+        return (self.folder / server / "audit.jsonl").read_text().splitlines()
 
     def explain_failure(self) -> None:
         """Shows the end of every log, for whoever has to find out."""
