@@ -109,6 +109,8 @@ pub struct Map<'a> {
     pub blame: Span,
     /// The noun of the record.
     pub noun: &'static str,
+    /// Keys that are there under a misspelt name, which was reported.
+    pub misspelt: &'a [&'static str],
 }
 
 impl<'a> Map<'a> {
@@ -147,6 +149,9 @@ impl<'a> Map<'a> {
         if self.pair(one).is_some() || self.pair(other).is_some() {
             return true;
         }
+        if self.misspelt.contains(&one) || self.misspelt.contains(&other) {
+            return false;
+        }
         let message = format!("this {} needs `{one}` or `{other}`", self.noun);
         cx.sink
             .push(Diagnostic::new(&codes::MISSING_KEY, self.blame, message));
@@ -172,6 +177,9 @@ impl<'a> Map<'a> {
         if self.pair(key).is_some() {
             return true;
         }
+        if self.misspelt.contains(&key) {
+            return false;
+        }
         let message = format!("this {} has no `{key}`", self.noun);
         cx.sink
             .push(Diagnostic::new(&codes::MISSING_KEY, self.blame, message).help(why));
@@ -193,12 +201,14 @@ impl<'a> Map<'a> {
 /// Reads a record: unknown and reserved keys, mandatory keys, every key, then the whole.
 pub fn read_record<T: Record>(node: &Node, cx: &mut Reader<'_>) -> Option<T> {
     let pairs = expect_map(node, T::NOUN, cx)?;
+    let fields = T::fields();
+    let misspelt = misspelt(pairs, &fields);
     let map = Map {
         pairs,
         blame: node.blame,
         noun: T::NOUN,
+        misspelt: &misspelt,
     };
-    let fields = T::fields();
     let mut sound = true;
     for pair in pairs {
         if !fields.iter().any(|field| field.key == pair.key.value) {
@@ -211,6 +221,9 @@ pub fn read_record<T: Record>(node: &Node, cx: &mut Reader<'_>) -> Option<T> {
         .filter(|field| field.required && map.pair(field.key).is_none())
     {
         sound = false;
+        if misspelt.contains(&field.key) {
+            continue;
+        }
         let message = format!("this {} has no `{}`", T::NOUN, field.key);
         cx.sink.push(
             Diagnostic::new(&codes::MISSING_KEY, node.blame, message).help(format!(
@@ -222,6 +235,17 @@ pub fn read_record<T: Record>(node: &Node, cx: &mut Reader<'_>) -> Option<T> {
     }
     let record = T::take(&map, cx)?;
     (record.check(&map, cx) && sound).then_some(record)
+}
+
+/// The keys that unknown ones evidently mean: one mistake is reported once, not also as a missing
+/// key.
+fn misspelt(pairs: &[Pair], fields: &[Field]) -> Vec<&'static str> {
+    let known = || fields.iter().map(|field| field.key);
+    let unknown = pairs.iter().map(|pair| pair.key.value.as_str());
+    let unknown = unknown.filter(|key| !known().any(|known| known == *key));
+    unknown
+        .filter_map(|key| suggest::closest(key, known()))
+        .collect()
 }
 
 /// The JSON Schema of a record: closed, with its documentation.
@@ -283,13 +307,21 @@ fn unknown_key(pair: &Pair, noun: &'static str, fields: &[Field], cx: &mut Reade
         return;
     }
     let known: Vec<_> = fields.iter().map(|field| field.key).collect();
-    let message = format!("a {noun} has no key `{}`", key.value);
+    let article = if noun.starts_with(['a', 'e', 'i', 'o', 'u']) {
+        "an"
+    } else {
+        "a"
+    };
+    let message = format!("{article} {noun} has no key `{}`", key.value);
     let found = Diagnostic::new(&codes::UNKNOWN_KEY, key.span, message);
     cx.sink
         .push(if suggest::closest(key, known.iter().copied()).is_some() {
             found.did_you_mean(key, key.span, known)
         } else {
-            found.help(format!("the keys of a {noun} are {}", listed(&known)))
+            found.help(format!(
+                "the keys of {article} {noun} are {}",
+                listed(&known)
+            ))
         });
 }
 
