@@ -111,13 +111,15 @@ STORY: list[tuple[Caller, list[Step]]] = [
                  "no_permission", "ledger is her team's, infra-dns another's: both must grant"),
             Step("github", "delete_repository", ledger(), "surface_unmatched",
                  "nothing could ever allow her this: told as if it did not exist,"),
-            Step("github", "invented_tool", {}, "surface_unmatched", "like a tool that does not exist"),
+            Step("github", "invented_tool", {}, "surface_unmatched",
+                 "like a tool that does not exist"),
         ],
     ),
     (
         TRIAGE,
         [
-            Step("github", "get_issue", ledger(number=1), "allow", "the agent may, and so may alice"),
+            Step("github", "get_issue", ledger(number=1), "allow",
+                 "the agent may, and so may alice"),
             Step("github", "push_files", push("fix/cents"), "allow", "a branch"),
             Step("github", "push_files", push("main"), "denied_by_policy",
                  "both have the grant; a rule about agents denies, and a deny wins"),
@@ -129,7 +131,8 @@ STORY: list[tuple[Caller, list[Step]]] = [
             Step("payments", "refund", refund(80), "allow",
                  "its binding says: when args.amount <= 100"),
             Step("payments", "refund", refund(250), "no_permission", "so 250 is no grant at all"),
-            Step("payments", "refund", refund(80, "USD"), "denied_by_policy", "a rule: agents refund in euro"),
+            Step("payments", "refund", refund(80, "USD"), "denied_by_policy",
+                 "a rule: agents refund in euro"),
         ],
     ),
     (
