@@ -107,6 +107,29 @@ fn reference_and_engine_agree() {
     }
 }
 
+/// Long lists are searched rather than scanned, and very long ones are not merged.
+#[test]
+fn reference_and_engine_agree_on_crowded_policies() {
+    for (seed, bindings) in [(1, 200), (2, 200), (3, 400), (4, 400), (5, 3000)] {
+        let mut rng = Rng::new(seed);
+        let mut world = World::random(&mut rng);
+        for _ in 0..bindings {
+            world.add_binding(&mut rng);
+        }
+        for _ in 0..12 {
+            world.add_rule(&mut rng);
+        }
+        let policy = open(&world);
+        let overlay = world.random_overlay(&mut rng);
+        for at in 0..CALLS * 200 / bindings {
+            let call = world.random_call(&mut rng);
+            let expected = evaluator::evaluate(&world, &overlay, &call);
+            let found = answer(&policy, &decided(&policy, &overlay, &call));
+            assert_eq!(found, expected, "seed {seed}, call {at}: {call:#?}");
+        }
+    }
+}
+
 #[test]
 fn a_full_trace_never_changes_the_decision() {
     for seed in 0..POLICIES / 5 {

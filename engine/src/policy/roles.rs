@@ -90,3 +90,28 @@ pub(crate) fn permissions_of(index: &Index, set: usize) -> impl Iterator<Item = 
         .filter_map(|role| index.roles.get(role.index()))
         .flat_map(|role| role.permissions.iter().copied())
 }
+
+#[cfg(all(test, feature = "testing"))]
+mod tests {
+    use super::*;
+    use crate::testing::{Rng, World};
+
+    #[test]
+    fn bits_and_lists_agree() {
+        for seed in 0..50 {
+            let index = World::random(&mut Rng::new(seed)).index();
+            let count = index.permission_starts().last().map_or(0, |end| end.0);
+            let words = (count as usize).div_ceil(64);
+            let bits = Table::bits(&index, words, words * index.role_sets.len());
+            let lists = Table::lists(&index);
+            for set in (0..).map(RoleSetId).take(index.role_sets.len()) {
+                for permission in (0..count).map(PermissionId) {
+                    let given = bits.gives(set, permission);
+                    assert_eq!(given, lists.gives(set, permission));
+                    let given_by_role = permissions_of(&index, set.index());
+                    assert_eq!(given, { given_by_role }.any(|it| it == permission));
+                }
+            }
+        }
+    }
+}
