@@ -1,0 +1,96 @@
+//! The commands of `docs/quickstart.md`, run as they are printed, in one empty folder.
+
+#![expect(clippy::expect_used, reason = "a test fails by panicking")]
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+/// The part of the page from *Your own project* on.
+fn page() -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/quickstart.md");
+    let text = fs::read_to_string(path).expect("the page");
+    let (_, own) = text
+        .split_once("## Your own project")
+        .expect("the section of the newcomer's own project");
+    own.to_owned()
+}
+
+/// An empty folder outside of any work tree of Git, as a newcomer has.
+fn folder() -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("quickstart");
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(&folder).expect("a folder");
+    folder
+}
+
+/// Runs one line of the page and compares its exit code with the one that its comment states.
+fn run(folder: &Path, line: &str) -> String {
+    let programs = Path::new(env!("CARGO_BIN_EXE_latchkey"))
+        .parent()
+        .expect("the folder of the program");
+    let mut paths = vec![programs.to_owned()];
+    paths.extend(env::split_paths(&env::var_os("PATH").expect("PATH")));
+    let output = Command::new("sh")
+        .args(["-c", line])
+        .current_dir(folder)
+        .env("PATH", env::join_paths(paths).expect("a search path"))
+        .env("NO_COLOR", "1")
+        .env("GIT_CEILING_DIRECTORIES", env!("CARGO_TARGET_TMPDIR"))
+        .env("GIT_AUTHOR_NAME", "A")
+        .env("GIT_AUTHOR_EMAIL", "a@acme.example")
+        .env("GIT_COMMITTER_NAME", "A")
+        .env("GIT_COMMITTER_EMAIL", "a@acme.example")
+        .output()
+        .expect("a shell");
+    let expected = line
+        .split_once("# exit code ")
+        .map_or(0, |(_, code)| code.parse().expect("an exit code"));
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(
+        output.status.code(),
+        Some(expected),
+        "{line}\n{said}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    said
+}
+
+#[test]
+fn its_commands_do_what_it_says() {
+    let folder = folder();
+    let mut said = String::new();
+    let mut commands = 0;
+    for section in page().split("\n## ") {
+        if section.starts_with("Change something") {
+            delete_the_rules(&folder);
+        }
+        for line in section.lines().filter_map(|line| line.strip_prefix("$ ")) {
+            // The sidecar has its own tests; this crate builds none.
+            if line.starts_with("latchkey ") || line.starts_with("git ") {
+                said.push_str(&run(&folder, line));
+                commands += 1;
+            }
+        }
+    }
+    assert_eq!(commands, 14, "commands of the page");
+    for (what, times) in [
+        ("accepted: version 1 ", 1),
+        ("1 widened, 0 loosened", 1),
+        ("version 2, signed", 1),
+    ] {
+        assert_eq!(said.matches(what).count(), times, "{what}:\n{said}");
+    }
+}
+
+/// What the page asks for in words.
+fn delete_the_rules(folder: &Path) {
+    let path = folder.join("my-policies/access/support.yaml");
+    let text = fs::read_to_string(&path).expect("the file that the page names");
+    let (bindings, rules) = text.split_once("rules:\n").expect("its rules");
+    assert!(rules.trim_start().starts_with("people-answer-customers:"));
+    assert_eq!(rules.matches("effect:").count(), 1, "one rule: {rules}");
+    fs::write(path, bindings).expect("the change");
+}
