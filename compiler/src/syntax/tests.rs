@@ -66,9 +66,10 @@ fn unknown_keys_and_sections_come_with_a_suggestion() {
     assert_eq!(seen[0].1, "organisations");
     assert_eq!(seen[0].2, "did you mean `organizations`?");
     assert_eq!(seen[0].3.as_deref(), Some("organizations"));
-    assert_eq!((seen[1].0, seen[1].1), ("LK0015", "g"));
-    assert_eq!((seen[2].0, seen[2].1), ("LK0014", "membres"));
-    assert_eq!(seen[2].2, "did you mean `members`?");
+    // The misspelt key is the one mistake: it is not reported as missing besides.
+    assert_eq!((seen[1].0, seen[1].1), ("LK0014", "membres"));
+    assert_eq!(seen[1].2, "did you mean `members`?");
+    assert_eq!(seen.len(), 2);
 }
 
 #[test]
