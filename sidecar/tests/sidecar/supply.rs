@@ -200,7 +200,7 @@ const REFUSED: [(&str, Spoil, &str); 9] = [
         |folder, upstream| {
             put(folder, upstream, |release| {
                 release.not_after = Some(1_000_000);
-            })
+            });
         },
         "expired",
     ),
