@@ -60,6 +60,7 @@ pub fn compare(old: &Gate, new: &Gate, at: Time) -> Report {
         at,
         report,
         merged: BTreeMap::new(),
+        failed: BTreeSet::new(),
     };
     let sides = [&from, &to];
     let lines = [&same::Lines::new(&from), &same::Lines::new(&to)];
@@ -131,6 +132,8 @@ struct Analysis<'a> {
     at: Time,
     report: Report,
     merged: BTreeMap<Group, Finding>,
+    /// What no call was found for, for some class.
+    failed: BTreeSet<Group>,
 }
 
 impl Analysis<'_> {
@@ -224,7 +227,9 @@ impl Analysis<'_> {
         if question.chain && chains.len() <= 1 {
             return;
         }
-        match self.replay(&recipe, change, &chains) {
+        let hard = change != Change::Reason && !self.failed.contains(&group);
+        let tries = if hard { MAX_TRIES } else { MAX_TRIES / 8 };
+        match self.replay(&recipe, change, (&chains, tries)) {
             Some((call, before, after)) => {
                 let finding = Finding::new(
                     (change, question.surface, question.operation),
@@ -234,8 +239,11 @@ impl Analysis<'_> {
                 );
                 self.merged.insert(group, finding);
             }
-            None if change == Change::Reason => {}
             None => {
+                if change == Change::Reason {
+                    self.failed.insert(group);
+                    return;
+                }
                 let why = format!(
                     "{} may be {} for {}{}, but no concrete call was found that shows it",
                     question.surface,
@@ -248,6 +256,7 @@ impl Analysis<'_> {
                     },
                 );
                 self.report.undecided(question.surface, &why, None);
+                self.failed.insert(group);
             }
         }
     }
@@ -257,9 +266,8 @@ impl Analysis<'_> {
         &self,
         recipe: &Recipe<'_>,
         change: Change,
-        chains: &[[Option<StatedCaller>; 2]],
+        (chains, tries): (&[[Option<StatedCaller>; 2]], usize),
     ) -> Option<(Stated, Replay, Replay)> {
-        let tries = MAX_TRIES.max(chains.len());
         (0..tries).find_map(|attempt| {
             let call = chain::join(recipe.call(attempt)?, chains.get(attempt % chains.len())?);
             let before = answer(self.from.gate, &call);

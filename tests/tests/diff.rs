@@ -18,7 +18,7 @@ use latchkey_gate::{
 use serde_json::{Map, Value, json, value::RawValue};
 
 const EDITS: u64 = 2_000;
-const CALLS: usize = 60;
+const CALLS: usize = 40;
 
 #[test]
 fn every_line_replays_and_no_changed_call_lies_outside() {
@@ -54,7 +54,7 @@ fn proves(seeds: Range<u64>) {
     }
     println!("{tally:?} over {edits} random edits: every line replays, nothing lies outside");
     assert!(
-        tally.changed > 500,
+        tally.changed > 300,
         "the edits change too little to prove anything: {tally:?}"
     );
     assert!(

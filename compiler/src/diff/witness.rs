@@ -24,7 +24,7 @@ use super::{
 };
 
 /// How many calls are tried before the answer is *cannot tell*.
-pub(super) const MAX_TRIES: usize = 48;
+pub(super) const MAX_TRIES: usize = 32;
 
 /// The regions that a way through a diagram leaves to each variable; others are free.
 pub(super) type Choice = BTreeMap<Key, Vec<usize>>;
