@@ -1,5 +1,7 @@
 //! `init`, `explain`, `show`, `schema`, `diff` and suppressions, as scripts see them.
 
+#![expect(clippy::expect_used, clippy::panic, reason = "a test may stop")]
+
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -345,10 +347,7 @@ fn a_comment_silences_one_lint_at_its_place_and_needs_a_reason() {
             .map(|it| it["slug"].as_str().expect("a slug").to_owned())
             .collect()
     };
-    assert_eq!(
-        slugs(&check(&folder)),
-        ["agent-without-owner"]
-    );
+    assert_eq!(slugs(&check(&folder)), ["agent-without-owner"]);
     edit(
         &org,
         "  triage-bot:\n",

@@ -2,6 +2,8 @@
 //!
 //! `LATCHKEY_BLESS=1 cargo test -p latchkey --test reference` rewrites them.
 
+#![expect(clippy::expect_used, reason = "a test may stop")]
+
 use std::{
     collections::BTreeSet,
     fmt::Write as _,
@@ -179,9 +181,10 @@ fn rows(schema: &Json, path: &str, out: &mut String) {
         } else {
             format!("{path}.{key}")
         };
-        let shown = match required.contains(key.as_str()) {
-            true => format!("**`{full}`**"),
-            false => format!("`{full}`"),
+        let shown = if required.contains(key.as_str()) {
+            format!("**`{full}`**")
+        } else {
+            format!("`{full}`")
         };
         let doc = value["description"]
             .as_str()

@@ -48,10 +48,10 @@ pub fn run(args: &Args, global: &Global, terminal: &mut Terminal<'_>) -> Result<
     formats("diff", global.format, &known)?;
     let at = args.at.unwrap_or_else(now);
     let (old, new) = sides(args)?;
-    let Some(old) = side::open(&old, at, global, terminal)? else {
+    let Some(old) = side::open(old.as_deref(), at, global, terminal)? else {
         return Ok(Exit::Findings);
     };
-    let Some(new) = side::open(&new, at, global, terminal)? else {
+    let Some(new) = side::open(new.as_deref(), at, global, terminal)? else {
         return Ok(Exit::Findings);
     };
     let report = compare(&old, &new, at);

@@ -106,8 +106,10 @@ impl Topic {
 }
 
 /// What is true of every reason of a decision.
-const ADVICE: &str = "This is the reason of a decision, as in answers, audit events, metrics and golden matrices.\n\
-The first check that fails gives the reason; `latchkey explain --call` shows all that fail for one\ncall, and the grants that were nearly enough.";
+const ADVICE: &str = "\
+This is the reason of a decision, as in answers, audit events, metrics and golden matrices.
+The first check that fails gives the reason; `latchkey explain --call` shows all that fail for one
+call, and the grants that were nearly enough.";
 
 fn capitalised(text: &str) -> String {
     let mut chars = text.chars();

@@ -62,15 +62,13 @@ fn blocked<'e>(expr: &'e Expr, positive: bool, out: &mut Vec<(&'e Path, conditio
                 out.push((path, span));
             }
         }
-        ExprKind::OneOf(path, literals) if positive => {
-            if literals.iter().any(|it| matches!(it.value, Value::Text(_))) {
-                out.push((path, span));
-            }
+        ExprKind::OneOf(path, literals)
+            if positive && literals.iter().any(|it| matches!(it.value, Value::Text(_))) =>
+        {
+            out.push((path, span));
         }
-        ExprKind::Within(literal, path) if positive => {
-            if matches!(literal.value, Value::Text(_)) {
-                out.push((path, span));
-            }
+        ExprKind::Within(literal, path) if positive && matches!(literal.value, Value::Text(_)) => {
+            out.push((path, span));
         }
         ExprKind::Text(path, ..) if positive => out.push((path, span)),
         _ => {}

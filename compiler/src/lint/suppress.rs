@@ -29,7 +29,7 @@ struct Suppression {
 pub(super) fn read(sources: &SourceMap, sink: &mut Sink) -> Suppressions {
     let mut all = Vec::new();
     for (id, file) in sources.files() {
-        let yaml = file.path().ends_with(".yaml") || file.path().ends_with(".yml");
+        let yaml = matches!(file.path().rsplit('.').next(), Some("yaml" | "yml"));
         if !yaml || !file.text().contains(MARK) {
             continue;
         }

@@ -64,7 +64,12 @@ fn blobs(folder: &Path, entries: &[(&str, &str)]) -> std::io::Result<Vec<Vec<u8>
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()?;
-    let input: String = entries.iter().map(|(id, _)| format!("{id}\n")).collect();
+    let ids: Vec<_> = entries.iter().map(|(id, _)| *id).collect();
+    let input = ids.join(
+        "
+",
+    ) + "
+";
     let stdin = child.stdin.take();
     // Written beside the reading: both pipes are short.
     let writer = std::thread::spawn(move || match stdin {

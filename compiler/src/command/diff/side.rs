@@ -17,7 +17,7 @@ use crate::{
 
 /// Opens a side; `None` when it is a project with errors, which were printed.
 pub(super) fn open(
-    side: &Option<String>,
+    side: Option<&str>,
     at: Time,
     global: &Global,
     terminal: &mut Terminal<'_>,
@@ -75,15 +75,12 @@ fn compiled(
     global: &Global,
     terminal: &mut Terminal<'_>,
 ) -> Result<Option<Gate>, Failure> {
-    let Sound { model, sources } = match sound(crate::check(tree, at), global, terminal)? {
-        Ok(project) => project,
-        Err(_) => {
-            writeln!(
-                terminal.err,
-                "error: {name} has errors, so it cannot be compared"
-            )?;
-            return Ok(None);
-        }
+    let Ok(Sound { model, sources }) = sound(crate::check(tree, at), global, terminal)? else {
+        writeln!(
+            terminal.err,
+            "error: {name} has errors, so it cannot be compared"
+        )?;
+        return Ok(None);
     };
     let internal = |error: pack::PackError| Failure::internal(error.to_string());
     let whole = pack::whole(&model).map_err(internal)?;

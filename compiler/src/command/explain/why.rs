@@ -43,12 +43,11 @@ impl Why<'_> {
                 };
                 for role in policy.roles_granting(binding, id) {
                     let role = policy.role_name(role);
-                    match roles.iter_mut().find(|(name, ..)| name == role) {
-                        Some((.., given)) => given.push(permission.clone()),
-                        None => {
-                            let place = self.opened.place(PlaceKind::Role, role);
-                            roles.push((role.to_owned(), place, vec![permission.clone()]));
-                        }
+                    if let Some((.., given)) = roles.iter_mut().find(|(name, ..)| name == role) {
+                        given.push(permission.clone());
+                    } else {
+                        let place = self.opened.place(PlaceKind::Role, role);
+                        roles.push((role.to_owned(), place, vec![permission.clone()]));
                     }
                 }
             }

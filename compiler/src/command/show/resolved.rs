@@ -330,7 +330,7 @@ fn access(access: Access) -> &'static str {
 fn unlock(unlock: Unlock) -> &'static str {
     match unlock {
         Unlock::Grant => "grant",
-        _ => "break_glass",
+        Unlock::BreakGlass => "break_glass",
     }
 }
 
