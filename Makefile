@@ -15,29 +15,30 @@ demo: $(VENV)/installed ## the whole story on one page: policy, bundle, sidecar,
 	@cargo build --quiet --locked -p latchkey -p latchkey-sidecar --bins
 	@PYTHONDONTWRITEBYTECODE=1 $(VENV)/bin/python demo/demo.py
 
-test: nextest ## every test of every crate
+test: nextest ## every test of every crate, and of the documents
 	@cargo nextest run --workspace --locked
 
 test-fast: nextest ## the inner loop: the engine and the gate
 	@cargo nextest run --locked -p latchkey-engine -p latchkey-gate
 
-lint: ## format, clippy and, where cargo-deny is installed, licences, bans and sources
+lint: ## format, clippy, rustdoc and, where cargo-deny is installed, licences, bans and sources
 	@cargo fmt --all --check
 	@cargo clippy --workspace --all-targets --locked -- -D warnings
-	@if command -v cargo-deny >/dev/null; then cargo deny --all-features check --hide-inclusion-graph licenses bans sources; \
+	@RUSTDOCFLAGS=-Dwarnings cargo doc --workspace --no-deps --locked
+	@if cargo deny --version >/dev/null 2>&1; then cargo deny --all-features check --hide-inclusion-graph licenses bans sources; \
 	 else echo "lint: cargo-deny is not installed; CI checks licences, bans and sources"; fi
 
 bench: ## decisions and proxying beside their peers, in one run
 	@bench/run
 
 fuzz-smoke: ## each fuzz target for half a minute (needs a nightly toolchain and cargo-fuzz)
-	@command -v cargo-fuzz >/dev/null || cargo install cargo-fuzz --locked
+	@cargo fuzz --version >/dev/null 2>&1 || cargo install cargo-fuzz --locked
 	@cd fuzz && for target in $$(cargo +nightly fuzz list); do \
 	  cargo +nightly fuzz run "$$target" -- -max_total_time=30 || exit 1; done
 
 .PHONY: nextest
 nextest:
-	@command -v cargo-nextest >/dev/null || cargo install cargo-nextest --locked
+	@cargo nextest --version >/dev/null 2>&1 || cargo install cargo-nextest --locked
 
 $(VENV)/installed: demo/requirements.txt
 	@echo "demo: installing the official MCP SDK into $(VENV), once"

@@ -1,6 +1,6 @@
 //! From the spanned tree to typed entries, by one declarative table per record.
 //!
-//! A [`record!`] lists the keys of a record with their types and documentation, once. The typed
+//! A `record!` lists the keys of a record with their types and documentation, once. The typed
 //! struct, the check for unknown keys, did-you-mean, the JSON Schema and the reference all come
 //! from that list.
 
