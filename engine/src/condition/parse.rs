@@ -1,7 +1,7 @@
 //! The parser: condition text to [`Expr`].
 //!
 //! First the grammar of CEL as it is, so that what lies outside the subset is recognised and told
-//! with its place ([`Raw`]); then [`subset`](super::subset) takes what conditions allow.
+//! with its place (`Raw`); then `subset` takes what conditions allow.
 
 #![expect(
     clippy::result_large_err,
