@@ -1,4 +1,4 @@
-//! The commands of `docs/quickstart.md`, run as they are printed, in one empty folder.
+//! The commands of `docs/quickstart.md` and of the README, run as they are printed.
 
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
@@ -19,8 +19,8 @@ fn page() -> String {
 }
 
 /// An empty folder outside of any work tree of Git, as a newcomer has.
-fn folder() -> PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("quickstart");
+fn folder(name: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let _ = fs::remove_dir_all(&folder);
     fs::create_dir_all(&folder).expect("a folder");
     folder
@@ -59,8 +59,8 @@ fn run(folder: &Path, line: &str) -> String {
 }
 
 #[test]
-fn its_commands_do_what_it_says() {
-    let folder = folder();
+fn the_quickstart_does_what_it_says() {
+    let folder = folder("quickstart");
     let mut said = String::new();
     let mut commands = 0;
     for section in page().split("\n## ") {
@@ -83,6 +83,33 @@ fn its_commands_do_what_it_says() {
     ] {
         assert_eq!(said.matches(what).count(), times, "{what}:\n{said}");
     }
+}
+
+/// The first screen of the README: a role misspelt, and the matrices.
+#[test]
+fn the_readme_shows_what_is_printed() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let readme = fs::read_to_string(root.join("README.md")).expect("the README");
+    let (_, shown) = readme.split_once("```console\n").expect("a block");
+    let (shown, _) = shown.split_once("```").expect("its end");
+
+    let folder = folder("readme");
+    run(
+        &folder,
+        &format!("cp -R '{}' .", root.join("policies").display()),
+    );
+    let tests = run(&folder, "latchkey -C policies test");
+    let path = folder.join("policies/access/payments.yaml");
+    let text = fs::read_to_string(&path).expect("the file that the block shows");
+    let misspelt = text.replacen("roles: [payments-refunder]", "roles: [payments-refundr]", 1);
+    assert_ne!(text, misspelt);
+    fs::write(path, misspelt).expect("the mistake");
+    let check = run(&folder, "latchkey -C policies check # exit code 1");
+    let expected = format!(
+        "$ latchkey -C policies check      # with a role misspelt\n{check}\n\
+         $ latchkey -C policies test       # without\n{tests}"
+    );
+    assert_eq!(shown, expected);
 }
 
 /// What the page asks for in words.
