@@ -226,7 +226,10 @@ const MESSAGE: usize = 500;
 
 fn shortened(mut message: String) -> String {
     if message.len() > MESSAGE {
-        let end = (0..=MESSAGE).rev().find(|&at| message.is_char_boundary(at)).unwrap_or(0);
+        let end = (0..=MESSAGE)
+            .rev()
+            .find(|&at| message.is_char_boundary(at))
+            .unwrap_or(0);
         message.truncate(end);
         message.push('\u{2026}');
     }

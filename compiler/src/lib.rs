@@ -44,5 +44,11 @@ pub fn check(tree: &dyn source::Tree, today: Time) -> Checked {
     let model = resolve::resolve(name, &syntax, &sources, &mut sink);
     let model = model.filter(|model| prove::prove(model, &mut sink));
     lint::run(&syntax, model.as_ref(), &sources, &mut sink, today);
-    Checked { sources, project, syntax, model, sink }
+    Checked {
+        sources,
+        project,
+        syntax,
+        model,
+        sink,
+    }
 }
