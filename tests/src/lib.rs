@@ -1,1 +1,17 @@
-//! Cross-crate tests of Latchkey.
+//! What the cross-crate tests share: golden projects, a naive reference, a tool server, clients.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::missing_panics_doc,
+    reason = "a test fails by panicking"
+)]
+
+pub mod client;
+pub mod golden;
+pub mod live;
+pub mod program;
+pub mod reference;
+pub mod tokens;
+pub mod upstream;
