@@ -344,7 +344,7 @@ fn change(answer: &Answer, leaf: u32) -> Option<Change> {
 }
 
 /// Whether a change of reason is worth a line: not where a surface or caller merely begins or
-/// ceases to exist.
+/// ceases to exist, nor where a token that leaves the permission out meets a new grant.
 fn is_told_apart(old: Reason, new: Reason) -> bool {
     ![old, new].iter().any(|reason| {
         matches!(
@@ -353,6 +353,7 @@ fn is_told_apart(old: Reason, new: Reason) -> bool {
                 | Reason::Unauthenticated
                 | Reason::PrincipalUnknown
                 | Reason::ScopeInvalid
+                | Reason::TokenScope
         )
     })
 }

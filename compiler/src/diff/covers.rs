@@ -90,7 +90,8 @@ fn address(call: &Stated) -> Option<IpAddr> {
     call.ip.as_ref()?.parse().ok()
 }
 
-fn holds(value: &Value, region: &Region) -> bool {
+/// Whether a value lies in a region; never in the one for others.
+pub(super) fn holds(value: &Value, region: &Region) -> bool {
     match (region, value) {
         (Region::Bool(is), Value::Bool(value)) => is == value,
         (Region::Number(low, high), Value::Number(number)) => Decimal::parse(&number.to_string())

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use latchkey_engine::{
     condition::{Attribute, Root, Segment, Test},
     id::ScopeId,
-    index::{Access, ArgumentPath, Effect, Obligation, Risk, ScopeSource, Unlock},
+    index::{Access, ArgumentFact, ArgumentPath, Effect, Obligation, Risk, ScopeSource, Unlock},
     reason::Reason,
     time::Dates,
 };
@@ -139,7 +139,25 @@ fn shape_of(views: &[View<'_>; 2], operation: Option<&str>, attribute: &Attribut
             }
         }
     }
-    shape
+    match settled(views, attribute) {
+        Some(fact) if fact.forbid => Shape::absent(),
+        Some(fact) if !fact.only.is_empty() && shape.values.is_none() => {
+            shape.values = Some(fact.only.iter().map(|text| text.as_str().into()).collect());
+            shape
+        }
+        _ => shape,
+    }
+}
+
+/// The fact of an argument that both sides agree on: what it forbids is refused before and after.
+fn settled<'a>(views: &[View<'a>; 2], attribute: &Attribute) -> Option<&'a ArgumentFact> {
+    let find = |view: &View<'a>| {
+        let (_, surface) = view.surface?;
+        let mut facts = surface.arguments.iter();
+        facts.find(|fact| argument(&fact.argument, view.is_each(fact)) == *attribute)
+    };
+    let [old, new] = views;
+    find(old).filter(|fact| find(new) == Some(*fact))
 }
 
 fn deny(reason: Reason) -> Outcome {

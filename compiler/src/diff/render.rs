@@ -98,8 +98,9 @@ fn one(out: &mut String, finding: &Finding, paint: Paint) {
     let what = format!("{}{operation}", finding.surface);
     let _ = writeln!(
         out,
-        "  {} may {} in {}",
+        "  {} {} {} in {}",
         paint.code("1", &shortened(&subjects)),
+        verb(finding.change),
         paint.code("1", &what),
         finding.scope
     );
@@ -117,6 +118,15 @@ fn one(out: &mut String, finding: &Finding, paint: Paint) {
     }
     if let Ok(witness) = serde_json::to_string(&finding.witness) {
         let _ = writeln!(out, "    witness  {}", paint.code("2", &witness));
+    }
+}
+
+fn verb(change: Change) -> &'static str {
+    match change {
+        Change::Widened => "may now call",
+        Change::Narrowed => "may no longer call",
+        Change::Loosened | Change::Tightened => "may still call",
+        Change::Reason => "may not call",
     }
 }
 

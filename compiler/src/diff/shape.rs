@@ -68,6 +68,11 @@ impl Shape {
             || (self.text == Some(true) && fold.is_some())
     }
 
+    /// Never there.
+    pub(super) fn absent() -> Self {
+        Self::nothing()
+    }
+
     /// No value of any kind.
     fn nothing() -> Self {
         let no = Some(false);

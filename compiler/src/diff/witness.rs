@@ -16,6 +16,7 @@ use latchkey_gate::call::{Stated, StatedCaller};
 use serde_json::{Map, Value, value::RawValue};
 
 use super::{
+    covers::holds,
     domain::{Key, ONE, Region},
     instance,
     outcome::{Answer, Question, argument},
@@ -80,8 +81,10 @@ impl Recipe<'_> {
                 None => plain(regions, &arguments, attribute)?,
             };
             if attribute.root == Root::Args {
-                // A free attribute keeps what the plainest instance gives it.
-                if chosen.is_some() || *region == Region::Absent {
+                // A free attribute keeps what the plainest instance gives it, if it may have that.
+                let kept = read(&arguments, &attribute.path)
+                    .is_some_and(|value| regions.iter().any(|region| holds(value, region)));
+                if chosen.is_some() || !kept {
                     let value = self.value(attribute, region, attempt);
                     write(&mut arguments, &attribute.path, value);
                 }
@@ -252,7 +255,7 @@ fn plain<'r>(
     arguments: &Map<String, Value>,
     attribute: &Attribute,
 ) -> Option<&'r Region> {
-    let present = attribute.root == Root::Args && read(arguments, &attribute.path);
+    let present = attribute.root == Root::Args && read(arguments, &attribute.path).is_some();
     let absent = regions.iter().find(|region| **region == Region::Absent);
     match absent {
         Some(absent) if !present => Some(absent),
@@ -263,9 +266,9 @@ fn plain<'r>(
     }
 }
 
-/// Whether the arguments have something at a path.
-fn read(arguments: &Map<String, Value>, path: &[Segment]) -> bool {
-    let mut at: Option<&Value> = None;
+/// What the arguments have at a path.
+fn read<'v>(arguments: &'v Map<String, Value>, path: &[Segment]) -> Option<&'v Value> {
+    let mut at: Option<&'v Value> = None;
     for (depth, segment) in path.iter().enumerate() {
         at = match segment {
             Segment::Field(name) if depth == 0 => arguments.get(name),
@@ -273,7 +276,7 @@ fn read(arguments: &Map<String, Value>, path: &[Segment]) -> bool {
             Segment::Each => at.and_then(|at| at.get(0)),
         };
     }
-    at.is_some()
+    at
 }
 
 /// Writes, or with `None` removes, the value at a path.
