@@ -22,6 +22,7 @@ pub struct Cli {
 
 /// What holds for every command.
 #[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "For every command")]
 pub struct Global {
     /// The folder of the policy project; other paths stay relative to the current folder
     #[arg(short = 'C', value_name = "DIR", default_value = ".", global = true)]

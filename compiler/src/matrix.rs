@@ -19,7 +19,7 @@ mod discovery;
 mod report;
 
 pub use bless::{Edits, bless};
-pub use report::{human, json, junit};
+pub use report::{counted, human, json, junit};
 
 /// What became of every matrix.
 #[derive(Debug, Clone, Default)]

@@ -92,10 +92,11 @@ fn bless(
         others: run.others.clone(),
     };
     print(&rest, project, global.format, terminal)?;
-    let (cells, files) = (edits.cells, edits.files.len());
     writeln!(
         terminal.err,
-        "rewrote {cells} cells in {files} files; review them with `git diff`"
+        "rewrote {} in {}; review with `git diff`",
+        matrix::counted(edits.cells, "cell", "cells"),
+        matrix::counted(edits.files.len(), "file", "files"),
     )?;
     Ok(ending(&rest))
 }

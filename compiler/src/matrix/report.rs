@@ -34,17 +34,23 @@ pub fn human(run: &Run, sources: &SourceMap) -> String {
     }
     let matrices: std::collections::BTreeSet<&str> =
         run.cells.iter().map(|cell| cell.matrix.as_str()).collect();
-    let (cells, statements) = (run.cells.len(), run.others.len());
+    let cells = counted(run.cells.len(), "cell", "cells");
+    let statements = counted(run.others.len(), "statement", "statements");
+    let matrices = counted(matrices.len(), "matrix", "matrices");
     let verdict = match failed {
         0 => "all as expected".to_owned(),
         _ => format!("{failed} not as expected"),
     };
     let _ = writeln!(
         out,
-        "{cells} cells and {statements} statements about others in {} matrices: {verdict}",
-        matrices.len(),
+        "{cells} and {statements} about others in {matrices}: {verdict}"
     );
     out
+}
+
+/// A number and its noun.
+pub fn counted(count: usize, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
 }
 
 /// What happened in a cell, with the rule and its place.
