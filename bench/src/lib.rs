@@ -1,0 +1,7 @@
+//! What the benchmarks share: tables, timing, child processes, and the policies they ask.
+
+pub mod exchange;
+pub mod load;
+pub mod process;
+pub mod table;
+pub mod timing;

@@ -1,0 +1,177 @@
+//! Child processes: their life, CPU time and memory.
+
+use std::{
+    ffi::OsStr,
+    fs,
+    net::{SocketAddr, TcpListener, TcpStream},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+/// What a benchmark ends with when it cannot run; slow figures are no failure.
+pub type Failure = Box<dyn std::error::Error>;
+
+/// A child that ends with its guard.
+#[derive(Debug)]
+pub struct Guarded(Child);
+
+impl Guarded {
+    /// Starts a command with its output in a file, on one processor if so wanted.
+    pub fn start(
+        command: &[&OsStr],
+        log: &Path,
+        processor: Option<usize>,
+    ) -> Result<Self, Failure> {
+        let pinned = processor.map(|processor| processor.to_string());
+        let mut words: Vec<&OsStr> = Vec::new();
+        if let Some(processor) = &pinned {
+            words.extend(["taskset", "-c", processor].map(OsStr::new));
+        }
+        words.extend(command);
+        let (program, arguments) = words.split_first().ok_or("an empty command")?;
+        let output = fs::File::create(log)?;
+        let child = Command::new(program)
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(output.try_clone()?)
+            .stderr(output)
+            .spawn()
+            .map_err(|error| format!("cannot start {}: {error}", program.display()))?;
+        Ok(Self(child))
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.0.id()
+    }
+
+    /// Waits until it listens.
+    pub fn await_port(&mut self, address: SocketAddr, log: &Path) -> Result<(), Failure> {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while TcpStream::connect_timeout(&address, Duration::from_millis(200)).is_err() {
+            if self.0.try_wait()?.is_some() || Instant::now() > deadline {
+                let said = fs::read_to_string(log).unwrap_or_default();
+                return Err(format!("nothing listens on {address}:\n{said}").into());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A loopback address that nobody listens on now.
+pub fn free_address() -> Result<SocketAddr, Failure> {
+    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?)
+}
+
+/// CPU time of a process and its children since they began, in nanoseconds.
+pub fn cpu_nanoseconds(process: u32) -> Result<u64, Failure> {
+    let mut total = 0;
+    for task in tasks(process)? {
+        // A task may end while we look.
+        let Ok(text) = fs::read_to_string(task.join("schedstat")) else {
+            continue;
+        };
+        let spent = text.split(' ').next().ok_or("an empty schedstat")?;
+        total += spent.parse::<u64>()?;
+    }
+    Ok(total)
+}
+
+/// Proportional set size of a process and its children, in bytes.
+pub fn memory(process: u32) -> Result<u64, Failure> {
+    let mut total = 0;
+    for process in family(process)? {
+        let text = fs::read_to_string(format!("/proc/{process}/smaps_rollup"))?;
+        let line = text.lines().find_map(|line| line.strip_prefix("Pss:"));
+        let line = line.ok_or("smaps_rollup has no Pss")?;
+        let kibibytes: u64 = line.trim().trim_end_matches("kB").trim().parse()?;
+        total += kibibytes * 1024;
+    }
+    Ok(total)
+}
+
+fn tasks(process: u32) -> Result<Vec<PathBuf>, Failure> {
+    let mut all = Vec::new();
+    for process in family(process)? {
+        for task in fs::read_dir(format!("/proc/{process}/task"))? {
+            all.push(task?.path());
+        }
+    }
+    Ok(all)
+}
+
+/// A process and all below it.
+fn family(process: u32) -> Result<Vec<u32>, Failure> {
+    let mut all = vec![process];
+    let mut at = 0;
+    while let Some(process) = all.get(at).copied() {
+        at += 1;
+        for task in fs::read_dir(format!("/proc/{process}/task"))? {
+            let children = fs::read_to_string(task?.path().join("children"))?;
+            for child in children.split_whitespace() {
+                all.push(child.parse()?);
+            }
+        }
+    }
+    Ok(all)
+}
+
+/// A folder that goes away with its guard.
+#[derive(Debug)]
+pub struct Folder(PathBuf);
+
+impl Folder {
+    /// A new, empty folder.
+    pub fn new(name: &str) -> Result<Self, Failure> {
+        let path = std::env::temp_dir().join(format!("latchkey-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&path);
+        fs::create_dir_all(&path)?;
+        Ok(Self(path))
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Where a file of it is.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A program built beside this one.
+pub fn beside(name: &str) -> Result<PathBuf, Failure> {
+    let path = std::env::current_exe()?.with_file_name(name);
+    if path.is_file() {
+        return Ok(path);
+    }
+    Err(format!("{} is missing: run bench/run", path.display()).into())
+}
+
+/// Runs a command to its end; it must end well.
+pub fn run(program: &Path, arguments: &[&OsStr]) -> Result<String, Failure> {
+    let done = Command::new(program).args(arguments).output()?;
+    if !done.status.success() {
+        let errors = String::from_utf8_lossy(&done.stderr);
+        let said = String::from_utf8_lossy(&done.stdout);
+        return Err(format!("{} failed:\n{said}{errors}", program.display()).into());
+    }
+    Ok(String::from_utf8(done.stdout)?)
+}
