@@ -1,7 +1,7 @@
 //! Section `organizations`.
 
 use crate::source::Spanned;
-use crate::syntax::collection::{List, Names};
+use crate::syntax::collection::Names;
 use crate::syntax::scalar::Uuid;
 use crate::syntax::shape::record;
 
@@ -10,8 +10,6 @@ record! {
     pub struct Organization: "organization" {
         /// Its lasting identity, a lowercase UUID.
         id "id": Option<Spanned<Uuid>>;
-        /// Values that name it in tokens.
-        claims "claims": Option<List<Spanned<String>>>;
         /// Its teams.
         teams "teams": Names<Team>;
     }

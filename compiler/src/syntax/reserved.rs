@@ -35,6 +35,11 @@ pub const RESERVED: &[Reserved] = &[
     row("file", "budgets", "cost budgets"),
     row("file", "breakGlass", "break-glass procedures"),
     row("file", "egress", "outbound calls of a server"),
+    row(
+        "organization",
+        "claims",
+        "organizations named by a token claim",
+    ),
     row("organization", "region", "data residency"),
     row("organization", "defaults", "defaults of an organization"),
     row("organization", "budgets", "cost budgets"),
