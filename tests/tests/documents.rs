@@ -1,17 +1,26 @@
-//! What the documents claim: tests that they name exist, and links lead somewhere.
+//! What the documents claim: tests that they name exist, links lead somewhere, and settings and
+//! metrics are those that there are.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
 };
+
+use latchkey_engine::reason::Reason;
+use latchkey_sidecar::{config::Config, metrics::Metrics};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
         .unwrap()
         .to_owned()
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap()
 }
 
 /// All Markdown files at the root and under `docs/`.
@@ -73,4 +82,60 @@ fn every_link_between_documents_leads_somewhere() {
         }
     }
     assert!(dead.is_empty(), "{dead:#?}");
+}
+
+#[test]
+fn the_settings_of_the_quickstart_are_settings() {
+    let text = read("docs/quickstart.md");
+    let (_, block) = text.split_once("```toml\n").unwrap();
+    let (block, _) = block.split_once("```").unwrap();
+    Config::parse(block, Path::new("")).unwrap();
+}
+
+#[test]
+fn operating_lists_every_setting_and_no_other() {
+    let text = read("docs/operating.md");
+    let mut sections: Vec<(&str, BTreeSet<String>)> = Vec::new();
+    for row in text.lines().filter_map(|line| line.strip_prefix("| `[")) {
+        let (section, rest) = row.split_once("] ").unwrap();
+        let (keys, _) = rest.split_once(" |").unwrap();
+        let keys = keys.replace('`', "");
+        let keys = keys.split(", ").map(str::to_owned);
+        match sections.iter_mut().find(|(name, _)| *name == section) {
+            Some((_, known)) => known.extend(keys),
+            None => sections.push((section, keys.collect())),
+        }
+    }
+    assert_eq!(sections.len(), 10, "sections of the settings");
+    for (section, listed) in sections {
+        // The error about an unknown key names those that there are.
+        let error = Config::parse(&format!("[{section}]\nunheard-of = 1"), Path::new(""));
+        let error = error.unwrap_err().to_string();
+        let (_, expected) = error.split_once("expected").unwrap();
+        let expected = expected.split('`').skip(1).step_by(2).map(str::to_owned);
+        assert_eq!(listed, expected.collect(), "[{section}]");
+    }
+}
+
+#[test]
+fn operating_lists_every_metric_and_no_other() {
+    let metrics = Metrics::new();
+    // A metric with labels is there once it has a value.
+    metrics.deny("github/get_issue", Reason::NoPermission);
+    metrics.set_bundle("digest", 1, 0);
+    let metrics = metrics.text(None).unwrap();
+    let mut known: BTreeSet<String> = BTreeSet::new();
+    for line in metrics.lines().filter_map(|it| it.strip_prefix("# TYPE ")) {
+        let (name, kind) = line.split_once(' ').unwrap();
+        let total = if kind == "counter" { "_total" } else { "" };
+        known.insert(format!("{name}{total}"));
+    }
+    let text = read("docs/operating.md");
+    let listed = text
+        .lines()
+        .filter(|line| line.starts_with("| `latchkey_"))
+        .filter_map(|line| line.split(" | ").next())
+        .flat_map(|cell| cell.split('`').skip(1).step_by(2))
+        .map(str::to_owned);
+    assert_eq!(listed.collect::<BTreeSet<_>>(), known);
 }
