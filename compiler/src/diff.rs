@@ -229,36 +229,31 @@ impl Analysis<'_> {
         }
         let hard = change != Change::Reason && !self.failed.contains(&group);
         let tries = if hard { MAX_TRIES } else { MAX_TRIES / 8 };
-        match self.replay(&recipe, change, (&chains, tries)) {
-            Some((call, before, after)) => {
-                let finding = Finding::new(
-                    (change, question.surface, question.operation),
-                    (&group.scope, &group.region),
-                    (before, after),
-                    (subjects, call, cells(answer, choice)),
-                );
-                self.merged.insert(group, finding);
-            }
-            None => {
-                if change == Change::Reason {
-                    self.failed.insert(group);
-                    return;
-                }
-                let why = format!(
-                    "{} may be {} for {}{}, but no concrete call was found that shows it",
-                    question.surface,
-                    change.word(),
-                    subjects.into_iter().collect::<Vec<_>>().join(", "),
-                    if group.region.is_empty() {
-                        String::new()
-                    } else {
-                        format!(" where {}", group.region)
-                    },
-                );
-                self.report.undecided(question.surface, &why, None);
-                self.failed.insert(group);
-            }
+        if let Some((call, before, after)) = self.replay(&recipe, change, (&chains, tries)) {
+            let finding = Finding::new(
+                (change, question.surface, question.operation),
+                (&group.scope, &group.region),
+                (before, after),
+                (subjects, call, cells(answer, choice)),
+            );
+            self.merged.insert(group, finding);
+            return;
         }
+        if change != Change::Reason {
+            let why = format!(
+                "{} may be {} for {}{}, but no concrete call was found that shows it",
+                question.surface,
+                change.word(),
+                subjects.into_iter().collect::<Vec<_>>().join(", "),
+                if group.region.is_empty() {
+                    String::new()
+                } else {
+                    format!(" where {}", group.region)
+                },
+            );
+            self.report.undecided(question.surface, &why, None);
+        }
+        self.failed.insert(group);
     }
 
     /// A call that shows the change on both real gates.
