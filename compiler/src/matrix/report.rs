@@ -120,12 +120,17 @@ pub fn json(run: &Run, sources: &SourceMap) -> Json {
             })
         })
         .collect();
-    let (passed, failed) = run.counts();
+    let count = |passed: bool| run.cells.iter().filter(|cell| cell.passed == passed).count();
+    let count_others = |passed: bool| run.others.iter().filter(|it| it.passed() == passed).count();
     value!({
         "version": VERSION,
         "cells": cells,
         "others": others,
-        "summary": {"passed": passed, "failed": failed},
+        "summary": {
+            "passed": count(true),
+            "failed": count(false),
+            "others": {"passed": count_others(true), "failed": count_others(false)},
+        },
     })
 }
 
