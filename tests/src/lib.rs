@@ -1,7 +1,6 @@
 //! What the cross-crate tests share: golden projects, a naive reference, a tool server, clients.
 #![expect(
     clippy::unwrap_used,
-    clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
     clippy::missing_panics_doc,

@@ -206,7 +206,7 @@ impl<'a> Reference<'a> {
             answer.reason = "operation_unknown";
             return answer;
         };
-        answer.operation = operations[0].clone();
+        answer.operation.clone_from(&operations[0]);
         let scopes = self.scopes();
         let public = self.surface.access == Access::Public;
         let first = (!public).then(|| self.identity()).flatten();
@@ -313,7 +313,7 @@ impl<'a> Reference<'a> {
             for person in self.people.iter().flatten() {
                 for scope in scopes.iter().filter(|it| person.is_abroad(it) == abroad) {
                     for operation in operations {
-                        let found = self.granting(person, scope, operation, abroad);
+                        let found = self.granting(person, scope, operation.as_deref(), abroad);
                         if found.is_empty() {
                             return Err(reason);
                         }
@@ -329,7 +329,7 @@ impl<'a> Reference<'a> {
         &self,
         person: &Person<'_>,
         scope: &Scope,
-        operation: &Option<String>,
+        operation: Option<&str>,
         abroad: bool,
     ) -> Vec<String> {
         let permission = self.permission(operation);
@@ -352,10 +352,10 @@ impl<'a> Reference<'a> {
         bindings.map(|(name, _)| name.clone()).collect()
     }
 
-    fn permission(&self, operation: &Option<String>) -> Permission {
+    fn permission(&self, operation: Option<&str>) -> Permission {
         Permission {
             surface: self.name.clone(),
-            operation: operation.clone(),
+            operation: operation.map(str::to_owned),
         }
     }
 
@@ -379,7 +379,7 @@ impl<'a> Reference<'a> {
         }
         let listed = |operation: &Option<String>| {
             let permitted = self.stated.token_permissions.as_ref();
-            permitted.is_none_or(|it| it.contains(&self.exact(operation)))
+            permitted.is_none_or(|it| it.contains(&self.exact(operation.as_deref())))
         };
         if !public && !operations.iter().all(listed) {
             return "token_scope";
@@ -390,7 +390,7 @@ impl<'a> Reference<'a> {
         "ok"
     }
 
-    fn exact(&self, operation: &Option<String>) -> String {
+    fn exact(&self, operation: Option<&str>) -> String {
         let kind = match self.surface.kind {
             SurfaceKind::Tool => "tools",
             SurfaceKind::Prompt => "prompts",
@@ -409,16 +409,17 @@ impl<'a> Reference<'a> {
             let named = rule.who.is_empty() || rule.who.iter().any(|it| is(&it.value));
             named && !rule.except.iter().any(|it| is(&it.value))
         });
-        let touched = operations
-            .iter()
-            .any(|it| rule.permissions.contains_key(&self.permission(it)));
+        let touched = operations.iter().any(|it| {
+            rule.permissions
+                .contains_key(&self.permission(it.as_deref()))
+        });
         let holds =
             |scope: &Scope| rule.scope.covers(scope) && self.holds(rule.when.as_ref(), scope, true);
         spoken_of && touched && within(rule.dates.dates, self.now) && scopes.iter().any(holds)
     }
 
     fn is_unlocked(&self, scopes: &[Scope], operations: &[Option<String>]) -> bool {
-        let risk = |it| self.model.risk(&self.permission(it));
+        let risk = |it: &Option<String>| self.model.risk(&self.permission(it.as_deref()));
         let destructive = operations.iter().any(|it| risk(it) == Risk::Destructive);
         if self.surface.unlock == Unlock::Grant || !destructive {
             return true;
