@@ -70,7 +70,8 @@ impl Upstream {
         let mut headers = Vec::new();
         loop {
             let mut header = String::new();
-            reader.read_line(&mut header).ok()?;
+            // Cut off before its end, it is no request.
+            reader.read_line(&mut header).ok().filter(|it| *it > 0)?;
             let Some((name, value)) = header.split_once(':') else {
                 break;
             };
