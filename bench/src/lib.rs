@@ -2,6 +2,8 @@
 
 pub mod exchange;
 pub mod load;
+pub mod peers;
 pub mod process;
 pub mod table;
 pub mod timing;
+pub mod world;
