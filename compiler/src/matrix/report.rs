@@ -120,7 +120,12 @@ pub fn json(run: &Run, sources: &SourceMap) -> Json {
             })
         })
         .collect();
-    let count = |passed: bool| run.cells.iter().filter(|cell| cell.passed == passed).count();
+    let count = |passed: bool| {
+        run.cells
+            .iter()
+            .filter(|cell| cell.passed == passed)
+            .count()
+    };
     let count_others = |passed: bool| run.others.iter().filter(|it| it.passed() == passed).count();
     value!({
         "version": VERSION,
