@@ -147,8 +147,8 @@ STORY: list[tuple[Caller, list[Step]]] = [
 ]
 
 ERAS = [
-    ("legacy", "a handshake, then a session"),
-    ("2026-07-28", "stateless, with the routing headers"),
+    ("legacy", "legacy: a handshake, then a session"),
+    ("2026-07-28", "stateless: no handshake, routing headers"),
 ]
 
 LISTS: list[tuple[Caller, str, list[str]]] = [
@@ -202,7 +202,7 @@ async def act_eras(stage: Stage) -> None:
             if outcome.code != expected:
                 raise DemoError(f"{era}: refund of {amount} must be {expected}: {outcome}")
         spoken = audit.requests(stage.audit("payments"))[-1]["authz"]["input"]["protocol"]
-        print(f"  {spoken}  {meaning}: 80 allow, 250 no_permission")
+        print(f"  {spoken}  {meaning}; a refund of 80 is allow, of 250 no_permission")
         if era == "legacy" and not spoken < "2026":
             raise DemoError(f"the legacy client spoke {spoken}")
 

@@ -96,7 +96,7 @@ class Stage:
         return self._ports[server][use]
 
     def _binary(self, name: str) -> str:
-        path = self.root / "target" / "debug" / name
+        path = self.root / (os.environ.get("CARGO_TARGET_DIR") or "target") / "debug" / name
         if not path.exists():
             raise DemoError(f"{path} is missing; `make demo` builds it")
         return str(path)

@@ -21,8 +21,6 @@ fn the_official_client_is_allowed_denied_and_shown_a_filtered_list_in_both_eras(
         .arg("demo")
         .current_dir(root())
         .env("NO_COLOR", "1")
-        // The demo runs the programs of this checkout's own target folder.
-        .env_remove("CARGO_TARGET_DIR")
         .output()
         .unwrap();
     let story = String::from_utf8_lossy(&output.stdout);
