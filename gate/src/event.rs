@@ -5,14 +5,16 @@
 //! taken out or put in breaks the chain from there on.
 
 mod chain;
+mod draft;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use aws_lc_rs::hmac;
 use latchkey_engine::reason::Reason;
 use serde::{Deserialize, Serialize};
 
 pub use chain::{ChainError, Line, verify_chain};
+pub use draft::{Draft, Ending, Unsealed};
 
 use crate::{
     admit::{Facts, SlotValue},
@@ -253,8 +255,26 @@ pub struct Exchanged<'a> {
     pub bundle_digest: &'a str,
     /// The commit that the slice was built from, when known.
     pub source_commit: Option<&'a str>,
-    /// The key of the digests of argument values.
-    pub digest_key: &'a [u8],
+    /// The key of the digests of argument values; without one they are empty.
+    pub digest_key: Option<&'a DigestKey>,
+}
+
+/// The key of the digests of argument values: without it nobody can try values against them.
+#[derive(Clone)]
+pub struct DigestKey(hmac::Key);
+
+impl DigestKey {
+    /// A key made of these bytes.
+    #[must_use]
+    pub fn new(bytes: &[u8]) -> Self {
+        Self(hmac::Key::new(hmac::HMAC_SHA256, bytes))
+    }
+}
+
+impl fmt::Debug for DigestKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("DigestKey")
+    }
 }
 
 impl Event {
@@ -360,22 +380,22 @@ fn severity(facts: &Facts) -> &'static str {
     }
 }
 
-fn slots(facts: &Facts, key: &[u8]) -> BTreeMap<String, SlotRecord> {
-    if facts.slots.is_empty() {
-        return BTreeMap::new();
-    }
-    let key = hmac::Key::new(hmac::HMAC_SHA256, key);
+fn slots(facts: &Facts, key: Option<&DigestKey>) -> BTreeMap<String, SlotRecord> {
     let record = |value: &SlotValue| match value {
         SlotValue::Absent => SlotRecord::Absent,
         SlotValue::Value(text) => SlotRecord::Value(text.clone()),
-        SlotValue::Digest(text) => {
-            SlotRecord::Digest(hex(hmac::sign(&key, text.as_bytes()).as_ref()))
-        }
+        SlotValue::Digest(text) => SlotRecord::Digest(digest(key, text)),
     };
     let slots = facts.slots.iter();
     slots
         .map(|slot| (slot.attribute.clone(), record(&slot.value)))
         .collect()
+}
+
+fn digest(key: Option<&DigestKey>, text: &str) -> String {
+    key.map_or_else(String::new, |DigestKey(key)| {
+        hex(hmac::sign(key, text.as_bytes()).as_ref())
+    })
 }
 
 #[cfg(test)]

@@ -247,8 +247,8 @@ impl Lines {
         }
     }
 
-    /// A stream that no request asked for ends with the bundle or the token that it was admitted
-    /// under; the caller opens it again and is decided again.
+    /// A stream that no request asked for ends with the bundle, the token or the standing that it
+    /// was admitted under; the caller opens it again and is decided again.
     fn is_over(&self) -> bool {
         if self.rules.filter.kind != FilterKind::Stream {
             return false;
@@ -260,7 +260,17 @@ impl Lines {
             .active()
             .is_none_or(|active| active.generation != self.rules.active.generation);
         let identity = self.rules.identity.as_deref();
-        swapped || identity.is_some_and(|identity| identity.expires_at() <= now)
+        let expired = identity.is_some_and(|identity| identity.expires_at() <= now);
+        let Rules {
+            shared,
+            active,
+            filter,
+            ..
+        } = &self.rules;
+        // The overlay may have suspended the caller or revoked its token since.
+        let may_watch =
+            || filter::may_watch(&active.gate, &shared.overlay(), identity, now, *filter);
+        swapped || expired || !may_watch()
     }
 
     fn take(&mut self, data: &[u8]) -> Result<Bytes, AnswerError> {

@@ -18,7 +18,7 @@ use std::{
     },
 };
 
-use latchkey_gate::event::Event;
+use latchkey_gate::event::{DigestKey, Draft, Ending, Event, Unsealed};
 
 use journal::Journal;
 
@@ -33,7 +33,7 @@ pub struct Audit {
     /// Held for as long as the process lives: a state directory serves one sidecar.
     _lock: std::fs::File,
     sidecar: String,
-    digest_key: Vec<u8>,
+    digest_key: DigestKey,
 }
 
 #[derive(Debug)]
@@ -41,7 +41,14 @@ struct Inner {
     log: chain::Log,
     journal: Journal,
     /// Events that could not be written yet, oldest first, with the intent that each closes.
-    waiting: VecDeque<(Event, Option<Ticket>)>,
+    waiting: VecDeque<Waiting>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    event_id: String,
+    event: Unsealed,
+    ticket: Option<Ticket>,
 }
 
 /// An intent that waits for its event.
@@ -91,7 +98,7 @@ impl Audit {
             _lock: lock,
             sidecar: stored(&state.join("sidecar.id"), || Ok(ids::uuid().into_bytes()))
                 .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())?,
-            digest_key: stored(&state.join("audit.key"), ids::key)?,
+            digest_key: DigestKey::new(&stored(&state.join("audit.key"), ids::key)?),
         };
         audit.close_open(open);
         Ok(audit)
@@ -105,7 +112,7 @@ impl Audit {
 
     /// The key of the digests of argument values.
     #[must_use]
-    pub fn digest_key(&self) -> &[u8] {
+    pub fn digest_key(&self) -> &DigestKey {
         &self.digest_key
     }
 
@@ -117,7 +124,7 @@ impl Audit {
 
     /// Records that a request is about to go upstream. Without a ticket it must not. The intent is
     /// the event as it is to stand if nobody sees the request's end.
-    pub fn begin(&self, intent: &Event) -> Result<Ticket, AuditUnavailable> {
+    pub fn begin(&self, intent: Draft) -> Result<Ticket, AuditUnavailable> {
         if !self.is_available() {
             return Err(AuditUnavailable);
         }
@@ -128,21 +135,56 @@ impl Audit {
             .map_err(|error| self.fail("intent", &error))
     }
 
+    /// Closes an intent: records its event with its end, as [`Audit::record`] does.
+    pub fn end(&self, ticket: Ticket, ending: &Ending<'_>) -> Result<(), AuditUnavailable> {
+        let mut inner = self.lock();
+        let Some(intent) = inner.journal.intent(ticket) else {
+            // Each ticket is closed once, by the exchange that it was given to.
+            return Err(AuditUnavailable);
+        };
+        let event = intent.ended(ending);
+        let event_id = intent.event_id().to_owned();
+        self.put(
+            &mut inner,
+            Waiting {
+                event_id,
+                event,
+                ticket: Some(ticket),
+            },
+        )
+    }
+
     /// Seals and writes an event, and closes the intent that it belongs to. On an error the event
     /// waits in memory and is tried again; until then nothing is forwarded.
-    pub fn record(&self, event: Event, ticket: Option<Ticket>) -> Result<(), AuditUnavailable> {
-        let mut inner = self.lock();
+    pub fn record(
+        &self,
+        event_id: &str,
+        event: Unsealed,
+        ticket: Option<Ticket>,
+    ) -> Result<(), AuditUnavailable> {
+        let event_id = event_id.to_owned();
+        self.put(
+            &mut self.lock(),
+            Waiting {
+                event_id,
+                event,
+                ticket,
+            },
+        )
+    }
+
+    fn put(&self, inner: &mut Inner, next: Waiting) -> Result<(), AuditUnavailable> {
         if inner.waiting.len() >= MOST_WAITING {
             self.metrics.audit_failures.inc();
             return Err(AuditUnavailable);
         }
         if inner.waiting.is_empty() {
-            match self.write(&mut inner, &event, ticket) {
+            match self.write(inner, &next) {
                 Ok(()) => return Ok(()),
                 Err(error) => self.fail("event", &error),
             };
         }
-        inner.waiting.push_back((event, ticket));
+        inner.waiting.push_back(next);
         Err(AuditUnavailable)
     }
 
@@ -152,9 +194,9 @@ impl Audit {
             return;
         }
         let mut inner = self.lock();
-        while let Some((event, ticket)) = inner.waiting.pop_front() {
-            if self.write(&mut inner, &event, ticket).is_err() {
-                inner.waiting.push_front((event, ticket));
+        while let Some(next) = inner.waiting.pop_front() {
+            if self.write(&mut inner, &next).is_err() {
+                inner.waiting.push_front(next);
                 return;
             }
         }
@@ -164,12 +206,12 @@ impl Audit {
         }
     }
 
-    fn write(&self, inner: &mut Inner, event: &Event, ticket: Option<Ticket>) -> io::Result<()> {
+    fn write(&self, inner: &mut Inner, next: &Waiting) -> io::Result<()> {
         let Inner { log, journal, .. } = inner;
-        log.append(event)?;
+        log.append(&next.event)?;
         self.metrics.audit_events.inc();
         // The event is out: a journal that cannot say so stops the next request, not this one.
-        if let Err(error) = journal.done(ticket, &event.event_id, log) {
+        if let Err(error) = journal.done(next.ticket, &next.event_id, log) {
             self.fail("journal", &error);
         }
         Ok(())
@@ -179,7 +221,7 @@ impl Audit {
         let count = open.len();
         for event in open {
             // A failure keeps the event waiting and the sidecar closed, which is all one can do.
-            let _ = self.record(event, None);
+            let _ = self.record(&event.event_id, Unsealed::from(&event), None);
         }
         if count > 0 {
             tracing::warn!(

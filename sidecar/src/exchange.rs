@@ -9,7 +9,7 @@ use std::{
 use latchkey_engine::{reason::Reason, time::Time};
 use latchkey_gate::{
     admit::Facts,
-    event::{Event, EventOutcome, Exchanged},
+    event::{Draft, Ending, EventOutcome, Exchanged},
 };
 
 use crate::{
@@ -35,8 +35,8 @@ pub struct Exchange {
     trace_id: String,
     span_id: String,
     active: Option<Arc<Active>>,
-    /// The intent that went ahead: the event as it stands if nobody sees the end.
-    intent: Option<(Ticket, Box<Event>)>,
+    /// The intent that went ahead.
+    intent: Option<Ticket>,
     upstream: Option<Duration>,
     closed: bool,
     /// What is known of the request.
@@ -104,10 +104,8 @@ impl Exchange {
 
     /// Records that the request is about to go upstream.
     pub fn intend(&mut self) -> Result<(), AuditUnavailable> {
-        let mut event = Event::request(&self.facts, &self.exchanged(EventOutcome::Internal));
-        event.detail = Some("cut_off: the sidecar stopped before the answer ended".to_owned());
-        let ticket = self.shared.audit.begin(&event)?;
-        self.intent = Some((ticket, Box::new(event)));
+        let draft = Draft::request(&self.facts, &self.exchanged(EventOutcome::Internal));
+        self.intent = Some(self.shared.audit.begin(draft)?);
         Ok(())
     }
 
@@ -117,32 +115,27 @@ impl Exchange {
             return Ok(());
         }
         self.closed = true;
-        self.count();
-        let (ticket, event) = match self.intent.take() {
-            None => (None, Event::request(&self.facts, &self.exchanged(outcome))),
-            Some((ticket, intent)) => (Some(ticket), self.complete(*intent, outcome)),
+        let took = self.started.elapsed();
+        self.count(took);
+        let exchanged = Exchanged {
+            latency_us: microseconds(took),
+            ..self.exchanged(outcome)
         };
-        self.shared.audit.record(event, ticket)
-    }
-
-    /// The event of an intent whose end is known.
-    fn complete(&self, mut event: Event, outcome: EventOutcome) -> Event {
-        let exchanged = self.exchanged(outcome);
-        if self.facts.reason != Reason::Ok {
-            return Event::request(&self.facts, &exchanged);
+        let ending = Ending::of(&self.facts, &exchanged);
+        let audit = &self.shared.audit;
+        match self.intent {
+            // What was decided stands in the intent.
+            Some(ticket) if self.facts.reason == Reason::Ok => audit.end(ticket, &ending),
+            ticket => {
+                let event = Draft::request(&self.facts, &exchanged).ended(&ending);
+                audit.record(&self.event_id, event, ticket)
+            }
         }
-        event.detail.clone_from(&self.facts.detail);
-        event.outcome = outcome;
-        event.status = exchanged.status;
-        event.latency_us = exchanged.latency_us;
-        event.upstream_latency_us = exchanged.upstream_latency_us;
-        event.bytes_out = exchanged.bytes_out;
-        event
     }
 
-    fn count(&self) {
+    fn count(&self, took: Duration) {
         let metrics = &self.shared.metrics;
-        metrics.observe(self.started.elapsed(), self.upstream);
+        metrics.observe(took, self.upstream);
         if self.facts.reason == Reason::Ok {
             metrics.allowed.inc();
         } else {
@@ -151,6 +144,7 @@ impl Exchange {
         }
     }
 
+    /// All but how long it took, which nobody knows yet.
     fn exchanged(&self, outcome: EventOutcome) -> Exchanged<'_> {
         let release = self.active.as_deref().map(|active| &active.release);
         Exchanged {
@@ -161,7 +155,7 @@ impl Exchange {
             span_id: &self.span_id,
             status: self.status,
             outcome,
-            latency_us: microseconds(self.started.elapsed()),
+            latency_us: 0,
             upstream_latency_us: self.upstream.map_or(0, microseconds),
             bytes_in: self.bytes_in,
             bytes_out: self.bytes_out,
@@ -172,7 +166,7 @@ impl Exchange {
                 .as_deref()
                 .map_or("", |active| active.gate.digest()),
             source_commit: release.and_then(|release| release.commit.as_deref()),
-            digest_key: self.shared.audit.digest_key(),
+            digest_key: Some(self.shared.audit.digest_key()),
         }
     }
 }

@@ -75,7 +75,9 @@ async fn connection(worker: &Arc<Worker>, stream: TcpStream, peer: SocketAddr) {
         tokio::select! {
             biased;
             ended = connection.as_mut() => {
-                if ended.is_err() && meter.has_partial_head() {
+                // A head that came in one piece with an earlier request counts as read with it.
+                let unreadable_head = ended.as_ref().is_err_and(hyper::Error::is_parse);
+                if unreadable_head || (ended.is_err() && meter.has_partial_head()) {
                     unreadable(worker, &meter, peer, "not HTTP/1.1, or over a limit of its head");
                 }
                 return;

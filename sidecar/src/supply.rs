@@ -14,7 +14,7 @@ use std::{
 
 use latchkey_engine::{id::ServerId, time::Time};
 use latchkey_gate::{
-    event::{Event, EventOutcome, Exchanged},
+    event::{Event, EventOutcome, Exchanged, Unsealed},
     gate::Gate,
     supply::Digest,
 };
@@ -89,16 +89,11 @@ pub struct Status {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SupplyError {
     text: String,
-    /// The trust root revokes this statement.
-    revoked: Option<Digest>,
 }
 
 impl SupplyError {
     fn of(text: String) -> Self {
-        Self {
-            text,
-            revoked: None,
-        }
+        Self { text }
     }
 }
 
@@ -217,8 +212,9 @@ impl Supply {
                 report(shared, |status| {
                     status.bundle_error = Some(error.to_string());
                 });
+                // By the trust file alone: what lies in the bundle directory keeps nothing alive.
                 let revoked =
-                    |active: &Arc<Active>| Some(active.release.statement) == error.revoked;
+                    |active: &Arc<Active>| Verifier::revokes(config, &active.release.statement);
                 if shared.active().as_ref().is_some_and(revoked) {
                     tracing::error!(target: "supply", "the bundle in force is revoked");
                     self.retired.extend(shared.deactivate());
@@ -329,7 +325,7 @@ fn tell(shared: &Shared, event_type: &str, detail: String) {
     );
     event.detail = Some(detail);
     // The log says so itself when it cannot be written.
-    let _ = shared.audit.record(event, None);
+    let _ = shared.audit.record(&id, Unsealed::from(&event), None);
 }
 
 fn report(shared: &Shared, change: impl FnOnce(&mut Status)) {

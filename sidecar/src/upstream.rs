@@ -349,7 +349,17 @@ fn strip(headers: &mut HeaderMap) {
     for name in STRIPPED.iter().chain(&named) {
         headers.remove(name);
     }
-    for name in ["x-rewrite-url", "x-override-url"] {
+    for name in ["x-real-ip", "x-rewrite-url", "x-override-url"] {
+        headers.remove(name);
+    }
+    // Servers that read `_` as `-` (CGI, WSGI) would take such a name for one that was checked, and
+    // what a proxy vouches for is not the caller's to say.
+    let misread: Vec<HeaderName> = headers
+        .keys()
+        .filter(|name| name.as_str().contains('_') || name.as_str().starts_with("x-forwarded-"))
+        .cloned()
+        .collect();
+    for name in misread {
         headers.remove(name);
     }
 }
@@ -391,6 +401,11 @@ mod tests {
             ("x-http-method-override", "DELETE"),
             ("x-original-url", "/admin"),
             ("x-rewrite-url", "/admin"),
+            ("x_http_method_override", "DELETE"),
+            ("mcp_name", "delete_repository"),
+            ("x-forwarded-user", "root"),
+            ("x-forwarded-prefix", "/admin"),
+            ("x-real-ip", "10.0.0.1"),
             ("mcp-session-id", "kept"),
         ]
         .into_iter()

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-use super::Event;
+use super::{Event, Unsealed};
 use crate::gate::hex;
 
 /// A sealed event.
@@ -22,11 +22,27 @@ impl Event {
     /// first.
     #[must_use]
     pub fn seal(&self, prev_hash: &str) -> Line {
+        Unsealed::from(self).seal(prev_hash)
+    }
+}
+
+impl From<&Event> for Unsealed {
+    fn from(event: &Event) -> Self {
         // Every key of an event is a text, so writing it cannot fail; an empty line would break
         // the chain, which is what a checker must then see.
-        // The two links are appended as text: a flattened wrapper costs as much as the event.
-        let mut text = serde_json::to_string(self).unwrap_or_default();
+        let mut text = serde_json::to_string(event).unwrap_or_default();
         text.pop();
+        Self { text }
+    }
+}
+
+impl Unsealed {
+    /// Seals the event onto the chain, as [`Event::seal`] does.
+    #[must_use]
+    pub fn seal(&self, prev_hash: &str) -> Line {
+        // The two links are appended as text: a flattened wrapper costs as much as the event.
+        let mut text = String::with_capacity(self.text.len() + LINKS);
+        text.push_str(&self.text);
         text.push_str(",\"prev_hash\":\"");
         text.push_str(prev_hash);
         text.push_str("\"}");
@@ -38,6 +54,9 @@ impl Event {
         Line { text, hash }
     }
 }
+
+/// At least what the two links and a line end take.
+const LINKS: usize = 160;
 
 /// Where a chain is broken.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,4 +1,7 @@
+use std::sync::Arc;
+
 use super::*;
+use crate::admit::{SlotFact, Who};
 
 fn chain(count: usize) -> Vec<String> {
     let mut hash = String::new();
@@ -57,4 +60,132 @@ fn an_event_reads_back_as_it_was_written() {
     let line = event.seal("");
     assert!(!line.text.contains('\n'));
     assert_eq!(serde_json::from_str::<Event>(&line.text).unwrap(), event);
+}
+
+/// Facts with one of everything, in texts that need escapes and texts that need none.
+fn facts(text: &str, reason: Reason) -> Facts {
+    let some = || Some(text.to_owned());
+    let many = || vec![text.to_owned(), "b".to_owned()];
+    let slot = |attribute: &str, value| SlotFact {
+        attribute: attribute.to_owned(),
+        value,
+    };
+    Facts {
+        server: text.to_owned(),
+        method: "tools/call".to_owned(),
+        protocol: some(),
+        surface: some(),
+        risk: Some("destructive"),
+        operation: some(),
+        scopes: many(),
+        permissions: many(),
+        who: Arc::new(Who {
+            callers: many(),
+            principal_type: "agent",
+            organization: some(),
+            team: some(),
+            groups: many(),
+            issuer: some(),
+            token_id: some(),
+            token_hash: some(),
+        }),
+        address: "2001:db8::1".parse().ok(),
+        failed: vec![Reason::NoPermission, Reason::TokenScope],
+        detail: some(),
+        rule: some(),
+        granted_by: many(),
+        matched: many(),
+        missed: vec![
+            ("z".to_owned(), "scope"),
+            (text.to_owned(), "dates"),
+            ("z".to_owned(), "condition"),
+        ],
+        undetermined: many(),
+        slots: vec![
+            slot("args.z", SlotValue::Absent),
+            slot("args.a", SlotValue::Value("\"x\"".to_owned())),
+            slot("args.m", SlotValue::Digest(text.to_owned())),
+        ],
+        activation: some(),
+        ..Facts::blank(reason)
+    }
+}
+
+const OUTCOMES: [EventOutcome; 6] = [
+    EventOutcome::Success,
+    EventOutcome::Denied,
+    EventOutcome::ClientError,
+    EventOutcome::UpstreamError,
+    EventOutcome::Timeout,
+    EventOutcome::Internal,
+];
+
+#[test]
+fn a_draft_is_the_event_byte_for_byte() {
+    let key = DigestKey::new(b"key");
+    let texts = [
+        "plain",
+        "",
+        "quo\"te \\ \u{1} \n \u{7f} \u{fc}\u{2028}",
+        "{",
+        "[",
+    ];
+    for text in texts {
+        for (outcome, number) in OUTCOMES.into_iter().zip([0, 1, 10, 999, 12_345, u64::MAX]) {
+            let exchanged = Exchanged {
+                event_id: text,
+                event_time: text,
+                status: u16::try_from(number).unwrap_or(u16::MAX),
+                outcome,
+                latency_us: number,
+                upstream_latency_us: number / 3,
+                bytes_in: number / 5,
+                bytes_out: number / 7,
+                source_commit: Some(text).filter(|text| !text.is_empty()),
+                digest_key: Some(&key),
+                ..Exchanged::default()
+            };
+            for facts in [facts(text, Reason::Ok), Facts::blank(Reason::NoPermission)] {
+                let event = Event::request(&facts, &exchanged);
+                let draft = Draft::request(&facts, &exchanged);
+                let ended = draft.ended(&Ending::of(&facts, &exchanged));
+                assert_eq!(ended.seal("p"), event.seal("p"));
+            }
+        }
+    }
+}
+
+#[test]
+fn an_end_changes_what_an_intent_left_open_and_nothing_else() {
+    let exchanged = Exchanged {
+        bytes_in: 77,
+        ..Exchanged::default()
+    };
+    let facts = Facts {
+        detail: None,
+        ..facts("te\"xt", Reason::Ok)
+    };
+    let draft = Draft::request(&facts, &exchanged);
+    let mut intent = String::new();
+    draft.write_intent(&mut intent, "cut \"off\"");
+    let mut event: Event = serde_json::from_str(&intent).unwrap();
+    assert_eq!(event.detail.as_deref(), Some("cut \"off\""));
+    assert_eq!(event.outcome, EventOutcome::Internal);
+    for detail in [None, Some("the \"end\"")] {
+        let ended = draft.ended(&Ending {
+            outcome: EventOutcome::Success,
+            status: 200,
+            latency_us: 123_456,
+            upstream_latency_us: 9,
+            bytes_out: 10_000,
+            detail,
+        });
+        event.outcome = EventOutcome::Success;
+        event.status = 200;
+        event.latency_us = 123_456;
+        event.upstream_latency_us = 9;
+        event.bytes_out = 10_000;
+        event.detail = detail.map(str::to_owned);
+        assert_eq!(ended.seal(""), event.seal(""));
+    }
 }

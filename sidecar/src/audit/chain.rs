@@ -7,7 +7,7 @@ use std::{
     path::Path,
 };
 
-use latchkey_gate::event::Event;
+use latchkey_gate::event::Unsealed;
 
 use super::{AuditError, fault};
 use crate::ids;
@@ -103,7 +103,7 @@ impl Log {
     }
 
     /// Seals an event onto the chain and writes it. After an error the chain is as it was.
-    pub(super) fn append(&mut self, event: &Event) -> io::Result<()> {
+    pub(super) fn append(&mut self, event: &Unsealed) -> io::Result<()> {
         let mut line = event.seal(&self.prev_hash);
         line.text.push('\n');
         match &mut self.sink {

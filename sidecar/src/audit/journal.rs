@@ -13,7 +13,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use latchkey_gate::event::Event;
+use latchkey_gate::event::{Draft, Event};
 
 use super::{AuditError, Ticket, chain::Log, fault};
 
@@ -26,9 +26,11 @@ pub(super) struct Journal {
     file: File,
     /// Good bytes.
     length: u64,
-    /// The intents in flight, as their lines.
-    open: BTreeMap<Ticket, String>,
+    /// The intents in flight.
+    open: BTreeMap<Ticket, Draft>,
     next: u64,
+    /// The line that is being written.
+    line: String,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -45,11 +47,8 @@ enum Entry {
     Done { event_id: String, hash: String },
 }
 
-/// [`Entry::Intent`], borrowed.
-#[derive(Serialize)]
-struct IntentEntry<'a> {
-    intent: &'a Event,
-}
+/// What the event of an intent says that nobody saw the end of.
+const CUT_OFF: &str = "cut_off: the sidecar stopped before the answer ended";
 
 impl Journal {
     /// Opens the journal, and answers the intents that have no event.
@@ -72,6 +71,7 @@ impl Journal {
             length: text.len() as u64,
             open: BTreeMap::new(),
             next: 0,
+            line: String::new(),
         };
         Ok((journal, open))
     }
@@ -90,16 +90,25 @@ impl Journal {
     }
 
     /// Writes an intent.
-    pub(super) fn write(&mut self, intent: &Event, log: &Log) -> io::Result<Ticket> {
+    pub(super) fn write(&mut self, intent: Draft, log: &Log) -> io::Result<Ticket> {
         if self.length > LONGEST {
             self.start_over(log)?;
         }
-        let line = line_of(&IntentEntry { intent })?;
-        self.append(&line)?;
+        let mut line = std::mem::take(&mut self.line);
+        line.clear();
+        write_intent(&mut line, &intent);
+        let written = self.append(&line);
+        self.line = line;
+        written?;
         let ticket = Ticket(self.next);
         self.next += 1;
-        self.open.insert(ticket, line);
+        self.open.insert(ticket, intent);
         Ok(ticket)
+    }
+
+    /// An intent in flight.
+    pub(super) fn intent(&self, ticket: Ticket) -> Option<&Draft> {
+        self.open.get(&ticket)
     }
 
     /// An event is in the log.
@@ -128,8 +137,8 @@ impl Journal {
             offset: log.offset(),
             prev_hash: log.prev_hash().to_owned(),
         })?;
-        for line in self.open.values() {
-            text.push_str(line);
+        for intent in self.open.values() {
+            write_intent(&mut text, intent);
         }
         let aside = self.path.with_extension("new");
         let mut file = OpenOptions::new()
@@ -196,6 +205,13 @@ fn unfinished(text: &str, log: &Log) -> io::Result<Vec<Event>> {
     done.extend(log.ids_from(start.unwrap_or(0))?);
     intents.retain(|intent| !done.contains(&intent.event_id));
     Ok(intents)
+}
+
+/// The line of an [`Entry::Intent`].
+fn write_intent(line: &mut String, intent: &Draft) {
+    line.push_str("{\"intent\":");
+    intent.write_intent(line, CUT_OFF);
+    line.push_str("}\n");
 }
 
 fn line_of(entry: &impl Serialize) -> io::Result<String> {

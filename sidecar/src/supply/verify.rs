@@ -4,14 +4,14 @@ use std::path::PathBuf;
 
 use latchkey_engine::time::Time;
 use latchkey_gate::supply::{
-    Digest, Floor, MAX_TRUST, Offer, Refused, Required, Statement, Subject, TrustRoot, accept,
+    Digest, Floor, MAX_TRUST, Offer, Required, Statement, Subject, TrustRoot, accept,
 };
 
 use super::{
     Release, Source, SupplyError,
     directory::{self, Files, PLACES, last_good, slice_name},
 };
-use crate::config::Config;
+use crate::config::{Config, TrustConfig};
 
 /// Judges releases for one server, and remembers how far it has come.
 #[derive(Debug)]
@@ -53,16 +53,7 @@ impl Verifier {
     ) -> Result<Verified, SupplyError> {
         match (&config.trust, &files.signed) {
             (Some(trust), Some(envelope)) => {
-                let bytes = directory::read(&trust.file, MAX_TRUST as u64)?.ok_or_else(|| {
-                    SupplyError::of(format!(
-                        "the trust file {} is missing",
-                        trust.file.display()
-                    ))
-                })?;
-                let trust = TrustRoot::parse(&bytes).map_err(|error| {
-                    SupplyError::of(format!("{}: {error}", trust.file.display()))
-                })?;
-                self.verify_signed(&trust, envelope, files, config, now)
+                self.verify_signed(&read_trust(trust)?, envelope, files, config, now)
             }
             _ if config.profile.development => verify_unsigned(files, config),
             _ => Err(SupplyError::of(
@@ -71,6 +62,12 @@ impl Verifier {
                     .to_owned(),
             )),
         }
+    }
+
+    /// Whether the trust file revokes the release of this statement, whatever is on offer.
+    pub(super) fn revokes(config: &Config, statement: &Digest) -> bool {
+        let trust = config.trust.as_ref().map(read_trust);
+        trust.is_some_and(|trust| trust.is_ok_and(|trust| trust.revokes(statement)))
     }
 
     fn verify_signed(
@@ -89,14 +86,8 @@ impl Verifier {
             required: Required::File(&slice),
             strict_chain: false,
         };
-        let accepted =
-            accept(trust, &self.floor, &offer, now.0).map_err(|refused| SupplyError {
-                revoked: match &refused {
-                    Refused::Revoked { digest } => Some(*digest),
-                    _ => None,
-                },
-                text: format!("{}: {refused}", refused.word()),
-            })?;
+        let accepted = accept(trust, &self.floor, &offer, now.0)
+            .map_err(|refused| SupplyError::of(format!("{}: {refused}", refused.word())))?;
         for warning in &accepted.warnings {
             tracing::warn!(target: "supply", %warning, "release accepted with a warning");
         }
@@ -135,6 +126,13 @@ impl Verifier {
         }
         Ok(())
     }
+}
+
+fn read_trust(config: &TrustConfig) -> Result<TrustRoot, SupplyError> {
+    let file = config.file.display();
+    let bytes = directory::read(&config.file, MAX_TRUST as u64)?
+        .ok_or_else(|| SupplyError::of(format!("the trust file {file} is missing")))?;
+    TrustRoot::parse(&bytes).map_err(|error| SupplyError::of(format!("{file}: {error}")))
 }
 
 /// Takes a statement at its word, but for the digests of the files.

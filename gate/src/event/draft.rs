@@ -1,0 +1,328 @@
+//! The event of a request as text, written once: first as its intent, then with its end put in.
+//!
+//! The text is byte for byte that of [`Event`], whose serializer would need a copy of every fact;
+//! a test compares the two.
+
+use std::{collections::BTreeMap, ops::Range};
+
+use latchkey_engine::reason::Reason;
+
+use super::{EventOutcome, Exchanged, SCHEMA_VERSION, digest, severity};
+use crate::admit::{Facts, SlotValue};
+
+#[cfg(doc)]
+use super::Event;
+
+/// The event of a request, whose end can still be put in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Draft {
+    /// The JSON object up to its `detail`, which is the last member.
+    text: String,
+    /// Where the outcome stands.
+    outcome: Range<usize>,
+    /// Where the status stands, and the numbers that follow it.
+    numbers: Range<usize>,
+    event_id: String,
+    bytes_in: u64,
+}
+
+/// How an exchange ended.
+#[derive(Debug, Clone, Copy)]
+pub struct Ending<'a> {
+    /// In a word.
+    pub outcome: EventOutcome,
+    /// The HTTP status that the client got; 0 when it got none.
+    pub status: u16,
+    /// From the first byte in to the last byte out, in microseconds.
+    pub latency_us: u64,
+    /// Of that, waiting for the tool server.
+    pub upstream_latency_us: u64,
+    /// Bytes of the answer's body.
+    pub bytes_out: u64,
+    /// What else there is to say.
+    pub detail: Option<&'a str>,
+}
+
+/// An event as text that lacks nothing but its place in the chain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unsealed {
+    /// The JSON object without its closing brace.
+    pub(super) text: String,
+}
+
+impl Draft {
+    /// Writes the event of one request, as [`Event::request`] states it.
+    #[must_use]
+    pub fn request(facts: &Facts, exchanged: &Exchanged<'_>) -> Self {
+        let mut out = Object::with_capacity(1536);
+        heading(&mut out, facts, exchanged);
+        decision(&mut out, facts, exchanged);
+        let start = out.key("outcome");
+        out.text.push_str(outcome_text(exchanged.outcome));
+        let outcome = start..out.text.len();
+        out.word("reason", facts.reason.as_str());
+        out.maybe("rule_id", facts.rule.as_deref());
+        out.word("severity", severity(facts));
+        if let Some(activation) = &facts.activation {
+            out.open("break_glass", '{');
+            out.word("activation_id", activation);
+            out.text.push('}');
+        }
+        out.comma();
+        let start = out.text.len();
+        let ending = Ending::of(facts, exchanged);
+        ending.write_numbers(&mut out.text, exchanged.bytes_in);
+        let numbers = start..out.text.len();
+        if let Some(address) = facts.address {
+            out.word("source_ip", &address.to_string());
+        }
+        out.word("bundle_digest", exchanged.bundle_digest);
+        out.maybe("source_commit", exchanged.source_commit);
+        out.word("sidecar_id", exchanged.sidecar_id);
+        out.word("sidecar_version", exchanged.sidecar_version);
+        Self {
+            text: out.text,
+            outcome,
+            numbers,
+            event_id: exchanged.event_id.to_owned(),
+            bytes_in: exchanged.bytes_in,
+        }
+    }
+
+    /// The id of the event.
+    #[must_use]
+    pub fn event_id(&self) -> &str {
+        &self.event_id
+    }
+
+    /// Appends the event to a text as it stands if nobody sees its end: a whole JSON object.
+    pub fn write_intent(&self, out: &mut String, detail: &str) {
+        out.push_str(&self.text);
+        out.push_str(",\"detail\":");
+        push_text(out, detail);
+        out.push('}');
+    }
+
+    /// The event with its end.
+    #[must_use]
+    pub fn ended(&self, ending: &Ending<'_>) -> Unsealed {
+        let part = |range: Range<usize>| self.text.get(range).unwrap_or_default();
+        // What sealing appends fits in, too.
+        let mut text = String::with_capacity(self.text.len() + 256);
+        text.push_str(part(0..self.outcome.start));
+        text.push_str(outcome_text(ending.outcome));
+        text.push_str(part(self.outcome.end..self.numbers.start));
+        ending.write_numbers(&mut text, self.bytes_in);
+        text.push_str(part(self.numbers.end..self.text.len()));
+        if let Some(detail) = ending.detail {
+            text.push_str(",\"detail\":");
+            push_text(&mut text, detail);
+        }
+        Unsealed { text }
+    }
+}
+
+impl<'a> Ending<'a> {
+    /// The end that is known already.
+    #[must_use]
+    pub fn of(facts: &'a Facts, exchanged: &Exchanged<'_>) -> Self {
+        Self {
+            outcome: exchanged.outcome,
+            status: exchanged.status,
+            latency_us: exchanged.latency_us,
+            upstream_latency_us: exchanged.upstream_latency_us,
+            bytes_out: exchanged.bytes_out,
+            detail: facts.detail.as_deref(),
+        }
+    }
+
+    fn write_numbers(&self, out: &mut String, bytes_in: u64) {
+        out.push_str("\"status\":");
+        push_number(out, u64::from(self.status));
+        out.push_str(",\"latency_us\":");
+        push_number(out, self.latency_us);
+        out.push_str(",\"upstream_latency_us\":");
+        push_number(out, self.upstream_latency_us);
+        out.push_str(",\"bytes_in\":");
+        push_number(out, bytes_in);
+        out.push_str(",\"bytes_out\":");
+        push_number(out, self.bytes_out);
+    }
+}
+
+/// Which request it is, who makes it, and of what.
+fn heading(out: &mut Object, facts: &Facts, exchanged: &Exchanged<'_>) {
+    let who = &facts.who;
+    let (actor, principal) = (who.callers.first(), who.callers.last());
+    out.key("schema_version");
+    push_number(&mut out.text, u64::from(SCHEMA_VERSION));
+    out.word("event_id", exchanged.event_id);
+    out.word("event_time", exchanged.event_time);
+    out.word("event_type", "request");
+    out.word("request_id", exchanged.request_id);
+    out.word("trace_id", exchanged.trace_id);
+    out.word("span_id", exchanged.span_id);
+    out.word("principal_id", principal.map_or("anonymous", |it| it));
+    let actor = actor.filter(|_| who.callers.len() > 1);
+    out.maybe("actor_id", actor.map(String::as_str));
+    out.word("principal_type", who.principal_type);
+    out.maybe("tenant_id", who.organization.as_deref());
+    out.maybe("team", who.team.as_deref());
+    out.words("scope", facts.scopes.iter().map(String::as_str));
+    out.words("groups", who.groups.iter().map(String::as_str));
+    out.maybe("issuer", who.issuer.as_deref());
+    out.maybe("jti", who.token_id.as_deref());
+    out.word("server", &facts.server);
+    out.word("method", &facts.method);
+    out.word("path_template", &facts.path);
+    out.maybe("surface_id", facts.surface.as_deref());
+    out.maybe("op", facts.operation.as_deref());
+    out.maybe("risk", facts.risk);
+    let permissions = facts.permissions.iter().map(String::as_str);
+    out.words("required_permissions", permissions);
+}
+
+/// What was decided, and from what.
+fn decision(out: &mut Object, facts: &Facts, exchanged: &Exchanged<'_>) {
+    out.open("authz", '{');
+    out.open("input", '{');
+    out.words("chain", facts.who.callers.iter().map(String::as_str));
+    out.maybe("protocol", facts.protocol.as_deref());
+    out.open("slots", '{');
+    slots(out, facts, exchanged);
+    out.text.push_str("}}");
+    out.open("output", '{');
+    out.words("granted_by", facts.granted_by.iter().map(String::as_str));
+    out.words("matched", facts.matched.iter().map(String::as_str));
+    out.words("failed", facts.failed.iter().map(|it| Reason::as_str(*it)));
+    out.open("missed", '{');
+    let missed: BTreeMap<&str, &str> = facts
+        .missed
+        .iter()
+        .map(|(name, why)| (name.as_str(), *why))
+        .collect();
+    for (name, why) in missed {
+        out.word(name, why);
+    }
+    out.text.push('}');
+    let undetermined = facts.undetermined.iter().map(String::as_str);
+    out.words("undetermined", undetermined);
+    out.text.push_str("}}");
+    out.word("decision", if facts.is_allow() { "allow" } else { "deny" });
+}
+
+fn slots(out: &mut Object, facts: &Facts, exchanged: &Exchanged<'_>) {
+    let sorted: BTreeMap<&str, &SlotValue> = facts
+        .slots
+        .iter()
+        .map(|slot| (slot.attribute.as_str(), &slot.value))
+        .collect();
+    for (attribute, value) in sorted {
+        match value {
+            SlotValue::Absent => out.word(attribute, "absent"),
+            SlotValue::Value(text) => {
+                out.open(attribute, '{');
+                out.word("value", text);
+                out.text.push('}');
+            }
+            SlotValue::Digest(text) => {
+                out.open(attribute, '{');
+                out.word("digest", &digest(exchanged.digest_key, text));
+                out.text.push('}');
+            }
+        }
+    }
+}
+
+fn outcome_text(outcome: EventOutcome) -> &'static str {
+    match outcome {
+        EventOutcome::Success => "\"success\"",
+        EventOutcome::Denied => "\"denied\"",
+        EventOutcome::ClientError => "\"client_error\"",
+        EventOutcome::UpstreamError => "\"upstream_error\"",
+        EventOutcome::Timeout => "\"timeout\"",
+        EventOutcome::Internal => "\"internal\"",
+    }
+}
+
+/// A JSON object that is being written.
+struct Object {
+    text: String,
+}
+
+impl Object {
+    fn with_capacity(bytes: usize) -> Self {
+        let mut text = String::with_capacity(bytes);
+        text.push('{');
+        Self { text }
+    }
+
+    /// Separates the next member from the one before, if there is one.
+    fn comma(&mut self) {
+        if !self.text.ends_with(['{', '[']) {
+            self.text.push(',');
+        }
+    }
+
+    /// Writes a key, and answers where its value starts.
+    fn key(&mut self, key: &str) -> usize {
+        self.comma();
+        push_text(&mut self.text, key);
+        self.text.push(':');
+        self.text.len()
+    }
+
+    fn open(&mut self, key: &str, bracket: char) {
+        self.key(key);
+        self.text.push(bracket);
+    }
+
+    fn word(&mut self, key: &str, value: &str) {
+        self.key(key);
+        push_text(&mut self.text, value);
+    }
+
+    fn maybe(&mut self, key: &str, value: Option<&str>) {
+        if let Some(value) = value {
+            self.word(key, value);
+        }
+    }
+
+    fn words<'a>(&mut self, key: &str, values: impl Iterator<Item = &'a str>) {
+        self.open(key, '[');
+        for value in values {
+            self.comma();
+            push_text(&mut self.text, value);
+        }
+        self.text.push(']');
+    }
+}
+
+/// A JSON string. Most need no escapes, which is cheap to see.
+fn push_text(out: &mut String, value: &str) {
+    let plain = |byte: u8| byte >= 0x20 && byte != b'"' && byte != b'\\';
+    // Without an early end this is done many bytes at a time.
+    if value.bytes().fold(true, |all, byte| all & plain(byte)) {
+        out.push('"');
+        out.push_str(value);
+        out.push('"');
+    } else {
+        // A text can always be written.
+        out.push_str(&serde_json::to_string(value).unwrap_or_default());
+    }
+}
+
+fn push_number(out: &mut String, mut value: u64) {
+    let mut digits = [0; 20];
+    let mut first = digits.len();
+    for (at, digit) in digits.iter_mut().enumerate().rev() {
+        *digit = b'0' + u8::try_from(value % 10).unwrap_or(0);
+        first = at;
+        value /= 10;
+        if value == 0 {
+            break;
+        }
+    }
+    let digits = digits.get(first..).unwrap_or_default();
+    out.push_str(std::str::from_utf8(digits).unwrap_or("0"));
+}
