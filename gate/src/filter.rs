@@ -40,7 +40,8 @@ pub enum FilterKind {
     /// A call: a JSON body passes as it comes, and from an event stream the requests of the server
     /// to the client are taken out, since none is allowed.
     Answer,
-    /// The same for a stream that no request asked for.
+    /// The same for a stream that no request asked for. It may replay the answer to a list, which is
+    /// filtered by what it holds.
     Stream,
 }
 
@@ -101,6 +102,10 @@ pub fn line(
     filter: Filter,
     line: &[u8],
 ) -> Result<Option<Vec<u8>>, FilterError> {
+    // Clients skip it in front of a stream, and then read what follows.
+    if line.starts_with(b"\xef\xbb\xbf") {
+        return Err(FilterError::Shape);
+    }
     let Some(data) = line.strip_prefix(b"data:") else {
         return Ok(Some(line.to_vec()));
     };
@@ -122,12 +127,32 @@ pub fn line(
         // A notification passes, a request of the server does not.
         return Ok(message.get("id").is_none().then(|| line.to_vec()));
     }
-    if matches!(filter.kind, FilterKind::Answer | FilterKind::Stream) {
+    if filter.kind == FilterKind::Answer {
         return Ok(Some(line.to_vec()));
     }
     let mut out = b"data: ".to_vec();
     out.extend(viewer.answer(data)?);
     Ok(Some(out))
+}
+
+/// Whether the caller may still watch a stream that no request asked for: its token is not revoked,
+/// and it sees something of the server.
+#[must_use]
+pub fn may_watch(
+    gate: &Gate,
+    overlay: &Overlay,
+    identity: Option<&Identity>,
+    now: Time,
+    filter: Filter,
+) -> bool {
+    let viewer = Viewer {
+        gate,
+        overlay,
+        identity,
+        now,
+        filter,
+    };
+    viewer.sees(|_| true)
 }
 
 fn parse(body: &[u8]) -> Result<json::Document<'_>, FilterError> {
@@ -171,6 +196,7 @@ impl Viewer<'_> {
         let result = result.as_object().ok_or(FilterError::Shape)?;
         let mut edits = match self.filter.kind {
             FilterKind::Handshake => self.handshake(result)?,
+            FilterKind::Stream => self.replayed(result)?,
             kind => vec![self.entries(result, kind)?],
         };
         edits.extend(private(result)?);

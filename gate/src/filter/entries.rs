@@ -37,6 +37,24 @@ impl Viewer<'_> {
         Ok(replaced(entries, format!("[{}]", kept.join(","))))
     }
 
+    /// The edits of an answer to a request that is not known any more.
+    pub(super) fn replayed(&self, result: Object<'_>) -> Result<Vec<Edit>, FilterError> {
+        let lists = [
+            ("tools", FilterKind::Tools),
+            ("prompts", FilterKind::Prompts),
+            ("resources", FilterKind::Resources),
+            ("resourceTemplates", FilterKind::ResourceTemplates),
+        ];
+        let mut edits = self.handshake(result)?;
+        for (list, kind) in lists {
+            refuse_variants(result, &[list])?;
+            if result.get(list).is_some() {
+                edits.push(self.entries(result, kind)?);
+            }
+        }
+        Ok(edits)
+    }
+
     /// The surface that an entry of a list is.
     fn surface(&self, kind: FilterKind, name: &str) -> Option<SurfaceId> {
         let policy = self.gate.policy();

@@ -134,3 +134,78 @@ fn a_stream_passes_answers_and_notifications_only() {
         r#"data: {"jsonrpc":"2.0","id":1,"result":{"tools":[]}}"#
     );
 }
+
+/// A client that comes back with `Last-Event-ID` gets on its GET stream what it missed elsewhere:
+/// the answer to a list must not come out unfiltered there.
+#[test]
+fn a_replayed_list_is_filtered_as_the_list_itself() {
+    let gate = gate(Disclose::Code);
+    let alice = identity(&gate, "alice");
+    let ask = |text: &str| {
+        let kind = FilterKind::Stream;
+        let server = server(&gate, "github");
+        let filter = Filter { server, kind };
+        let overlay = Overlay::default();
+        let out = line(&gate, &overlay, Some(&alice), NOW, filter, text.as_bytes());
+        out.map(|out| String::from_utf8(out.unwrap()).unwrap())
+    };
+    for (result, expected) in [
+        (
+            r#"{"tools":[{"name":"get_issue"},{"name":"hidden_tool"}]}"#,
+            r#"{"tools":[{"name":"get_issue"}]}"#,
+        ),
+        (
+            r#"{"resources":[{"uri":"file:///secret/a"}],"nextCursor":"c"}"#,
+            r#"{"resources":[],"nextCursor":"c"}"#,
+        ),
+        (
+            r#"{"prompts":[{"name":"unregistered"}],"resourceTemplates":[{"uriTemplate":"x:{y}"}]}"#,
+            r#"{"prompts":[],"resourceTemplates":[]}"#,
+        ),
+        (
+            r#"{"protocolVersion":"2025-11-25","capabilities":{"tools":{},"tasks":{}}}"#,
+            r#"{"protocolVersion":"2025-11-25","capabilities":{"tools":{}}}"#,
+        ),
+        (r#"{"content":[], "x": 1}"#, r#"{"content":[], "x": 1}"#),
+    ] {
+        let message = |result| format!(r#"data: {{"jsonrpc":"2.0","id":1,"result":{result}}}"#);
+        assert_eq!(ask(&message(result)), Ok(message(expected)));
+    }
+    for result in [r#"{"Tools":[{"name":"hidden_tool"}]}"#, r#"{"tools":7}"#] {
+        let message = format!(r#"data: {{"jsonrpc":"2.0","id":1,"result":{result}}}"#);
+        assert!(ask(&message).is_err(), "{result}");
+    }
+}
+
+/// Clients skip a byte order mark in front of a stream, so it must not hide a message.
+#[test]
+fn a_byte_order_mark_hides_no_message() {
+    let gate = gate(Disclose::Code);
+    let alice = identity(&gate, "alice");
+    let kind = FilterKind::Answer;
+    let server = server(&gate, "github");
+    let filter = Filter { server, kind };
+    let text = "\u{feff}data: {\"jsonrpc\":\"2.0\",\"id\":9,\"method\":\"elicitation/create\"}";
+    let overlay = Overlay::default();
+    let out = line(&gate, &overlay, Some(&alice), NOW, filter, text.as_bytes());
+    assert_eq!(out, Err(FilterError::Shape));
+}
+
+#[test]
+fn a_stream_is_watched_by_who_still_may() {
+    let gate = gate(Disclose::Code);
+    let alice = identity(&gate, "alice");
+    let filter = Filter {
+        server: server(&gate, "github"),
+        kind: FilterKind::Stream,
+    };
+    let watches = |overlay: &Overlay| may_watch(&gate, overlay, Some(&alice), NOW, filter);
+    assert!(watches(&Overlay::default()));
+    let revoked_tokens = alice.token_id().map(str::to_owned).into_iter().collect();
+    let revoked = Overlay {
+        revoked_tokens,
+        ..Overlay::default()
+    };
+    assert_eq!(revoked.revoked_tokens.len(), 1);
+    assert!(!watches(&revoked));
+}

@@ -160,7 +160,7 @@ pub fn accept(
     let statement = Statement::parse(&verified.payload).map_err(Refused::Statement)?;
     let digest = Digest::of(&verified.payload);
     check_target(trust, channel, &statement)?;
-    if trust.revoked.contains(&digest) {
+    if trust.revokes(&digest) {
         return Err(Refused::Revoked { digest });
     }
     check_engine(&statement)?;

@@ -142,6 +142,11 @@ impl TrustRoot {
         &self.release
     }
 
+    /// Whether the release of this statement must not be in force any more.
+    pub fn revokes(&self, statement: &Digest) -> bool {
+        self.revoked.contains(statement)
+    }
+
     /// The keys by name.
     pub fn keys(&self) -> &BTreeMap<String, VerifyingKey> {
         &self.keys
