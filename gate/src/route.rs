@@ -102,8 +102,16 @@ fn find<'a>(
     method: &str,
     segments: &[String],
 ) -> Option<(SurfaceId, Variables<'a>)> {
-    routes
-        .iter()
-        .filter(|route| route.method == method)
-        .find_map(|route| Some((route.surface, route.template.matches(segments)?)))
+    let routes = || routes.iter().filter(|route| route.method == method);
+    let (found, variables) =
+        routes().find_map(|route| Some((route, route.template.matches(segments)?)))?;
+    // Many upstreams ignore case or a last slash, and would take it for the more literal one: what
+    // two sides could resolve differently matches nothing.
+    let mistakable = routes().any(|other| {
+        other.template.could_match(segments) && other.template.is_more_literal(&found.template)
+    });
+    (!mistakable).then_some((found.surface, variables))
 }
+
+#[cfg(test)]
+mod tests;

@@ -84,10 +84,56 @@ impl Template {
         Some(variables)
     }
 
+    /// Whether an upstream that ignores case and a last slash could take decoded segments for this.
+    pub(super) fn could_match(&self, segments: &[String]) -> bool {
+        let own = match self.segments.as_slice() {
+            [rest @ .., last] if self.tail.is_none() && !rest.is_empty() && last.is_empty() => rest,
+            all => all,
+        };
+        let given = match segments {
+            [rest @ .., last] if !rest.is_empty() && last.is_empty() => rest,
+            all => all,
+        };
+        let long_enough = match self.tail {
+            None => given.len() == own.len(),
+            Some(_) => given.len() > own.len(),
+        };
+        long_enough && own.iter().zip(given).all(|(own, text)| own.could_be(text))
+    }
+
+    /// Whether this is the more literal one at the first segment in which they differ.
+    pub(super) fn is_more_literal(&self, other: &Self) -> bool {
+        let (own, other) = (self.rank(), other.rank());
+        let mut both = own.iter().zip(&other);
+        both.find(|(own, other)| own != other)
+            .is_some_and(|(own, other)| own < other)
+    }
+
     fn names(&self) -> Vec<&str> {
         let segments = self.segments.iter();
         let names = segments.filter_map(|segment| segment.variable.as_deref());
         names.chain(self.tail.as_deref()).collect()
+    }
+}
+
+impl Segment {
+    fn is_empty(&self) -> bool {
+        self.variable.is_none() && self.prefix.is_empty()
+    }
+
+    /// Whether a text fits when case is ignored.
+    fn could_be(&self, text: &str) -> bool {
+        if self.variable.is_none() {
+            return text.eq_ignore_ascii_case(&self.prefix);
+        }
+        let inner = text
+            .len()
+            .checked_sub(self.prefix.len() + self.suffix.len());
+        let head = text.get(..self.prefix.len());
+        let tail = text.get(text.len().saturating_sub(self.suffix.len())..);
+        inner.is_some_and(|inner| inner > 0)
+            && head.is_some_and(|head| head.eq_ignore_ascii_case(&self.prefix))
+            && tail.is_some_and(|tail| tail.eq_ignore_ascii_case(&self.suffix))
     }
 }
 
