@@ -311,10 +311,11 @@ impl<'d> Arguments<'d, '_> {
         surface: SurfaceId,
         entry: &Surface,
     ) -> Option<(String, &'static str)> {
+        let root = self.root?;
         let attributes = policy.slots(surface).iter();
         let slots = attributes
             .filter_map(|id| policy.index().attributes.get(id.index()))
-            .map(|attribute| attribute.path.iter().map_while(field).collect::<Vec<_>>());
+            .map(|attribute| attribute.path.iter().map(field).collect::<Vec<_>>());
         let facts = self.facts.iter().map(|fact| &fact.argument);
         let operation = entry.operations.iter().map(|it| &it.argument);
         let scope = match &entry.scope {
@@ -324,19 +325,9 @@ impl<'d> Arguments<'d, '_> {
             ScopeSource::Server | ScopeSource::Principal | ScopeSource::Unscoped => None,
         };
         let named = facts.chain(operation).chain(scope);
-        let named = named.map(|path| path.iter().map(String::as_str).collect::<Vec<_>>());
-        named.chain(slots).find_map(|path| {
-            let mut value = self.root?;
-            for (at, name) in path.iter().enumerate() {
-                let object = value.as_object()?;
-                if object.refuse_case_variants([*name]).is_err() {
-                    let path = path.iter().take(at + 1).map(|it| (*it).to_owned());
-                    return Some((pointer(&path.collect()), "case"));
-                }
-                value = object.get(name)?;
-            }
-            None
-        })
+        let named = named.map(|path| path.iter().map(|it| Some(it.as_str())).collect::<Vec<_>>());
+        let found = named.chain(slots).find_map(|path| variant(root, &path))?;
+        Some((pointer(&found), "case"))
     }
 
     /// The first argument fact that the arguments break.
@@ -390,6 +381,25 @@ fn element_field<'d>(element: Value<'d>, path: &[Segment]) -> Held<'d> {
     Held::of(value, None).flat()
 }
 
+/// Where a name differs only in case from a step of a path; `None` steps into each element.
+fn variant(value: Value<'_>, path: &[Option<&str>]) -> Option<ArgumentPath> {
+    let (step, rest) = path.split_first()?;
+    let Some(name) = step else {
+        let elements = value.as_array()?;
+        let mut elements = elements.values().enumerate();
+        return elements.find_map(|(at, element)| {
+            let found = variant(element, rest)?;
+            Some([vec![at.to_string()], found].concat())
+        });
+    };
+    let object = value.as_object()?;
+    if object.refuse_case_variants([*name]).is_err() {
+        return Some(vec![(*name).to_owned()]);
+    }
+    let found = variant(object.get(name)?, rest)?;
+    Some([vec![(*name).to_owned()], found].concat())
+}
+
 fn pointer(path: &ArgumentPath) -> String {
     path.iter().fold(String::new(), |mut pointer, name| {
         pointer.push('/');
@@ -403,4 +413,27 @@ pub(crate) fn message_arguments(params: Object<'_>) -> Option<Value<'_>> {
     params
         .get("arguments")
         .filter(|value| !matches!(value.kind(), Kind::Null))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::json;
+
+    #[test]
+    fn a_case_variant_is_found_in_each_element() {
+        let found = |text: &str| {
+            let document = json::parse(text.as_bytes()).unwrap();
+            let path = [Some("files"), None, Some("path")];
+            variant(document.root(), &path).map(|found| pointer(&found))
+        };
+        let hidden = r#"{"files":[{"path":"a"},{"path":"a","Path":"secrets/b"}]}"#;
+        assert_eq!(found(hidden).as_deref(), Some("/files/1/path"));
+        assert_eq!(
+            found(r#"{"files":[],"FILES":[]}"#).as_deref(),
+            Some("/files")
+        );
+        assert_eq!(found(r#"{"files":[{"path":"a","x":1},7],"X":2}"#), None);
+        assert_eq!(found(r#"{"files":7}"#), None);
+    }
 }
