@@ -17,7 +17,8 @@ fn issuer() -> SigningKey {
     SigningKey::from_bytes(&[7; 32])
 }
 
-fn keys() -> String {
+/// Its public key, as a JWKS.
+pub fn keys() -> String {
     let public = BASE64.encode(issuer().verifying_key().as_bytes());
     let key = json!({
         "kty": "OKP", "crv": "Ed25519", "use": "sig", "alg": "EdDSA", "kid": "bench", "x": public,

@@ -4,6 +4,7 @@ pub mod exchange;
 pub mod load;
 pub mod peers;
 pub mod process;
+pub mod project;
 pub mod table;
 pub mod timing;
 pub mod world;

@@ -34,9 +34,18 @@ const GROUPED: usize = 20_000;
 const ROUNDS: usize = 5;
 
 fn main() -> Result<(), Failure> {
-    let largest = std::env::args().nth(1).map_or(Ok(1_000_000), |it| it.parse())?;
+    let largest = std::env::args()
+        .nth(1)
+        .map_or(Ok(1_000_000), |it| it.parse())?;
     let mut own = Table::new(&[
-        "bindings", "tests", "hot", "cold", "heavy", "8 groups", "bytes/binding", "memory",
+        "bindings",
+        "tests",
+        "hot",
+        "cold",
+        "heavy",
+        "8 groups",
+        "bytes/binding",
+        "memory",
     ]);
     let mut beside = Table::new(&["decider", "bindings", "cold", "ratio", "hot", "ratio"]);
     for size in SIZES.into_iter().filter(|size| *size <= largest) {
@@ -142,7 +151,10 @@ impl Subject {
     fn slots(&self) -> Vec<Vec<Slot<'static>>> {
         let policy = &self.policy;
         let values: BTreeMap<&str, Slot<'static>> = BTreeMap::from([
-            ("amount", Decimal::from_integer(500).map_or(Slot::Absent, Slot::Number)),
+            (
+                "amount",
+                Decimal::from_integer(500).map_or(Slot::Absent, Slot::Number),
+            ),
             ("owner", Slot::Text("acme")),
             ("repo", Slot::Text("ledger")),
         ]);
@@ -240,7 +252,11 @@ fn compare(
     row("latchkey", figures.cold, figures.hot);
 
     let scan = ScanIds::new(plan);
-    agree("scan of ids", &expected, few.iter().map(|it| scan.allows(it, &[])))?;
+    agree(
+        "scan of ids",
+        &expected,
+        few.iter().map(|it| scan.allows(it, &[])),
+    )?;
     let (cold, hot) = both(&requests, |it| scan.allows(it, &[]));
     row("HashMap scan, ids", cold, hot);
     drop(scan);
@@ -253,7 +269,11 @@ fn compare(
     let texts: Vec<TextRequest> = requests[..COLD / 10].iter().map(Into::into).collect();
     let scan = ScanTexts::new(plan);
     let few = &texts[..2000];
-    agree("scan of texts", &expected, few.iter().map(|it| scan.allows(it)))?;
+    agree(
+        "scan of texts",
+        &expected,
+        few.iter().map(|it| scan.allows(it)),
+    )?;
     let (cold, hot) = both(&texts, |it| scan.allows(it));
     row("HashMap scan, texts", cold, hot);
     drop(scan);
@@ -262,13 +282,23 @@ fn compare(
     }
     let mut rego = Rego::new(plan)?;
     let inputs: Vec<_> = few.iter().map(Rego::request).collect::<Result<_, _>>()?;
-    let answers: Vec<bool> = inputs.iter().map(|it| rego.allows(it)).collect::<Result<_, _>>()?;
+    let answers: Vec<bool> = inputs
+        .iter()
+        .map(|it| rego.allows(it))
+        .collect::<Result<_, _>>()?;
     agree("regorus", &expected, answers.into_iter())?;
     let (cold, hot) = both(&inputs, |it| rego.allows(it).unwrap_or(false));
     row("regorus 0.14 (bytecode)", cold, hot);
     let cedar = Cedar::new(plan)?;
-    let inputs: Vec<_> = few[..500].iter().map(Cedar::request).collect::<Result<_, _>>()?;
-    agree("cedar", &expected[..500], inputs.iter().map(|it| cedar.allows(it)))?;
+    let inputs: Vec<_> = few[..500]
+        .iter()
+        .map(Cedar::request)
+        .collect::<Result<_, _>>()?;
+    agree(
+        "cedar",
+        &expected[..500],
+        inputs.iter().map(|it| cedar.allows(it)),
+    )?;
     let (cold, hot) = both(&inputs, |it| cedar.allows(it));
     row("cedar-policy 4.14", cold, hot);
     Ok(())
@@ -277,7 +307,11 @@ fn compare(
 /// Nanoseconds a request over all of them, and over the first few again and again.
 fn both<T>(requests: &[T], mut allows: impl FnMut(&T) -> bool) -> (f64, f64) {
     let mut sweep = |requests: &[T], times: usize| {
-        let rounds = if requests.len() * times > 10_000 { 3 } else { 2 };
+        let rounds = if requests.len() * times > 10_000 {
+            3
+        } else {
+            2
+        };
         let round = || {
             for _ in 0..times {
                 for request in requests {
