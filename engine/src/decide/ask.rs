@@ -27,8 +27,8 @@ pub(super) struct Ask<'a> {
 /// The operations of a call, proved to be the surface's.
 #[derive(Clone, Copy)]
 enum Chosen<'a> {
-    /// The surface has none.
-    Whole,
+    /// The surface has none: it is one permission.
+    Whole(PermissionId),
     /// These positions.
     Positions(&'a [usize]),
 }
@@ -55,7 +55,9 @@ impl<'a> Ask<'a> {
             _ => &[],
         };
         let operations = match (call.operation, &entry.operations) {
-            (Operation::None, None) => Chosen::Whole,
+            (Operation::None, None) => policy
+                .permission(surface, None)
+                .map_or(Chosen::Positions(&[]), Chosen::Whole),
             (Operation::These(positions), Some(operations))
                 if positions.iter().all(|at| *at < operations.values.len()) =>
             {
@@ -84,11 +86,10 @@ impl<'a> Ask<'a> {
     /// The permissions that the call needs; none when its operation is not known.
     pub(super) fn permissions(&self) -> impl Iterator<Item = PermissionId> + use<'a> {
         let (whole, positions) = match self.operations {
-            Chosen::Whole => (true, [].as_slice()),
-            Chosen::Positions(positions) => (false, positions),
+            Chosen::Whole(permission) => (Some(permission), [].as_slice()),
+            Chosen::Positions(positions) => (None, positions),
         };
         let (policy, surface) = (self.policy, self.surface);
-        let whole = whole.then(|| policy.permission(surface, None)).flatten();
         let positions = positions
             .iter()
             .filter_map(move |at| policy.permission(surface, Some(*at)));

@@ -244,7 +244,8 @@ impl Rows {
         };
         if column.len() <= SCAN {
             for (scope, at) in column.iter().zip(from..) {
-                if wanted.contains(scope)
+                // At most three: `contains` would be a call for each row.
+                if wanted.iter().any(|it| it == scope)
                     && let Some(row) = self.at(at)
                 {
                     see(row);
