@@ -85,6 +85,26 @@ fn what_is_not_http_is_recorded() {
 }
 
 #[test]
+fn what_is_not_http_is_recorded_also_behind_a_request_in_one_piece() {
+    let rig = Rig::start("");
+    let body = client::tool_call("get_issue");
+    let mut connection = client::Connection::open(rig.sidecar.address, "");
+    let request = format!(
+        "POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+         Accept: application/json, text/event-stream\r\nAuthorization: Bearer {}\r\n\
+         Content-Length: {}\r\n\r\n{body}\u{16}\u{3}\u{1} hello\r\n\r\n",
+        token("alice"),
+        body.len()
+    );
+    connection.send(&request).unwrap();
+    assert_eq!(connection.answer().unwrap().outcome(), "ok");
+    assert_eq!(connection.head().unwrap().0, 400);
+    wait_for("both events", || rig.events().len() == 2);
+    let reasons: Vec<_> = rig.events().iter().map(|e| e["reason"].clone()).collect();
+    assert_eq!(reasons, ["ok", "malformed_request"]);
+}
+
+#[test]
 fn slow_callers_are_let_go_and_recorded() {
     let rig = Rig::start(r#"listen = {head_timeout = "200ms", body_timeout = "200ms"}"#);
     let started = Instant::now();

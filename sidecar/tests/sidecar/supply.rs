@@ -266,6 +266,22 @@ fn past_its_end_a_bundle_refuses_everything() {
 #[test]
 fn a_release_that_is_revoked_stops_at_once() {
     let rig = Rig::start("");
+    revoked_stops(&rig);
+}
+
+/// Who may write the bundle directory must not be able to keep alive what the trust file ends.
+#[test]
+fn a_spoiled_directory_keeps_no_revoked_release_alive() {
+    let spoiled = Rig::start("");
+    let directory = spoiled.folder.path().join("bundle");
+    std::fs::write(directory.join("release.dsse.json"), "{").unwrap();
+    revoked_stops(&spoiled);
+    let emptied = Rig::start("");
+    std::fs::remove_dir_all(emptied.folder.path().join("bundle")).unwrap();
+    revoked_stops(&emptied);
+}
+
+fn revoked_stops(rig: &Rig) {
     let path = rig.folder.path().join("trust.json");
     let statement = rig.sidecar.shared().active().unwrap().release.statement;
     let mut trust: serde_json::Value =
