@@ -1,5 +1,10 @@
 //! `latchkey eval` answers as the specification writes it, byte for byte.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, and prints its figures"
+)]
+
 use std::{
     fs,
     path::Path,

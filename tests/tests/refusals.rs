@@ -1,5 +1,12 @@
 //! What the real program refuses to put in force, and where it says so.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking, and prints its figures"
+)]
+
 use latchkey_engine::time::Time;
 use latchkey_gate::{call::Stated, supply::TrustRoot};
 use latchkey_tests::{

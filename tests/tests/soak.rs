@@ -2,6 +2,12 @@
 //!
 //! `LATCHKEY_SOAK_SECONDS` and `LATCHKEY_SOAK_KILLS` change how long.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking, and prints its figures"
+)]
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
