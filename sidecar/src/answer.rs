@@ -23,13 +23,13 @@ use crate::{exchange::Exchange, ids, run::Shared, supply::Active, upstream::Leas
 pub struct Answer {
     content: Content,
     /// The exchange that the end of the body closes.
-    open: Option<Box<Open>>,
+    open: Option<Open>,
 }
 
 /// What ends with the body.
 #[derive(Debug)]
 struct Open {
-    exchange: Exchange,
+    exchange: Box<Exchange>,
     lease: Lease,
 }
 
@@ -101,10 +101,10 @@ impl Answer {
 
     /// The tool server's body as it comes; its end closes the exchange.
     #[must_use]
-    pub fn passed(incoming: Incoming, exchange: Exchange, lease: Lease) -> Self {
+    pub fn passed(incoming: Incoming, exchange: Box<Exchange>, lease: Lease) -> Self {
         Self {
             content: Content::Passed(incoming),
-            open: Some(Box::new(Open { exchange, lease })),
+            open: Some(Open { exchange, lease }),
         }
     }
 
@@ -114,7 +114,7 @@ impl Answer {
         incoming: Incoming,
         rules: Rules,
         most: usize,
-        exchange: Exchange,
+        exchange: Box<Exchange>,
         lease: Lease,
     ) -> Self {
         Self {
@@ -124,7 +124,7 @@ impl Answer {
                 rest: BytesMut::new(),
                 most,
             })),
-            open: Some(Box::new(Open { exchange, lease })),
+            open: Some(Open { exchange, lease }),
         }
     }
 

@@ -1,7 +1,7 @@
 //! One request from its head to the end of its answer, and the one event that it leaves behind.
 
 use std::{
-    fmt::Write,
+    cell::RefCell,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -50,13 +50,13 @@ pub struct Exchange {
 }
 
 impl Exchange {
-    /// A request has come in.
+    /// A request has come in. Boxed, because it is moved from the request to its answer.
     #[must_use]
-    pub fn open(shared: Arc<Shared>, meter: Arc<Meter>, traceparent: Option<&str>) -> Self {
+    pub fn open(shared: Arc<Shared>, meter: Arc<Meter>, traceparent: Option<&str>) -> Box<Self> {
         meter.begin();
         shared.metrics.in_flight.inc();
         let trace_id = traceparent.and_then(trace_of).unwrap_or_else(ids::trace);
-        Self {
+        Box::new(Self {
             shared,
             meter,
             started: Instant::now(),
@@ -72,7 +72,7 @@ impl Exchange {
             status: 0,
             bytes_in: 0,
             bytes_out: 0,
-        }
+        })
     }
 
     /// The bundle that decides.
@@ -94,7 +94,7 @@ impl Exchange {
     /// The W3C trace context of this hop.
     #[must_use]
     pub fn traceparent(&self) -> String {
-        format!("00-{}-{}-01", self.trace_id, self.span_id)
+        ["00-", &self.trace_id, "-", &self.span_id, "-01"].concat()
     }
 
     /// How long the tool server took to begin its answer.
@@ -188,11 +188,26 @@ impl Drop for Exchange {
 
 /// RFC 3339, UTC, with milliseconds.
 pub(crate) fn timestamp(since_1970: Duration) -> String {
-    let seconds = i64::try_from(since_1970.as_secs()).unwrap_or(i64::MAX);
-    let mut text = Time(seconds).to_string();
-    text.truncate(text.len().saturating_sub(1));
-    // Writing to a String cannot fail.
-    let _ = write!(text, ".{:03}Z", since_1970.subsec_millis());
+    thread_local! {
+        /// The last second, as text up to its fraction: most requests share one with others.
+        static SECOND: RefCell<(u64, String)> = const { RefCell::new((u64::MAX, String::new())) };
+    }
+    let seconds = since_1970.as_secs();
+    let mut text = String::with_capacity(24);
+    SECOND.with_borrow_mut(|(last, shown)| {
+        if *last != seconds {
+            *last = seconds;
+            *shown = Time(i64::try_from(seconds).unwrap_or(i64::MAX)).to_string();
+            shown.truncate(shown.len().saturating_sub(1));
+        }
+        text.push_str(shown);
+    });
+    text.push('.');
+    let milliseconds = since_1970.subsec_millis();
+    for power in [100, 10, 1] {
+        text.extend(char::from_digit(milliseconds / power % 10, 10));
+    }
+    text.push('Z');
     text
 }
 

@@ -71,12 +71,17 @@ pub(crate) fn now() -> std::time::Duration {
         .unwrap_or_default()
 }
 
-/// The lowest digits of a number, in lower-case hex. Formatting costs several times as much.
+/// The lowest digits of a number, at most 16, in lower-case hex. Formatting costs several times as
+/// much.
 fn hex(text: &mut String, value: u64, digits: u32) {
-    for digit in (0..digits).rev() {
-        let nibble = u32::try_from(value >> (4 * digit) & 15).unwrap_or(0);
-        text.extend(char::from_digit(nibble, 16));
+    const DIGITS: [u8; 16] = *b"0123456789abcdef";
+    let mut out = [b'0'; 16];
+    for (at, digit) in (0..digits).rev().zip(&mut out) {
+        let nibble = usize::try_from(value >> (4 * at) & 15).unwrap_or(0);
+        *digit = DIGITS.get(nibble).copied().unwrap_or(b'0');
     }
+    let out = out.get(..digits as usize).unwrap_or_default();
+    text.push_str(std::str::from_utf8(out).unwrap_or_default());
 }
 
 fn bits() -> [u64; 2] {

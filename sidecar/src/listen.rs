@@ -1,6 +1,6 @@
 //! Accepts connections and serves their requests, within bounds of number, size and time.
 
-use std::{convert::Infallible, net::SocketAddr, pin::pin, sync::Arc};
+use std::{net::SocketAddr, pin::pin, sync::Arc};
 
 use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
@@ -56,8 +56,7 @@ async fn connection(worker: &Arc<Worker>, stream: TcpStream, peer: SocketAddr) {
     let meter = Arc::new(Meter::default());
     let config = &worker.shared.config.listen;
     let service = service_fn(|request: Request<Incoming>| {
-        let served = pipeline::serve(Arc::clone(worker), Arc::clone(&meter), peer.ip(), request);
-        async { Ok::<_, Infallible>(served.await) }
+        pipeline::serve(Arc::clone(worker), Arc::clone(&meter), peer.ip(), request)
     });
     let io = TokioIo::new(Metered::new(stream, Arc::clone(&meter)));
     let mut connection = pin!(

@@ -4,7 +4,7 @@
 //! `accept -> receive -> identify -> admit -> throttle -> record -> forward -> filter -> close`,
 //! where `admit` is the gate's `parse -> classify -> coarse -> bind -> validate -> decide`.
 
-use std::{net::IpAddr, pin::pin, sync::Arc, task::Poll, time::Duration};
+use std::{convert::Infallible, net::IpAddr, pin::pin, sync::Arc, task::Poll, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
@@ -82,18 +82,20 @@ pub async fn serve(
     meter: Arc<Meter>,
     peer: IpAddr,
     request: Request<Incoming>,
-) -> Response<Answer> {
+) -> Result<Response<Answer>, Infallible> {
     let traceparent = request.headers().get("traceparent");
     let traceparent = traceparent.and_then(|value| value.to_str().ok());
     let mut exchange = Exchange::open(Arc::clone(&worker.shared), meter, traceparent);
     exchange.facts.address = Some(peer);
     if let Some(document) = metadata::document(&worker.shared, &request) {
-        return close_metadata(exchange, document);
+        return Ok(close_metadata(exchange, document));
     }
-    match forward_if_allowed(&worker, &mut exchange, peer, request).await {
-        Ok(forwarded) => pass(&worker, exchange, forwarded).await,
-        Err(refused) => refuse(&worker, exchange, &refused),
-    }
+    Ok(
+        match forward_if_allowed(&worker, &mut exchange, peer, request).await {
+            Ok(forwarded) => pass(&worker, exchange, forwarded).await,
+            Err(refused) => refuse(&worker, exchange, &refused),
+        },
+    )
 }
 
 async fn forward_if_allowed(
@@ -267,7 +269,11 @@ async fn forward(
 }
 
 /// Passes an answer on: as it comes, or filtered where it could show what the caller may not use.
-async fn pass(worker: &Worker, mut exchange: Exchange, forwarded: Forwarded) -> Response<Answer> {
+async fn pass(
+    worker: &Worker,
+    mut exchange: Box<Exchange>,
+    forwarded: Forwarded,
+) -> Response<Answer> {
     let Forwarded {
         inflow,
         active,
@@ -333,7 +339,7 @@ fn stream(head: hyper::http::response::Parts, mut answer: Answer) -> Response<An
     Response::from_parts(head, answer)
 }
 
-fn unfilterable(worker: &Worker, mut exchange: Exchange) -> Response<Answer> {
+fn unfilterable(worker: &Worker, mut exchange: Box<Exchange>) -> Response<Answer> {
     exchange.facts.reason = Reason::UpstreamUnavailable;
     refuse(
         worker,
@@ -343,7 +349,7 @@ fn unfilterable(worker: &Worker, mut exchange: Exchange) -> Response<Answer> {
 }
 
 /// Answers with a refusal, once its event is recorded.
-fn refuse(worker: &Worker, mut exchange: Exchange, refused: &Refused) -> Response<Answer> {
+fn refuse(worker: &Worker, mut exchange: Box<Exchange>, refused: &Refused) -> Response<Answer> {
     let metadata = worker.shared.active();
     let metadata = metadata
         .as_deref()
@@ -368,7 +374,7 @@ fn refuse(worker: &Worker, mut exchange: Exchange, refused: &Refused) -> Respons
     build(response)
 }
 
-fn close_metadata(mut exchange: Exchange, document: Response<Answer>) -> Response<Answer> {
+fn close_metadata(mut exchange: Box<Exchange>, document: Response<Answer>) -> Response<Answer> {
     "GET".clone_into(&mut exchange.facts.method);
     metadata::PATH.clone_into(&mut exchange.facts.path);
     exchange.facts.reason = Reason::Ok;

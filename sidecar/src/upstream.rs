@@ -31,14 +31,21 @@ type Sender = SendRequest<Full<Bytes>>;
 #[derive(Debug, Clone)]
 pub struct Target {
     /// `host:port`, to connect to.
-    address: String,
+    address: Arc<str>,
     /// The `Host` header.
     host: HeaderValue,
-    /// The path of the URL, for MCP; the path before each route, for plain HTTP.
-    path: String,
-    transport: Transport,
+    path: Path,
     /// How long the server may take until its answer begins.
     timeout: Duration,
+}
+
+/// What is asked of a server.
+#[derive(Debug, Clone)]
+enum Path {
+    /// The path of the URL, for MCP.
+    One(Uri),
+    /// What stands before each route, for plain HTTP.
+    Before(String),
 }
 
 /// Why an upstream URL cannot be used.
@@ -63,7 +70,7 @@ pub struct Upstream {
 
 #[derive(Debug)]
 struct Idle {
-    address: String,
+    address: Arc<str>,
     sender: Sender,
 }
 
@@ -105,7 +112,7 @@ pub struct Lease {
 }
 
 /// Headers that end at each hop, or that could change what the tool server takes the request for.
-const STRIPPED: [HeaderName; 19] = [
+const STRIPPED: [HeaderName; 22] = [
     header::AUTHORIZATION,
     header::COOKIE,
     header::CONNECTION,
@@ -125,6 +132,9 @@ const STRIPPED: [HeaderName; 19] = [
     HeaderName::from_static("x-http-method-override"),
     HeaderName::from_static("x-method-override"),
     HeaderName::from_static("x-original-url"),
+    HeaderName::from_static("x-override-url"),
+    HeaderName::from_static("x-real-ip"),
+    HeaderName::from_static("x-rewrite-url"),
 ];
 
 /// Of an answer's headers, those that end at this hop.
@@ -156,24 +166,28 @@ impl Target {
         let port = authority.port_u16().unwrap_or(80);
         let host = HeaderValue::from_str(authority.as_str()).map_err(|_| fault("is no URL"))?;
         let path = match transport {
-            Transport::Mcp => uri.path(),
-            Transport::Http => uri.path().trim_end_matches('/'),
+            Transport::Mcp => {
+                let one = Uri::builder().path_and_query(uri.path()).build();
+                Path::One(one.map_err(|_| fault("is no URL"))?)
+            }
+            Transport::Http => Path::Before(uri.path().trim_end_matches('/').to_owned()),
         };
         Ok(Self {
-            address: format!("{}:{port}", authority.host()),
+            address: format!("{}:{port}", authority.host()).into(),
             host,
-            path: path.to_owned(),
-            transport,
+            path,
             timeout,
         })
     }
 
     fn uri(&self, inbound: &Uri) -> Option<Uri> {
-        let text = match self.transport {
-            Transport::Mcp => self.path.clone(),
-            Transport::Http => format!("{}{}", self.path, inbound.path_and_query()?.as_str()),
-        };
-        Uri::builder().path_and_query(text).build().ok()
+        match &self.path {
+            Path::One(uri) => Some(uri.clone()),
+            Path::Before(before) => {
+                let text = [before, inbound.path_and_query()?.as_str()].concat();
+                Uri::builder().path_and_query(text).build().ok()
+            }
+        }
     }
 }
 
@@ -209,15 +223,13 @@ impl Upstream {
         match answer {
             Err(reason) => Err(permit.refusal(reason)),
             Ok((mut response, sender)) => {
-                for name in &HOP_BY_HOP {
-                    response.headers_mut().remove(name);
-                }
+                strip_answer(response.headers_mut());
                 Ok(Inflow {
                     response,
                     lease: Lease {
                         upstream: Arc::clone(self),
                         idle: Some(Idle {
-                            address: target.address.clone(),
+                            address: Arc::clone(&target.address),
                             sender,
                         }),
                     },
@@ -277,7 +289,7 @@ impl Upstream {
 
     fn take(&self, address: &str) -> Option<Sender> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        while let Some(at) = idle.iter().rposition(|idle| idle.address == address) {
+        while let Some(at) = idle.iter().rposition(|idle| *idle.address == *address) {
             let found = idle.remove(at);
             if !found.sender.is_closed() {
                 return Some(found.sender);
@@ -339,27 +351,31 @@ fn request(
 }
 
 fn strip(headers: &mut HeaderMap) {
-    let named: Vec<HeaderName> = headers
+    let named = headers
         .get_all(header::CONNECTION)
         .iter()
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
-        .filter_map(|name| name.trim().parse().ok())
-        .collect();
-    for name in STRIPPED.iter().chain(&named) {
+        .filter_map(|name| name.trim().parse().ok());
+    // Looking at the few that are there costs less than looking for the many that are not.
+    let present = headers.keys().filter(|name| misleads(name));
+    let stripped: Vec<HeaderName> = named.chain(present.cloned()).collect();
+    for name in &stripped {
         headers.remove(name);
     }
-    for name in ["x-real-ip", "x-rewrite-url", "x-override-url"] {
-        headers.remove(name);
-    }
-    // Servers that read `_` as `-` (CGI, WSGI) would take such a name for one that was checked, and
-    // what a proxy vouches for is not the caller's to say.
-    let misread: Vec<HeaderName> = headers
-        .keys()
-        .filter(|name| name.as_str().contains('_') || name.as_str().starts_with("x-forwarded-"))
-        .cloned()
-        .collect();
-    for name in misread {
+}
+
+/// Servers that read `_` as `-` (CGI, WSGI) would take such a name for one that was checked, and
+/// what a proxy vouches for is not the caller's to say.
+fn misleads(name: &HeaderName) -> bool {
+    let text = name.as_str();
+    STRIPPED.contains(name) || text.contains('_') || text.starts_with("x-forwarded-")
+}
+
+fn strip_answer(headers: &mut HeaderMap) {
+    let present = headers.keys().filter(|name| HOP_BY_HOP.contains(name));
+    let stripped: Vec<HeaderName> = present.cloned().collect();
+    for name in &stripped {
         headers.remove(name);
     }
 }
@@ -375,9 +391,9 @@ mod tests {
     #[test]
     fn reads_upstream_urls() {
         let read = target("http://127.0.0.1:9000/mcp").unwrap();
-        assert_eq!(read.address, "127.0.0.1:9000");
-        assert_eq!(read.path, "/mcp");
-        assert_eq!(target("http://tools/mcp").unwrap().address, "tools:80");
+        assert_eq!(&*read.address, "127.0.0.1:9000");
+        assert_eq!(read.uri(&Uri::default()).unwrap(), "/mcp");
+        assert_eq!(&*target("http://tools/mcp").unwrap().address, "tools:80");
         for bad in ["https://x/", "x", "/mcp", "http://u:p@x/", ""] {
             assert!(target(bad).is_err(), "{bad}");
         }
