@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use latchkey_engine::{
     call::{Caller, MAX_CALLERS},
-    id::{IssuerId, PermissionId},
+    id::{IssuerId, PermissionId, ScopeId},
     index::PrincipalType,
     reason::Reason,
     time::Time,
@@ -170,12 +170,16 @@ impl Gate {
         let policy = self.policy();
         let entry = policy.issuer_entry(issuer).ok_or(Reason::Unauthenticated)?;
         let tree = &policy.index().scopes;
-        match caller.scope.and_then(|scope| tree.organization(scope)) {
-            Some(organization) if !entry.organizations.contains(&organization) => {
-                Err(Reason::PrincipalUnknown)
-            }
-            _ => Ok(()),
-        }
+        let speaks_for = |it: &ScopeId| entry.organizations.contains(it);
+        let vouched = match caller.scope.and_then(|scope| tree.organization(scope)) {
+            Some(organization) => speaks_for(&organization),
+            // Who belongs to no organization is abroad nowhere, so it takes an issuer that may
+            // speak for all that the caller's own may.
+            None => policy
+                .issuer_entry(caller.issuer)
+                .is_some_and(|own| own.organizations.iter().all(speaks_for)),
+        };
+        vouched.then_some(()).ok_or(Reason::PrincipalUnknown)
     }
 
     fn caller_name(&self, caller: &Caller, subject: &str) -> String {

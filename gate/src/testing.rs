@@ -359,10 +359,17 @@ fn index() -> Index {
 
 /// The policy, disclosing as told.
 pub(crate) fn gate(disclose: Disclose) -> Gate {
+    changed(|index| {
+        for server in &mut index.servers {
+            server.disclose = disclose;
+        }
+    })
+}
+
+/// The policy, changed.
+pub(crate) fn changed(change: impl FnOnce(&mut Index)) -> Gate {
     let mut index = index();
-    for server in &mut index.servers {
-        server.disclose = disclose;
-    }
+    change(&mut index);
     let bytes = bundle::encode(&index).unwrap();
     Gate::open(&bytes, None).unwrap()
 }

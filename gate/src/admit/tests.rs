@@ -222,6 +222,22 @@ fn the_first_failing_check_is_the_reason_and_all_are_listed() {
     assert_eq!(facts.reason, Reason::SurfaceUnmatched);
 }
 
+/// An issuer of one organization must not put somebody of the platform at the head of its chains.
+#[test]
+fn an_issuer_vouches_for_nobody_above_its_organizations() {
+    let gate = crate::testing::changed(|index| {
+        let gina = index.principals.names.position("gina").unwrap();
+        index.principals.scopes[gina] = latchkey_engine::scope::ScopeTree::PLATFORM;
+    });
+    assert!(gate.identity(&claims("gina")).is_ok());
+    let mut chain = claims("alice");
+    chain.actors = vec![crate::token::Actor {
+        issuer: Some("https://globex-idp.example".to_owned()),
+        subject: "s-gina".to_owned(),
+    }];
+    assert_eq!(gate.identity(&chain).unwrap_err(), Reason::PrincipalUnknown);
+}
+
 #[test]
 fn a_chain_needs_every_caller_and_a_token_may_restrict() {
     let gate = gate(Disclose::Code);

@@ -20,10 +20,16 @@ pub(super) fn people<'a>(model: &'a Model, stated: &Stated) -> Option<Vec<Person
     let people: Vec<Person<'a>> = chain.iter().map(|it| person(model, it)).collect();
     let vouched = people.last().is_none_or(|subject| {
         let allowed = &subject.issuer.organizations;
-        people.iter().all(|it| {
-            let organization = it.scope.as_ref().and_then(Scope::organization);
-            organization.is_none_or(|it| allowed.contains(it))
-        })
+        people
+            .iter()
+            .all(|it| match it.scope.as_ref().and_then(Scope::organization) {
+                Some(organization) => allowed.contains(organization),
+                None => it
+                    .issuer
+                    .organizations
+                    .iter()
+                    .all(|it| allowed.contains(it)),
+            })
     });
     vouched.then_some(people)
 }
