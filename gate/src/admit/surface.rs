@@ -4,7 +4,7 @@ use latchkey_engine::{
     call::{Arguments, Call},
     decide::{decide, discover},
     decision::{Because, Collect, Decision, Missed, NoTrace, Visibility},
-    id::{PermissionId, SurfaceId},
+    id::{PermissionId, ScopeId, SurfaceId},
     index::{Risk, Surface, Unlock},
     policy::{ObligationSource, Policy},
     reason::Reason,
@@ -204,7 +204,7 @@ impl Stage<'_> {
         }
         facts.visible = true;
         let charges = self.charges(&mut facts, surface, &decision, &permissions);
-        facts.activation = self.activation(policy, surface, &facts);
+        facts.activation = self.activation(surface, bound, &facts);
         let rewritten = rewritten.map(String::into_bytes);
         let permit = Permit::surface(self.inbound.server, &facts, rewritten, charges, reply);
         Verdict {
@@ -312,14 +312,21 @@ impl Stage<'_> {
     }
 
     /// The activation that unlocked an allowed destructive call.
-    fn activation(&self, policy: &Policy, surface: SurfaceId, facts: &Facts) -> Option<String> {
+    fn activation(&self, surface: SurfaceId, bound: &Bound<'_>, facts: &Facts) -> Option<String> {
+        let policy = self.gate.policy();
         let entry = policy.surface_entry(surface)?;
         if facts.risk != Some("destructive") || entry.unlock != Unlock::BreakGlass {
             return None;
         }
         let name = facts.surface.as_deref()?;
+        let tree = &policy.index().scopes;
+        let Bindable::These(scopes) = &bound.scopes else {
+            return None;
+        };
         let found = self.overlay.activations.iter().find(|it| {
-            facts.who.callers.contains(&it.principal)
+            let here = |scope: &ScopeId| tree.path_covers(&it.scope, *scope);
+            scopes.iter().any(here)
+                && facts.who.callers.contains(&it.principal)
                 && it.surfaces.iter().any(|surface| surface == name)
                 && self.now < it.expires
         });

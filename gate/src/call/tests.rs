@@ -154,7 +154,7 @@ fn what_cannot_be_asked_is_said() {
 
 #[test]
 fn an_overlay_file_is_strict() {
-    let text = r#"{"revoked_tokens":["b","a"],"break_glass":[{"id":"x","principal":"alice","surfaces":["github/delete_repository"],"in":"acme","expires":"2026-12-02"}]}"#;
+    let text = r#"{"revoked_tokens":["b","a"],"break_glass":[{"id":"w","principal":"alice","surfaces":["github/delete_repository"],"in":"globex","expires":"2026-12-02"},{"id":"x","principal":"alice","surfaces":["github/delete_repository"],"in":"acme","expires":"2026-12-02"}]}"#;
     let file: OverlayFile = serde_json::from_str(text).unwrap();
     let overlay = file.overlay().unwrap();
     assert_eq!(overlay.revoked_tokens, ["a", "b"]);
