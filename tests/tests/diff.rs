@@ -1,5 +1,13 @@
 //! `diff` on random edits of random policies: every line replays, nothing that changes is missed.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a test fails by panicking, and prints its figures"
+)]
+
 use std::ops::Range;
 
 use latchkey::diff::{self, Change, Finding, Report};
@@ -276,7 +284,7 @@ fn stated(world: &World, call: &WorldCall, rng: &mut Rng) -> Option<Stated> {
 /// The world after one or two small changes, as a pull request would make them.
 fn edited(world: &World, rng: &mut Rng) -> World {
     let mut world = world.clone();
-    for _ in 0..1 + rng.below(2) {
+    for _ in 0..=rng.below(2) {
         match rng.below(12) {
             0 | 1 => world.add_binding(rng),
             2 => world.add_rule(rng),
@@ -307,7 +315,7 @@ fn edit_binding(world: &mut World, rng: &mut Rng) {
     match rng.below(6) {
         0 => binding.who = other.who,
         1 => binding.roles = other.roles,
-        2 => binding.scope = rng.pick(&scopes).clone(),
+        2 => binding.scope.clone_from(rng.pick(&scopes)),
         3 => binding.condition = other.condition,
         4 => binding.dates = other.dates,
         _ => binding.cross_organization = !binding.cross_organization,
@@ -346,7 +354,7 @@ fn edit_principal(world: &mut World, rng: &mut Rng) {
     ];
     match rng.below(6) {
         0 => principal.kind = *rng.pick(&types),
-        1 => principal.scope = rng.pick(&scopes).clone(),
+        1 => principal.scope.clone_from(rng.pick(&scopes)),
         2 => principal.tags = rng.some(&["batch", "night", "vip"].map(str::to_owned), 40),
         3 => principal.groups = rng.some(&groups, 40),
         4 => principal.suspended = !principal.suspended,
@@ -381,7 +389,7 @@ fn edit_surface(world: &mut World, rng: &mut Rng) {
         _ => match &mut surface.scope {
             Where::Map(map) => {
                 let at = rng.below(map.len());
-                map[at].1 = rng.pick(&scopes).clone();
+                map[at].1.clone_from(rng.pick(&scopes));
             }
             other => *other = Where::Server,
         },
