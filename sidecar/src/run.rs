@@ -4,7 +4,7 @@ use std::{
     fmt, io,
     net::SocketAddr,
     sync::{
-        Arc,
+        Arc, LazyLock,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     thread::JoinHandle,
@@ -117,7 +117,10 @@ impl Shared {
     /// The overlay in force; empty before one is known.
     #[must_use]
     pub fn overlay(&self) -> Arc<Overlay> {
-        self.overlay.load_full().unwrap_or_default()
+        static EMPTY: LazyLock<Arc<Overlay>> = LazyLock::new(Arc::default);
+        self.overlay
+            .load_full()
+            .unwrap_or_else(|| Arc::clone(&EMPTY))
     }
 
     /// Whether the overlay that the settings name has been read.

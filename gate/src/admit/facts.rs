@@ -51,7 +51,7 @@ pub struct Facts {
     pub missed: Vec<(String, &'static str)>,
     /// Attributes that a condition could not determine; sorted.
     pub undetermined: Vec<String>,
-    /// Where the rule, or the first granting binding, stands in Git.
+    /// Where the rule stands in Git; where the request was explained, the first granting binding.
     pub place: Option<String>,
     /// What the allow carries.
     pub obligations: Vec<Obligation>,

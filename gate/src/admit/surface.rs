@@ -194,7 +194,10 @@ impl Stage<'_> {
         }
         facts.place = match (&facts.rule, facts.granted_by.first()) {
             (Some(rule), _) => self.gate.rule_place(rule),
-            (None, Some(binding)) if decision.is_allow() => self.gate.binding_place(binding),
+            // Of an allow, only an explanation names it.
+            (None, Some(binding)) if decision.is_allow() && self.explain => {
+                self.gate.binding_place(binding)
+            }
             _ => None,
         };
         if !decision.is_allow() {
@@ -303,7 +306,7 @@ impl Stage<'_> {
             facts.obligations.push(obligation);
             charges.push(Charge {
                 obligation,
-                key: format!("{actor} {name} {source}"),
+                key: [actor, " ", &name, " ", source].concat(),
             });
         }
         facts.obligations.sort_unstable();

@@ -145,7 +145,11 @@ fn a_draft_is_the_event_byte_for_byte() {
                 digest_key: Some(&key),
                 ..Exchanged::default()
             };
-            for facts in [facts(text, Reason::Ok), Facts::blank(Reason::NoPermission)] {
+            let refused = Facts {
+                address: "192.0.2.10".parse().ok(),
+                ..Facts::blank(Reason::NoPermission)
+            };
+            for facts in [facts(text, Reason::Ok), refused] {
                 let event = Event::request(&facts, &exchanged);
                 let draft = Draft::request(&facts, &exchanged);
                 let ended = draft.ended(&Ending::of(&facts, &exchanged));
