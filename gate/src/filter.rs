@@ -40,8 +40,8 @@ pub enum FilterKind {
     /// A call: a JSON body passes as it comes, and from an event stream the requests of the server
     /// to the client are taken out, since none is allowed.
     Answer,
-    /// The same for a stream that no request asked for. It may replay the answer to a list, which is
-    /// filtered by what it holds.
+    /// The same for a stream that no request asked for. It may replay the answer to a list, which
+    /// is filtered by what it holds.
     Stream,
 }
 
