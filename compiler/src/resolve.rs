@@ -7,7 +7,7 @@ use crate::{
     diag::{Code, Diagnostic, Sink},
     model::{Model, Scope},
     source::{SourceMap, Span, Spanned},
-    syntax::{self, ScopePath},
+    syntax::{self, Names, ScopePath},
 };
 
 mod bindings;
@@ -37,7 +37,7 @@ pub fn resolve(
         sink,
     };
     let organizations = resolver.organizations();
-    let issuers = resolver.issuers(&organizations);
+    let issuers = resolver.issuers();
     let groups = resolver.groups();
     let principals = resolver.principals(&issuers);
     let servers = resolver.servers();
@@ -76,18 +76,17 @@ impl Resolver<'_> {
     }
 
     /// Whether a section has a name; reports it when it has not, and could not have.
-    fn known<'n>(
+    fn known<T>(
         &mut self,
         (code, section, noun): Kind,
         name: &Spanned<String>,
-        known: impl IntoIterator<Item = &'n String>,
+        known: &Names<T>,
     ) -> bool {
-        let mut names: Vec<&str> = known.into_iter().map(String::as_str).collect();
-        if names.contains(&name.value.as_str()) {
+        if known.get(&name.value).is_some() {
             return true;
         }
         if !self.syntax.may_declare(section, &name.value) {
-            names.sort_unstable();
+            let names: Vec<&str> = known.keys().map(String::as_str).collect();
             let help = format!("declare it under `{section}`, or correct the name");
             let message = format!("there is no {noun} `{}`", name.value);
             self.report(unknown(code, name, message, &names, help));
@@ -104,8 +103,7 @@ impl Resolver<'_> {
         };
         let name = Spanned::new(organization.clone(), path.span);
         let syntax = self.syntax;
-        let organizations = syntax.organizations.keys();
-        if !self.known(places::ORGANIZATION, &name, organizations) {
+        if !self.known(places::ORGANIZATION, &name, &syntax.organizations) {
             return None;
         }
         let Some(team) = team else {

@@ -36,7 +36,7 @@ impl Resolver<'_> {
         let who = self.who(&entry.who, model);
         let roles: Vec<_> = entry.roles.iter().map(spanned).collect();
         for role in &roles {
-            self.known(places::ROLE, role, self.syntax.roles.keys());
+            self.known(places::ROLE, role, &self.syntax.roles);
         }
         let scope = self.scope(&entry.within);
         let dates = self.period(entry.not_before.as_ref(), entry.expires.as_ref());

@@ -57,10 +57,7 @@ impl Resolver<'_> {
         organizations
     }
 
-    pub(super) fn issuers(
-        &mut self,
-        organizations: &BTreeMap<String, Organization>,
-    ) -> BTreeMap<String, Issuer> {
+    pub(super) fn issuers(&mut self) -> BTreeMap<String, Issuer> {
         let mut issuers = BTreeMap::new();
         let mut urls: BTreeMap<&str, Span> = BTreeMap::new();
         for (name, entry) in self.syntax.issuers.iter() {
@@ -74,7 +71,7 @@ impl Resolver<'_> {
             }
             for organization in entry.organizations.iter() {
                 let named = spanned(organization);
-                self.known(places::ORGANIZATION, &named, organizations.keys());
+                self.known(places::ORGANIZATION, &named, &self.syntax.organizations);
             }
             if let Some(issuer) = self.issuer(name, entry) {
                 issuers.insert(name.clone(), issuer);
@@ -153,7 +150,7 @@ impl Resolver<'_> {
             let mut members = BTreeSet::new();
             for member in entry.members.iter().flat_map(|list| list.iter()) {
                 let member = spanned(member);
-                if self.known(places::PRINCIPAL, &member, syntax.principals.keys()) {
+                if self.known(places::PRINCIPAL, &member, &syntax.principals) {
                     members.insert(member.value);
                 }
             }
@@ -189,7 +186,7 @@ impl Resolver<'_> {
     /// Whether an issuer exists and lists groups in its tokens.
     fn group_issuer(&mut self, name: &Spanned<String>) -> bool {
         let syntax = self.syntax;
-        if !self.known(places::ISSUER, name, syntax.issuers.keys()) {
+        if !self.known(places::ISSUER, name, &syntax.issuers) {
             return false;
         }
         let Some(issuer) = syntax.issuers.get(&name.value) else {
@@ -234,7 +231,7 @@ impl Resolver<'_> {
             let mut own = BTreeSet::new();
             for identity in entry.all_identities() {
                 let issuer = spanned(&identity.issuer);
-                if !self.known(places::ISSUER, &issuer, syntax.issuers.keys()) {
+                if !self.known(places::ISSUER, &issuer, &syntax.issuers) {
                     continue;
                 }
                 self.identity_in_reach(identity, scope.as_ref(), entry.within.span, issuers);
@@ -246,7 +243,7 @@ impl Resolver<'_> {
             }
             let owner = entry.owner.as_ref().map(spanned);
             if let Some(owner) = &owner {
-                self.known(places::PRINCIPAL, owner, syntax.principals.keys());
+                self.known(places::PRINCIPAL, owner, &syntax.principals);
             }
             let Some(scope) = scope else { continue };
             let tags = entry.tags.iter().flat_map(|tags| tags.iter());

@@ -110,12 +110,12 @@ impl Resolver<'_> {
         let mut facts = Map::new();
         if let Some(principal) = &actor.principal {
             let name = spanned(principal);
-            self.known(places::PRINCIPAL, &name, syntax.principals.keys());
+            self.known(places::PRINCIPAL, &name, &syntax.principals);
             facts.insert("principal".to_owned(), json!(name.value));
         }
         if let Some(issuer) = &actor.issuer {
             let name = spanned(issuer);
-            self.known(places::ISSUER, &name, syntax.issuers.keys());
+            self.known(places::ISSUER, &name, &syntax.issuers);
             facts.insert("issuer".to_owned(), json!(name.value));
         }
         if let Some(subject) = &actor.subject {
@@ -199,7 +199,7 @@ impl Resolver<'_> {
                 rule.to_owned(),
                 super::tail(self.sources, expected.span, rule),
             );
-            let rules = self.syntax.rules.keys();
+            let rules = &self.syntax.rules;
             self.known((&codes::UNKNOWN_RULE, "rules", "rule"), &name, rules);
             return;
         }

@@ -27,7 +27,7 @@ impl Resolver<'_> {
                 .map(spanned)
                 .collect();
             for inherited in &inherits {
-                self.known(places::ROLE, inherited, syntax.roles.keys());
+                self.known(places::ROLE, inherited, &syntax.roles);
             }
             let own = self.own(entry, servers);
             let span = entry.name.span;

@@ -34,7 +34,7 @@ impl Resolver<'_> {
         servers: &'m Servers,
     ) -> Option<&'m Server> {
         let syntax = self.syntax;
-        self.known(places::SERVER, name, syntax.servers.keys());
+        self.known(places::SERVER, name, &syntax.servers);
         servers.get(&name.value)
     }
 

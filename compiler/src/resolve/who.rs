@@ -33,12 +33,12 @@ impl Resolver<'_> {
             syntax::Who::Type(kind) => Some(Who::Type(principal_type(*kind))),
             syntax::Who::Principal(name) => {
                 let place = named(name);
-                let known = self.known(places::PRINCIPAL, &place, syntax.principals.keys());
+                let known = self.known(places::PRINCIPAL, &place, &syntax.principals);
                 known.then(|| Who::Principal(name.clone()))
             }
             syntax::Who::Group(name) => {
                 let place = named(name);
-                let known = self.known(places::GROUP, &place, syntax.groups.keys());
+                let known = self.known(places::GROUP, &place, &syntax.groups);
                 known.then(|| Who::Group(name.clone()))
             }
             syntax::Who::Tag(name) => {
