@@ -10,16 +10,25 @@ use crate::{
 const MOST: usize = 64;
 
 pub(super) fn check(facts: &Facts<'_>, found: &mut Vec<Diagnostic>) {
+    // Groups, tags and types are few; principals may be very many.
+    let sets: Vec<&Who> = facts
+        .bound
+        .keys()
+        .copied()
+        .filter(|who| !matches!(who, Who::Principal(_)))
+        .collect();
     for (name, binding) in &facts.model.bindings {
         if facts.is_over(binding.dates.dates) {
             continue;
         }
-        let wider = candidates(facts, binding).into_iter().find_map(|other| {
-            let wide = facts.model.bindings.get(other)?;
-            // Of two that say the same, the later name is the one to remove.
-            let same = covers(facts, binding, wide) && name.as_str() < other;
-            (other != name && !same && covers(facts, wide, binding)).then_some((other, wide))
-        });
+        let wider = candidates(facts, &sets, binding)
+            .into_iter()
+            .find_map(|other| {
+                let wide = facts.model.bindings.get(other)?;
+                // Of two that say the same, the later name is the one to remove.
+                let same = covers(facts, binding, wide) && name.as_str() < other;
+                (other != name && !same && covers(facts, wide, binding)).then_some((other, wide))
+            });
         if let Some((other, wide)) = wider {
             let message = format!("the binding `{name}` adds nothing to `{other}`");
             found.push(
@@ -32,21 +41,16 @@ pub(super) fn check(facts: &Facts<'_>, found: &mut Vec<Diagnostic>) {
 }
 
 /// Bindings that name the first subject of this one, or a set that it surely belongs to.
-fn candidates<'a>(facts: &Facts<'a>, binding: &'a Binding) -> Vec<&'a str> {
+fn candidates<'a>(facts: &Facts<'a>, sets: &[&'a Who], binding: &'a Binding) -> Vec<&'a str> {
     let Some(first) = binding.who.first() else {
         return Vec::new();
     };
     let named = facts.bound.get(&first.value).into_iter().flatten();
-    let sets = facts.bound.iter().filter(|(who, _)| {
-        **who != &first.value
-            && !matches!(who, Who::Principal(_))
-            && includes(facts, who, &first.value)
-    });
-    named
-        .chain(sets.flat_map(|(_, names)| names))
-        .copied()
-        .take(MOST)
-        .collect()
+    let wider = sets
+        .iter()
+        .filter(|who| **who != &first.value && includes(facts, who, &first.value));
+    let by_set = wider.filter_map(|who| facts.bound.get(who)).flatten();
+    named.chain(by_set).copied().take(MOST).collect()
 }
 
 fn covers(facts: &Facts<'_>, wide: &Binding, narrow: &Binding) -> bool {
