@@ -71,9 +71,9 @@ pub fn compare(old: &Gate, new: &Gate, at: Time) -> Report {
     let chains = from.reads_chain() || to.reads_chain();
     for (surface, operation) in permissions(&from, &to) {
         let operation = operation.as_deref();
-        let same = same::permission(sides, lines, &surface, operation);
+        let difference = same::permission(sides, lines, &surface, operation);
         for (class, unchanged) in analysis.classes.iter().zip(&unchanged) {
-            if same && *unchanged {
+            if *unchanged && !difference.concerns(&class.known) {
                 continue;
             }
             analysis.ask(class, &surface, operation, false);

@@ -31,39 +31,109 @@ impl Lines {
         }
     }
 
-    /// All that a side says of a permission, whoever asks.
-    fn of(&self, side: &Side<'_>, permission: PermissionId) -> Vec<&str> {
+    /// All that a side says of a permission, whoever asks, and whom each line speaks of; sorted.
+    fn of<'s>(&'s self, side: &'s Side<'_>, permission: PermissionId) -> Vec<Line<'s>> {
         let bindings = side.grants.get(permission.index()).into_iter().flatten();
         let rules = side.rules.get(permission.index()).into_iter().flatten();
-        let bindings = bindings.filter_map(|it| self.bindings.get(it.index()));
-        let mut lines: Vec<&str> = bindings
-            .chain(rules.filter_map(|it| self.rules.get(it.index())))
-            .map(String::as_str)
-            .collect();
-        lines.sort_unstable();
+        let bindings = bindings.filter_map(|id| {
+            let text = self.bindings.get(id.index())?;
+            Some(Line {
+                text,
+                who: Some(side.subjects(*id)),
+            })
+        });
+        let rules = rules.filter_map(|id| {
+            let text = self.rules.get(id.index())?;
+            let rule = side.index.rules.get(id.index())?;
+            Some(Line {
+                text,
+                who: (!rule.who.is_empty()).then_some(&rule.who),
+            })
+        });
+        let mut lines: Vec<_> = bindings.chain(rules).collect();
+        lines.sort_unstable_by_key(|line| line.text);
         lines
     }
 }
 
-/// Whether both sides say the same of a permission.
-pub(super) fn permission(
-    sides: [&Side<'_>; 2],
-    lines: [&Lines; 2],
+/// What one binding or rule says, and of whom; `None` is everyone.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Line<'s> {
+    text: &'s str,
+    who: Option<&'s [Subject]>,
+}
+
+/// Where two policies differ about a permission.
+#[derive(Debug)]
+pub(super) enum Difference<'s> {
+    /// In what they say of the permission itself: all callers are concerned.
+    Everyone,
+    /// In these bindings and rules of the old and of the new policy.
+    Lines([Vec<Line<'s>>; 2]),
+}
+
+impl Difference<'_> {
+    /// Whether it can matter to callers of whom both policies know the same.
+    pub(super) fn concerns(&self, known: &[Known; 2]) -> bool {
+        match self {
+            Self::Everyone => true,
+            Self::Lines(sides) => sides
+                .iter()
+                .zip(known)
+                .any(|(lines, known)| lines.iter().any(|line| speaks_of(line.who, known))),
+        }
+    }
+}
+
+/// Where both sides differ about a permission.
+pub(super) fn permission<'s>(
+    [old, new]: [&'s Side<'_>; 2],
+    [old_lines, new_lines]: [&'s Lines; 2],
     name: &str,
     operation: Option<&str>,
-) -> bool {
-    let [old, new] = sides;
-    let [old_lines, new_lines] = lines;
-    let (Some(before), Some(after)) = (old.surface(name), new.surface(name)) else {
-        return false;
-    };
+) -> Difference<'s> {
+    let surfaces = old.surface(name).zip(new.surface(name));
     let ids = old
         .permission(name, operation)
         .zip(new.permission(name, operation));
-    let Some((was, is)) = ids else { return false };
-    surface(old, before.1) == surface(new, after.1)
-        && old.policy.permission_risk(was) == new.policy.permission_risk(is)
-        && old_lines.of(old, was) == new_lines.of(new, is)
+    let (Some((before, after)), Some((was, is))) = (surfaces, ids) else {
+        return Difference::Everyone;
+    };
+    if surface(old, before.1) != surface(new, after.1)
+        || old.policy.permission_risk(was) != new.policy.permission_risk(is)
+    {
+        return Difference::Everyone;
+    }
+    let (before, after) = (old_lines.of(old, was), new_lines.of(new, is));
+    Difference::Lines([without(&before, &after), without(&after, &before)])
+}
+
+/// The lines of one side that the other has not as often; both are sorted.
+fn without<'s>(these: &[Line<'s>], those: &[Line<'s>]) -> Vec<Line<'s>> {
+    let mut others = those.iter().peekable();
+    let mut left = Vec::new();
+    for line in these {
+        while others.next_if(|other| other.text < line.text).is_some() {}
+        if others.next_if(|other| other.text == line.text).is_none() {
+            left.push(*line);
+        }
+    }
+    left
+}
+
+/// Whether subjects can include a class of callers.
+fn speaks_of(who: Option<&[Subject]>, known: &Known) -> bool {
+    let Some(who) = who else { return true };
+    let (Known::Caller(facts) | Known::Undeclared(facts)) = known else {
+        return who.contains(&Subject::Everyone);
+    };
+    who.iter().any(|subject| match subject {
+        Subject::Everyone => true,
+        Subject::Principal(id) => facts.principal == Some(*id),
+        Subject::Group(id) => facts.groups.contains(id) || facts.claimable.contains(id),
+        Subject::Tag(id) => facts.tags.contains(id),
+        Subject::Type(kind) => facts.kind == Some(*kind),
+    })
 }
 
 /// Whether both sides know the same of a class of callers.
