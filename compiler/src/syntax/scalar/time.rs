@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use latchkey_engine::time::Time;
 use serde_json::{Value as Json, json};
 
 use super::{Problem, Scalar};
@@ -32,13 +33,7 @@ impl Scalar for Timestamp {
 impl fmt::Display for Timestamp {
     /// RFC 3339 in UTC.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (days, second) = (self.0.div_euclid(86_400), self.0.rem_euclid(86_400));
-        let (year, month, day) = civil(days);
-        let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-        write!(
-            f,
-            "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z"
-        )
+        Time(self.0).fmt(f)
     }
 }
 
@@ -63,13 +58,8 @@ fn days(date: &str) -> Result<i64, &'static str> {
     if day < 1 || day > days_in(year, month) {
         return Err("the month has no such day");
     }
-    // Days since 1970-01-01, counting years from March so that leap days come last.
-    let year = if month <= 2 { year - 1 } else { year };
-    let from_march = (month + 9) % 12;
-    let day_of_year = (153 * from_march + 2) / 5 + day - 1;
-    let (era, year_of_era) = (year.div_euclid(400), year.rem_euclid(400));
-    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-    Ok(era * 146_097 + day_of_era - 719_468)
+    let midnight = Time::parse(date).ok_or("the date is not YYYY-MM-DD")?;
+    Ok(midnight.0 / 86_400)
 }
 
 fn days_in(year: i64, month: i64) -> i64 {
@@ -122,22 +112,6 @@ fn numbers<const N: usize>(text: &str, separator: char, digits: [usize; N]) -> O
         *slot = part.parse().ok()?;
     }
     parts.next().is_none().then_some(out)
-}
-
-fn civil(days: i64) -> (i64, i64, i64) {
-    let days = days + 719_468;
-    let (era, day_of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
-    let year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * from_march + 2) / 5 + 1;
-    let month = if from_march < 10 {
-        from_march + 3
-    } else {
-        from_march - 9
-    };
-    (era * 400 + year_of_era + i64::from(month <= 2), month, day)
 }
 
 #[cfg(test)]
