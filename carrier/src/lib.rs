@@ -1,0 +1,3 @@
+//! Moves releases: folders, HTTP and OCI registries, the same files everywhere.
+
+pub mod pace;

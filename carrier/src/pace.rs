@@ -1,0 +1,1 @@
+//! When to look again: poll intervals, backoff, start delays.
