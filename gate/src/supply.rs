@@ -1,12 +1,18 @@
-//! Which releases may be put in force: statement, signatures, trust, and the rules of acceptance.
+//! Which releases may be put in force: statement, signatures, trust, freshness, and the rules of
+//! acceptance.
 //!
 //! Everything here is a function of bytes, the stored floor and the time; reading and keeping files
-//! is the caller's. The order that a caller must keep is: [`accept`] all, persist
-//! [`Accepted::floor`], activate the very buffers that were verified, report.
+//! is the caller's. The order that a caller must keep is: [`rotate`] the trust root as far as it
+//! goes, [`heed`] the pointer and persist [`Heeded::floor`], [`accept`] the statement, prove the
+//! files with [`Accepted::check_files`], persist [`Accepted::floor`], activate the very buffers that
+//! were verified, report.
 
 mod accept;
 pub mod dsse;
+mod floor;
+mod identity;
 pub mod keys;
+mod pointer;
 mod refused;
 mod statement;
 mod trust;
@@ -18,12 +24,17 @@ use latchkey_engine::time::Time;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::Digest as _;
 
-pub use accept::{Accepted, Change, Floor, FloorError, Offer, Required, Warning, accept};
+pub use accept::{
+    Accepted, Change, Heeded, Offer, Required, Standing, Warning, accept, heed, stands,
+};
+pub use floor::{Floor, FloorError};
+pub use identity::{Identity, IdentityKind, Keyless, KeylessError, NoKeyless};
+pub use pointer::{MAX_SPREAD, MAX_URGENT, Pointer, PointerError, UrgentDeny};
 pub use refused::Refused;
 pub use statement::{
     ENGINE, EngineNeed, FORMAT, PREDICATE_TYPE, Release, Source, Statement, StatementError, Subject,
 };
-pub use trust::{MAX_TRUST, Role, TrustError, TrustRoot};
+pub use trust::{KeyEntry, MAX_TRUST, Role, Roles, TrustError, TrustRoot, rotate};
 
 /// A SHA-256 digest; its text form is 64 lower-case hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -97,9 +108,30 @@ impl<'de> Deserialize<'de> for Digest {
     }
 }
 
-/// Instants as RFC 3339 text in UTC with whole seconds, the only spelling that is read.
-mod instant {
+/// An instant as RFC 3339 text in UTC with whole seconds, the only spelling that is read.
+mod moment {
     use super::{Deserialize, Deserializer, Serializer, Time};
+
+    pub(super) fn serialize<S: Serializer>(time: &Time, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(time)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Time, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        match Time::parse(&text) {
+            Some(time) if time.to_string() == text => Ok(time),
+            _ => Err(serde::de::Error::custom(
+                "an instant is written YYYY-MM-DDThh:mm:ssZ",
+            )),
+        }
+    }
+}
+
+/// The same where it may be absent.
+mod instant {
+    use super::{Deserializer, Serializer, Time, moment};
 
     #[expect(
         clippy::ref_option,
@@ -118,13 +150,7 @@ mod instant {
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<Option<Time>, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        match Time::parse(&text) {
-            Some(time) if time.to_string() == text => Ok(Some(time)),
-            _ => Err(serde::de::Error::custom(
-                "an instant is written YYYY-MM-DDThh:mm:ssZ",
-            )),
-        }
+        moment::deserialize(deserializer).map(Some)
     }
 }
 

@@ -46,14 +46,15 @@ pub fn run(args: &Args, global: &Global, terminal: &mut Terminal<'_>) -> Result<
         .map(|(name, bytes)| Subject::of(name, bytes))
         .collect();
     let offer = Offer {
-        envelope: &envelope,
         channel: args.channel.as_deref(),
-        files: &described,
-        required: Required::All,
-        strict_chain: false,
+        ..Offer::new(&envelope)
     };
     let now = args.at.unwrap_or_else(super::now);
-    let accepted = supply::accept(&trust, &Floor::default(), &offer, now.0)
+    let accepted = supply::accept(&trust, &Floor::default(), &offer, now)
+        .and_then(|accepted| {
+            accepted.check_files(&described, Required::All)?;
+            Ok(accepted)
+        })
         .map_err(|refused| Failure::unverified(format!("the release is refused: {refused}")))?;
     opens(&files)?;
     print(&accepted, &trust, global.format, terminal)?;

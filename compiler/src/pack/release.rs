@@ -71,7 +71,7 @@ pub fn seal(
     if keys.is_empty() {
         files.insert(UNSIGNED.to_owned(), payload);
     } else {
-        files.insert(SIGNED.to_owned(), dsse::sign(&payload, keys).into_bytes());
+        files.insert(SIGNED.to_owned(), dsse::sign(dsse::Kind::Statement, &payload, keys).into_bytes());
     }
     Ok(())
 }

@@ -1,4 +1,5 @@
-//! DSSE envelopes: one payload, any number of Ed25519 signatures over its exact bytes.
+//! DSSE envelopes: one payload of a stated type, any number of Ed25519 signatures over its exact
+//! bytes (secure-systems-lab/dsse, protocol 1.0.2).
 
 use std::fmt;
 
@@ -7,83 +8,113 @@ use base64::alphabet;
 use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
 use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Digest;
 use crate::json::{self, Limits};
 
-/// The payload type of an in-toto statement.
-pub const PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";
 /// Longest envelope that is read, in bytes.
 pub const MAX_ENVELOPE: usize = 4 << 20;
 /// Most signature entries in one envelope.
 pub const MAX_SIGNATURES: usize = 64;
 
-/// A payload whose signatures reached the threshold.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Verified {
-    /// The bytes that were verified; parse these and no others.
-    pub payload: Vec<u8>,
-    /// The names of the trusted keys that signed, sorted.
-    pub signers: Vec<String>,
+/// What is in an envelope; the type is signed with the payload, so that none passes for another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A release statement.
+    Statement,
+    /// A freshness pointer.
+    Pointer,
+    /// A version of the trust root.
+    Trust,
+}
+
+impl Kind {
+    /// The payload type.
+    pub const fn payload_type(self) -> &'static str {
+        match self {
+            Self::Statement => "application/vnd.in-toto+json",
+            Self::Pointer => "application/vnd.latchkey.pointer.v1+json",
+            Self::Trust => "application/vnd.latchkey.trust.v1+json",
+        }
+    }
+
+    /// The noun for messages.
+    pub const fn noun(self) -> &'static str {
+        match self {
+            Self::Statement => "release statement",
+            Self::Pointer => "freshness pointer",
+            Self::Trust => "trust root",
+        }
+    }
 }
 
 /// Signs a payload with every key; one envelope as JSON text.
 ///
 /// Signing is deterministic: the same payload and keys give the same bytes.
-pub fn sign(payload: &[u8], keys: &[SigningKey]) -> String {
-    let message = pae(PAYLOAD_TYPE, payload);
-    let signatures = keys.iter().map(|key| {
-        json!({
-            "keyid": key_id(&key.verifying_key()),
-            "sig": STANDARD.encode(key.sign(&message).to_bytes()),
+pub fn sign(kind: Kind, payload: &[u8], keys: &[SigningKey]) -> String {
+    write(kind, payload, entries(kind, payload, keys))
+}
+
+/// Adds the signatures of more keys to an envelope; those that it has stay, except those of the
+/// same keys.
+pub fn countersign(kind: Kind, envelope: &[u8], keys: &[SigningKey]) -> Result<String, DsseError> {
+    let payload = Envelope::read(kind, envelope)?.payload;
+    let added = entries(kind, &payload, keys);
+    let own = |entry: &Value| {
+        added
+            .iter()
+            .any(|new| new.get("keyid") == entry.get("keyid"))
+    };
+    let document: Value = serde_json::from_slice(envelope).map_err(|_| DsseError::Shape)?;
+    let before = document.get("signatures").and_then(Value::as_array);
+    let before = before.ok_or(DsseError::Shape)?.iter();
+    let mut all: Vec<Value> = before.filter(|entry| !own(entry)).cloned().collect();
+    all.extend(added);
+    if all.len() > MAX_SIGNATURES {
+        return Err(DsseError::TooManySignatures);
+    }
+    Ok(write(kind, &payload, all))
+}
+
+/// An envelope that was read; nothing in it is verified.
+#[derive(Clone, Debug)]
+pub struct Envelope {
+    /// The payload: once signers are counted, parse these bytes and no others.
+    pub payload: Vec<u8>,
+    message: Vec<u8>,
+    signatures: Vec<Signature>,
+}
+
+impl Envelope {
+    /// Reads an envelope that must hold a payload of this kind.
+    pub fn read(kind: Kind, envelope: &[u8]) -> Result<Self, DsseError> {
+        let (payload, signatures) = read(kind, envelope)?;
+        Ok(Self {
+            message: pae(kind, &payload),
+            payload,
+            signatures,
         })
-    });
-    let envelope = json!({
-        "payloadType": PAYLOAD_TYPE,
-        "payload": STANDARD.encode(payload),
-        "signatures": signatures.collect::<Vec<_>>(),
-    });
-    format!("{envelope}\n")
-}
+    }
 
-/// Verifies an envelope against the keys of one role.
-///
-/// Every trusted key is tried on every entry: the key ids of an envelope are unsigned and only
-/// hints. Keys count by their bytes, so one key under two names counts once.
-pub fn verify(
-    envelope: &[u8],
-    keys: &[(&str, VerifyingKey)],
-    threshold: usize,
-) -> Result<Verified, DsseError> {
-    let Envelope {
-        payload,
-        signatures,
-    } = read(envelope)?;
-    let message = pae(PAYLOAD_TYPE, &payload);
-    let mut counted: Vec<[u8; 32]> = Vec::new();
-    let mut signers = Vec::new();
-    for (name, key) in keys {
-        let signs = |signature: &Signature| key.verify_strict(&message, signature).is_ok();
-        if !counted.contains(key.as_bytes()) && !key.is_weak() && signatures.iter().any(signs) {
-            counted.push(*key.as_bytes());
-            signers.push((*name).to_owned());
+    /// The names of the keys that signed, sorted.
+    ///
+    /// Every key is tried on every entry: the key ids of an envelope are unsigned and only hints.
+    /// Keys count by their bytes, so one key under two names counts once.
+    pub fn signers(&self, keys: &[(&str, VerifyingKey)]) -> Vec<String> {
+        let mut counted: Vec<[u8; 32]> = Vec::new();
+        let mut signers = Vec::new();
+        for (name, key) in keys {
+            let signs = |it: &Signature| key.verify_strict(&self.message, it).is_ok();
+            let fresh = !counted.contains(key.as_bytes()) && !key.is_weak();
+            if fresh && self.signatures.iter().any(signs) {
+                counted.push(*key.as_bytes());
+                signers.push((*name).to_owned());
+            }
         }
+        signers.sort_unstable();
+        signers
     }
-    // A threshold of nothing would let anyone in.
-    if counted.len() < threshold.max(1) {
-        return Err(DsseError::Threshold {
-            valid: counted.len(),
-            threshold: threshold.max(1),
-        });
-    }
-    signers.sort_unstable();
-    Ok(Verified { payload, signers })
-}
-
-/// The payload of an envelope, without any check of its signatures: for display only.
-pub fn unverified_payload(envelope: &[u8]) -> Result<Vec<u8>, DsseError> {
-    read(envelope).map(|envelope| envelope.payload)
 }
 
 /// The key id that [`sign`] writes: the digest of the public key's 32 bytes.
@@ -91,7 +122,7 @@ pub fn key_id(key: &VerifyingKey) -> String {
     Digest::of(key.as_bytes()).to_string()
 }
 
-/// Why an envelope is refused.
+/// Why an envelope cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DsseError {
     /// Longer than [`MAX_ENVELOPE`].
@@ -100,17 +131,10 @@ pub enum DsseError {
     Json(json::JsonError),
     /// Without `payload`, `payloadType` or `signatures` in their form.
     Shape,
-    /// A payload type that is not ours.
-    PayloadType,
+    /// Another payload type than this kind's.
+    PayloadType(Kind),
     /// More than [`MAX_SIGNATURES`] entries.
     TooManySignatures,
-    /// Too few trusted keys have signed.
-    Threshold {
-        /// Distinct trusted keys with a valid signature.
-        valid: usize,
-        /// How many the role needs.
-        threshold: usize,
-    },
 }
 
 impl fmt::Display for DsseError {
@@ -119,15 +143,15 @@ impl fmt::Display for DsseError {
             Self::TooLarge => write!(f, "the envelope is longer than {MAX_ENVELOPE} bytes"),
             Self::Json(error) => write!(f, "the envelope is not strict JSON: {error}"),
             Self::Shape => f.write_str("the envelope is not a DSSE envelope"),
-            Self::PayloadType => write!(f, "the envelope's payload type is not {PAYLOAD_TYPE}"),
+            Self::PayloadType(kind) => write!(
+                f,
+                "the envelope's payload type is not {}; it must hold a {}",
+                kind.payload_type(),
+                kind.noun()
+            ),
             Self::TooManySignatures => {
                 write!(f, "the envelope has more than {MAX_SIGNATURES} signatures")
             }
-            Self::Threshold { valid, threshold } => write!(
-                f,
-                "{valid} of the {threshold} signatures that the trust file asks for are valid; sign \
-                 with the keys that it names"
-            ),
         }
     }
 }
@@ -140,12 +164,27 @@ const LENIENT: GeneralPurposeConfig =
 const STANDARD_ALPHABET: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, LENIENT);
 const URL_ALPHABET: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LENIENT);
 
-struct Envelope {
-    payload: Vec<u8>,
-    signatures: Vec<Signature>,
+fn entries(kind: Kind, payload: &[u8], keys: &[SigningKey]) -> Vec<Value> {
+    let message = pae(kind, payload);
+    let entry = |key: &SigningKey| {
+        json!({
+            "keyid": key_id(&key.verifying_key()),
+            "sig": STANDARD.encode(key.sign(&message).to_bytes()),
+        })
+    };
+    keys.iter().map(entry).collect()
 }
 
-fn read(envelope: &[u8]) -> Result<Envelope, DsseError> {
+fn write(kind: Kind, payload: &[u8], signatures: Vec<Value>) -> String {
+    let envelope = json!({
+        "payloadType": kind.payload_type(),
+        "payload": STANDARD.encode(payload),
+        "signatures": signatures,
+    });
+    format!("{envelope}\n")
+}
+
+fn read(kind: Kind, envelope: &[u8]) -> Result<(Vec<u8>, Vec<Signature>), DsseError> {
     if envelope.len() > MAX_ENVELOPE {
         return Err(DsseError::TooLarge);
     }
@@ -162,8 +201,8 @@ fn read(envelope: &[u8]) -> Result<Envelope, DsseError> {
             .and_then(|value| value.as_text())
             .ok_or(DsseError::Shape)
     };
-    if text("payloadType")? != PAYLOAD_TYPE {
-        return Err(DsseError::PayloadType);
+    if text("payloadType")? != kind.payload_type() {
+        return Err(DsseError::PayloadType(kind));
     }
     let payload = decode(text("payload")?).ok_or(DsseError::Shape)?;
     let entries = object.get("signatures").and_then(|list| list.as_array());
@@ -176,14 +215,12 @@ fn read(envelope: &[u8]) -> Result<Envelope, DsseError> {
         let bytes: [u8; 64] = decode(entry.get("sig")?.as_text()?)?.try_into().ok()?;
         Some(Signature::from_bytes(&bytes))
     };
-    Ok(Envelope {
-        payload,
-        signatures: entries.values().filter_map(signature).collect(),
-    })
+    Ok((payload, entries.values().filter_map(signature).collect()))
 }
 
 /// The pre-authentication encoding: what is signed.
-fn pae(payload_type: &str, payload: &[u8]) -> Vec<u8> {
+fn pae(kind: Kind, payload: &[u8]) -> Vec<u8> {
+    let payload_type = kind.payload_type();
     let head = format!(
         "DSSEv1 {} {payload_type} {} ",
         payload_type.len(),

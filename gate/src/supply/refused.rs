@@ -4,15 +4,87 @@ use std::fmt;
 
 use latchkey_engine::time::Time;
 
-use super::dsse::DsseError;
+use super::dsse::{DsseError, Kind};
 use super::statement::{ENGINE, FORMAT};
-use super::{Digest, StatementError};
+use super::{Digest, PointerError, StatementError, TrustError};
 
 /// Why a release is not put in force; what ran before keeps running.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refused {
-    /// No readable envelope, or too few valid signatures.
-    Envelope(DsseError),
+    /// No readable envelope.
+    Envelope {
+        /// What it should hold.
+        of: Kind,
+        /// What is wrong.
+        error: DsseError,
+    },
+    /// Too few trusted members have signed.
+    Threshold {
+        /// What.
+        of: Kind,
+        /// Distinct trusted members with a valid signature.
+        valid: usize,
+        /// How many the role needs.
+        threshold: usize,
+        /// Why an identity that was offered did not count.
+        hint: Option<String>,
+    },
+    /// The signed bytes are not a trust root.
+    Trust(TrustError),
+    /// A trust root without a root role cannot be followed by another.
+    NoRootRole {
+        /// Its version.
+        version: u64,
+    },
+    /// Not the next version of the trust root in use.
+    TrustChain {
+        /// The version that would be next.
+        expected: u64,
+        /// The version that was offered, or one of another project or an older epoch.
+        found: u64,
+    },
+    /// The trust root in use has ended, so nothing new is accepted by it.
+    TrustExpired {
+        /// When.
+        expires: Time,
+    },
+    /// The pointer goes with a later trust root than the one in use.
+    TrustBehind {
+        /// The version that the pointer goes with.
+        needs: u64,
+        /// The version in use.
+        has: u64,
+    },
+    /// The signed bytes are not a freshness pointer.
+    Pointer(PointerError),
+    /// A pointer on a channel without a freshness role.
+    PointerUntrusted,
+    /// No pointer on a channel with a freshness role.
+    PointerMissing,
+    /// A pointer older than the one heeded last.
+    PointerRollback {
+        /// The version offered.
+        offered: u64,
+        /// The version heeded last.
+        floor: u64,
+    },
+    /// The version of the pointer heeded last with another content.
+    PointerEquivocation {
+        /// The version.
+        version: u64,
+    },
+    /// The pointer names another release.
+    NotPointed {
+        /// The statement that it names.
+        pointed: Digest,
+        /// The statement that was offered.
+        offered: Digest,
+    },
+    /// The pointer is past its end: the source is cut off, or is held back.
+    Stale {
+        /// Its end.
+        expires: Time,
+    },
     /// The signed bytes are not a release statement that this version reads.
     Statement(StatementError),
     /// The trust root has no such channel, or several and none was chosen.
@@ -109,8 +181,20 @@ impl Refused {
     /// The stable word for logs, metrics and reports.
     pub fn word(&self) -> &'static str {
         match self {
-            Self::Envelope(DsseError::Threshold { .. }) => "bad_signature",
-            Self::Envelope(_) => "bad_envelope",
+            Self::Threshold { .. } => "bad_signature",
+            Self::Envelope { .. } => "bad_envelope",
+            Self::Trust(_) => "bad_trust",
+            Self::NoRootRole { .. } => "no_root_role",
+            Self::TrustChain { .. } => "trust_chain",
+            Self::TrustExpired { .. } => "trust_expired",
+            Self::TrustBehind { .. } => "trust_behind",
+            Self::Pointer(_) => "bad_pointer",
+            Self::PointerUntrusted => "pointer_untrusted",
+            Self::PointerMissing => "pointer_missing",
+            Self::PointerRollback { .. } => "pointer_rollback",
+            Self::PointerEquivocation { .. } => "pointer_equivocation",
+            Self::NotPointed { .. } => "not_pointed",
+            Self::Stale { .. } => "stale",
             Self::Statement(_) => "bad_statement",
             Self::NoChannel { .. } => "no_channel",
             Self::TrustRollback { .. } => "trust_rollback",
@@ -131,6 +215,84 @@ impl Refused {
         }
     }
 
+    fn describe_threshold(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self::Threshold {
+            of,
+            valid,
+            threshold,
+            hint,
+        } = self
+        else {
+            return Ok(());
+        };
+        write!(
+            f,
+            "{}: {valid} of the {threshold} signatures that the trust root asks for are valid; sign \
+             with the keys that it names",
+            of.noun()
+        )?;
+        hint.as_ref().map_or(Ok(()), |hint| write!(f, " ({hint})"))
+    }
+
+    fn describe_trust(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoRootRole { version } => write!(
+                f,
+                "trust root {version} has no root role, so no signature can change it; install the \
+                 new one by hand"
+            ),
+            Self::TrustChain { expected, found } => write!(
+                f,
+                "trust root {found} does not follow the one in use; version {expected} of the same \
+                 project, at its epoch or a later one, would"
+            ),
+            Self::TrustExpired { expires } => write!(
+                f,
+                "the trust root ended at {expires}; publish the next one with `latchkey trust rotate`"
+            ),
+            Self::TrustBehind { needs, has } => write!(
+                f,
+                "the pointer goes with trust root {needs} and this is {has}; publish the trust \
+                 roots between, or install the newest"
+            ),
+            _ => Ok(()),
+        }
+    }
+
+    fn describe_pointer(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::PointerUntrusted => f.write_str(
+                "there is a freshness pointer, and the trust root has no freshness role for the \
+                 channel; add the role, or remove the pointer",
+            ),
+            Self::PointerMissing => f.write_str(
+                "the channel has a freshness role and there is no pointer; publish one with \
+                 `latchkey release`",
+            ),
+            Self::PointerRollback { offered, floor } => write!(
+                f,
+                "pointer {offered} is older than {floor}, which was followed; publish a newer one, \
+                 and look for who replays the old one"
+            ),
+            Self::PointerEquivocation { version } => write!(
+                f,
+                "pointer {version} is not the one that was followed under this number; treat the \
+                 freshness key as stolen until this is explained"
+            ),
+            Self::NotPointed { pointed, offered } => write!(
+                f,
+                "the pointer names release {pointed} and {offered} is offered; publish the release \
+                 before its pointer"
+            ),
+            Self::Stale { expires } => write!(
+                f,
+                "the freshness pointer ended at {expires}; renew it with `latchkey release`, and \
+                 check that the source is not cut off"
+            ),
+            _ => Ok(()),
+        }
+    }
+
     pub(super) fn no_channel(channel: &str) -> Self {
         Self::NoChannel {
             channel: channel.to_owned(),
@@ -141,8 +303,21 @@ impl Refused {
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Envelope(error) => write!(f, "{error}"),
+            Self::Envelope { of, error } => write!(f, "{}: {error}", of.noun()),
             Self::Statement(error) => write!(f, "{error}"),
+            Self::Trust(error) => write!(f, "{error}"),
+            Self::Pointer(error) => write!(f, "{error}"),
+            Self::Threshold { .. } => self.describe_threshold(f),
+            Self::NoRootRole { .. }
+            | Self::TrustChain { .. }
+            | Self::TrustExpired { .. }
+            | Self::TrustBehind { .. } => self.describe_trust(f),
+            Self::PointerUntrusted
+            | Self::PointerMissing
+            | Self::PointerRollback { .. }
+            | Self::PointerEquivocation { .. }
+            | Self::NotPointed { .. }
+            | Self::Stale { .. } => self.describe_pointer(f),
             Self::NoChannel { channel } => describe_no_channel(f, channel),
             Self::TrustRollback { floor, offered } => write!(
                 f,

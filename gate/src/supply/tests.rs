@@ -3,7 +3,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use ed25519_dalek::SigningKey;
 use serde_json::{Value, json};
 
-use super::dsse::DsseError;
+use super::dsse::{DsseError, Kind};
 use super::*;
 
 const NOW: i64 = 1_800_000_000;
@@ -62,7 +62,8 @@ fn release(change: impl FnOnce(&mut Release)) -> Statement {
 }
 
 fn sealed(statement: &Statement) -> Vec<u8> {
-    dsse::sign(&statement.encode().expect("sound"), &[key(1)]).into_bytes()
+    let payload = statement.encode().expect("sound");
+    dsse::sign(Kind::Statement, &payload, &[key(1)]).into_bytes()
 }
 
 /// A floor after version 7 of the usual release.
@@ -82,16 +83,12 @@ fn offer(
     envelope: &[u8],
     change: impl FnOnce(&mut Offer<'_>),
 ) -> Result<Accepted, Refused> {
-    let files = statement().subjects;
     let mut offer = Offer {
-        envelope,
         channel: Some("main"),
-        files: &files,
-        required: Required::File("github.lkb"),
-        strict_chain: false,
+        ..Offer::new(envelope)
     };
     change(&mut offer);
-    accept(trust, floor, &offer, NOW)
+    accept(trust, floor, &offer, Time(NOW))
 }
 
 fn word(result: Result<Accepted, Refused>) -> &'static str {
@@ -125,10 +122,13 @@ fn a_bad_or_foreign_signature_is_refused() {
     let payload = statement().encode().expect("sound");
     let judge = |envelope: &[u8]| word(offer(&trust(), &floor(), envelope, |_| ()));
     assert_eq!(
-        judge(dsse::sign(&payload, &[key(2)]).as_bytes()),
+        judge(dsse::sign(Kind::Statement, &payload, &[key(2)]).as_bytes()),
         "bad_signature"
     );
-    assert_eq!(judge(dsse::sign(&payload, &[]).as_bytes()), "bad_signature");
+    assert_eq!(
+        judge(dsse::sign(Kind::Statement, &payload, &[]).as_bytes()),
+        "bad_signature"
+    );
     assert_eq!(judge(&payload), "bad_envelope");
     assert_eq!(judge(b""), "bad_envelope");
     let other = release(|release| release.version = 8)
@@ -181,7 +181,7 @@ fn the_threshold_counts_distinct_keys() {
     .expect("sound");
     let payload = statement().encode().expect("sound");
     let judge = |keys: &[SigningKey]| {
-        let envelope = dsse::sign(&payload, keys);
+        let envelope = dsse::sign(Kind::Statement, &payload, keys);
         offer(&trust, &Floor::default(), envelope.as_bytes(), |_| ())
     };
     assert_eq!(word(judge(&[key(1)])), "bad_signature");
@@ -189,26 +189,9 @@ fn the_threshold_counts_distinct_keys() {
     let both = judge(&[key(3), key(2), key(1)]).expect("two of two");
     assert_eq!(both.signers, ["alice", "ci"]);
     let one = key(1).verifying_key();
-    let twice = dsse::verify(
-        dsse::sign(&payload, &[key(1)]).as_bytes(),
-        &[("a", one), ("b", one)],
-        2,
-    );
-    assert_eq!(
-        twice,
-        Err(DsseError::Threshold {
-            valid: 1,
-            threshold: 2
-        })
-    );
-    let nobody = dsse::verify(dsse::sign(&payload, &[]).as_bytes(), &[("a", one)], 0);
-    assert_eq!(
-        nobody,
-        Err(DsseError::Threshold {
-            valid: 0,
-            threshold: 1
-        })
-    );
+    let envelope = dsse::sign(Kind::Statement, &payload, &[key(1)]);
+    let envelope = dsse::Envelope::read(Kind::Statement, envelope.as_bytes()).expect("read");
+    assert_eq!(envelope.signers(&[("a", one), ("b", one)]), ["a"]);
 }
 
 #[test]
@@ -222,9 +205,10 @@ fn an_envelope_is_read_as_the_protocol_says() {
         Value::from(URL_SAFE_NO_PAD.encode(bytes))
     };
     let keys = [("ci", key(1).verifying_key())];
-    let check = |envelope: &Value| {
-        dsse::verify(envelope.to_string().as_bytes(), &keys, 1).map(|verified| verified.signers)
+    let read = |envelope: &[u8]| {
+        dsse::Envelope::read(Kind::Statement, envelope).map(|envelope| envelope.signers(&keys))
     };
+    let check = |envelope: &Value| read(envelope.to_string().as_bytes());
     envelope["payload"] = url(&envelope["payload"]);
     let sig = url(&good["sig"]);
     envelope["signatures"] = json!([{"sig": "!"}, {}, 7, {"sig": "AAAA"}, {"sig": sig}]);
@@ -235,10 +219,10 @@ fn an_envelope_is_read_as_the_protocol_says() {
     assert_eq!(check(&envelope), Err(DsseError::Shape));
     let text = String::from_utf8(sealed(&statement())).expect("text");
     let twice = text.replacen('{', r#"{"payload":"","#, 1);
-    let error = dsse::verify(twice.as_bytes(), &keys, 1).expect_err("duplicate");
+    let error = read(twice.as_bytes()).expect_err("duplicate");
     assert!(matches!(error, DsseError::Json(_)));
     let large = vec![b' '; dsse::MAX_ENVELOPE + 1];
-    assert_eq!(dsse::verify(&large, &keys, 1), Err(DsseError::TooLarge));
+    assert_eq!(read(&large), Err(DsseError::TooLarge));
 }
 
 #[test]
@@ -414,10 +398,10 @@ fn a_clock_that_is_behind_does_not_revive_a_release() {
 fn files_are_the_signed_ones() {
     let envelope = sealed(&statement());
     let judge = |files: &[Subject], required: Required<'static>| {
-        word(offer(&trust(), &Floor::default(), &envelope, |offer| {
-            let files = files.to_vec();
-            offer.files = Vec::leak(files);
-            offer.required = required;
+        let accepted = offer(&trust(), &Floor::default(), &envelope, |_| ());
+        word(accepted.and_then(|accepted| {
+            accepted.check_files(files, required)?;
+            Ok(accepted)
         }))
     };
     let slice = || Subject::of("github.lkb", SLICE);
@@ -486,7 +470,7 @@ fn a_statement_has_one_spelling() {
         mutate(&mut value);
         let bytes = serde_json_canonicalizer::to_vec(&value).expect("canonical");
         assert!(Statement::parse(&bytes).is_err(), "mutation {at}");
-        let envelope = dsse::sign(&bytes, &[key(1)]);
+        let envelope = dsse::sign(Kind::Statement, &bytes, &[key(1)]);
         let judged = word(offer(&trust(), &floor(), envelope.as_bytes(), |_| ()));
         assert_eq!(judged, "bad_statement", "mutation {at}");
     }

@@ -80,13 +80,15 @@ impl Verifier {
     ) -> Result<Verified, SupplyError> {
         let slice = slice_name(&config.bundle.server);
         let offer = Offer {
-            envelope,
             channel: config.bundle.channel.as_deref(),
-            files: &subjects(files, &slice),
-            required: Required::File(&slice),
-            strict_chain: false,
+            ..Offer::new(envelope)
         };
-        let accepted = accept(trust, &self.floor, &offer, now.0)
+        let subjects = subjects(files, &slice);
+        let accepted = accept(trust, &self.floor, &offer, now)
+            .and_then(|accepted| {
+                accepted.check_files(&subjects, Required::File(&slice))?;
+                Ok(accepted)
+            })
             .map_err(|refused| SupplyError::of(format!("{}: {refused}", refused.word())))?;
         for warning in &accepted.warnings {
             tracing::warn!(target: "supply", %warning, "release accepted with a warning");
