@@ -62,7 +62,7 @@ impl Resolver<'_> {
                 continue;
             };
             let path = self.argument_path(&Spanned::new(parsed, name.span), server);
-            if applies(surface, &path.value, fact) {
+            if applies(surface, &path.value) {
                 let fact = self.fact(fact, surface, &path.value);
                 refine(surface, &path.value, &fact);
                 surface.arguments.insert(path.value, fact);
@@ -157,12 +157,17 @@ impl Resolver<'_> {
                 }
             }
         }
-        let force = entry.force.as_ref().and_then(|literal| {
-            let text = json(&literal.value);
-            self.force_fits(text.as_deref(), literal.span, surface, path);
-            text
-        });
-        let forbid = entry.forbid.as_ref().is_some_and(|it| it.value);
+        let mut forbid = entry.forbid.as_ref().is_some_and(|it| it.value);
+        let mut force = None;
+        if let Some(literal) = &entry.force {
+            // Where the schema is open and does not know the argument, the upstream may not know it
+            // either: nothing is written, and the caller's own value is refused.
+            forbid = matches!(shape, Some(Found::Open));
+            if !forbid {
+                force = json(&literal.value);
+                self.force_fits(force.as_deref(), literal.span, surface, path);
+            }
+        }
         Fact {
             span: entry.name.span,
             fold,
@@ -378,16 +383,12 @@ fn help<'a>(argument: &str, known: impl Iterator<Item = &'a str>, what: &str) ->
 }
 
 /// Whether a fact of the server is about this surface.
-fn applies(surface: &Surface, path: &[String], fact: &Argument) -> bool {
+fn applies(surface: &Surface, path: &[String]) -> bool {
     let Some(schema) = &surface.schema else {
         // Without a schema every argument may come, but there is none to write one into.
         return !matches!(surface.kind, SurfaceKind::Resource { .. });
     };
-    match shapes::find(&schema.shape, path) {
-        Found::Declared(..) => true,
-        Found::Open => fact.force.is_none(),
-        Found::Closed(..) => false,
-    }
+    !matches!(shapes::find(&schema.shape, path), Found::Closed(..))
 }
 
 /// What a fact says about the values that conditions see.

@@ -47,7 +47,8 @@ record! {
         fold "fold": Option<Spanned<Fold>>;
         /// The only values that are accepted, after folding.
         only "only": Option<List<Spanned<Literal>>>;
-        /// The value that the sidecar writes, whatever the caller sent.
+        /// The value that the sidecar writes, whatever the caller sent. Where an open schema does not
+        /// declare the argument, nothing is written and a call that sends it is refused.
         force "force": Option<Spanned<Literal>>;
         /// Whether a call with this argument is refused.
         forbid "forbid": Option<Spanned<bool>>;

@@ -53,7 +53,7 @@ impl Kind {
 ///
 /// Signing is deterministic: the same payload and keys give the same bytes.
 pub fn sign(kind: Kind, payload: &[u8], keys: &[SigningKey]) -> String {
-    write(kind, payload, entries(kind, payload, keys))
+    write(kind, payload, &entries(kind, payload, keys))
 }
 
 /// Adds the signatures of more keys to an envelope; those that it has stay, except those of the
@@ -74,7 +74,7 @@ pub fn countersign(kind: Kind, envelope: &[u8], keys: &[SigningKey]) -> Result<S
     if all.len() > MAX_SIGNATURES {
         return Err(DsseError::TooManySignatures);
     }
-    Ok(write(kind, &payload, all))
+    Ok(write(kind, &payload, &all))
 }
 
 /// An envelope that was read; nothing in it is verified.
@@ -175,7 +175,7 @@ fn entries(kind: Kind, payload: &[u8], keys: &[SigningKey]) -> Vec<Value> {
     keys.iter().map(entry).collect()
 }
 
-fn write(kind: Kind, payload: &[u8], signatures: Vec<Value>) -> String {
+fn write(kind: Kind, payload: &[u8], signatures: &[Value]) -> String {
     let envelope = json!({
         "payloadType": kind.payload_type(),
         "payload": STANDARD.encode(payload),

@@ -293,6 +293,23 @@ impl Refused {
         }
     }
 
+    fn describe_file(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::FileMissing { name } => write!(
+                f,
+                "{name} is missing; copy the whole output of `latchkey build`"
+            ),
+            Self::FileMismatch { name } => write!(
+                f,
+                "{name} is not the file that was signed; copy the output of one `latchkey build`"
+            ),
+            Self::FileUnlisted { name } => {
+                write!(f, "{name} is not part of the release; remove it")
+            }
+            _ => Ok(()),
+        }
+    }
+
     pub(super) fn no_channel(channel: &str) -> Self {
         Self::NoChannel {
             channel: channel.to_owned(),
@@ -379,18 +396,8 @@ impl fmt::Display for Refused {
             Self::Expired { not_after } => {
                 write!(f, "the release ended at {not_after}; publish a new one")
             }
-            Self::FileMissing { name } => {
-                write!(
-                    f,
-                    "{name} is missing; copy the whole output of `latchkey build`"
-                )
-            }
-            Self::FileMismatch { name } => write!(
-                f,
-                "{name} is not the file that was signed; copy the output of one `latchkey build`"
-            ),
-            Self::FileUnlisted { name } => {
-                write!(f, "{name} is not part of the release; remove it")
+            Self::FileMissing { .. } | Self::FileMismatch { .. } | Self::FileUnlisted { .. } => {
+                self.describe_file(f)
             }
         }
     }
