@@ -11,6 +11,8 @@ mod accept;
 pub mod dsse;
 mod floor;
 mod identity;
+#[cfg(feature = "keyless")]
+pub mod keyless;
 pub mod keys;
 mod pointer;
 mod refused;
@@ -112,6 +114,10 @@ impl<'de> Deserialize<'de> for Digest {
 mod moment {
     use super::{Deserialize, Deserializer, Serializer, Time};
 
+    #[expect(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "serde calls it with a reference to the field"
+    )]
     pub(super) fn serialize<S: Serializer>(time: &Time, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(time)
     }
