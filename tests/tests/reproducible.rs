@@ -100,6 +100,85 @@ fn place_clock_language_order_and_rights_change_no_byte() {
     }
 }
 
+/// Runs a program, which must succeed.
+fn run(folder: &Path, environment: &[(&str, &str)], words: &[&str]) {
+    let output = Command::new(words[0])
+        .args(&words[1..])
+        .current_dir(folder)
+        .envs(environment.iter().copied())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{words:?}: {said}");
+}
+
+/// Clones a repository and makes a signed release of its head, on these processors.
+fn release(repository: &Path, key: &Path, environment: &[(&str, &str)], processors: &str) -> Files {
+    let folder = tempfile::tempdir().unwrap();
+    let (clone, out) = (folder.path().join("clone"), folder.path().join("out"));
+    let text = |path: &Path| path.to_str().unwrap().to_owned();
+    run(
+        folder.path(),
+        &[],
+        &["git", "clone", "-q", &text(repository), "clone"],
+    );
+    let latchkey = text(&program("latchkey"));
+    let (key, out_text) = (text(key), text(&out));
+    let build = ["build", "--key", &key, "--out", &out_text];
+    let words = [&["taskset", "-c", processors, &latchkey], &build[..]].concat();
+    run(&clone, environment, &words);
+    let files = fs::read_dir(&out).unwrap();
+    files
+        .map(|entry| {
+            let entry = entry.unwrap();
+            let name = entry.file_name().to_string_lossy().into_owned();
+            (name, fs::read(entry.path()).unwrap())
+        })
+        .collect()
+}
+
+/// The whole release, signature and all, is a function of the commit and the key.
+#[test]
+fn a_commit_has_one_signed_release() {
+    let folder = tempfile::tempdir().unwrap();
+    let repository = folder.path().join("repository");
+    for (name, text) in sources(&root().join("policies")) {
+        let path = repository.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    let author = [
+        ("GIT_AUTHOR_NAME", "a"),
+        ("GIT_AUTHOR_EMAIL", "a@acme.example"),
+        ("GIT_COMMITTER_NAME", "a"),
+        ("GIT_COMMITTER_EMAIL", "a@acme.example"),
+    ];
+    for words in [
+        &["git", "init", "-q"][..],
+        &["git", "add", "."],
+        &["git", "commit", "-q", "-m", "policies"],
+    ] {
+        run(&repository, &author, words);
+    }
+    let key = folder.path().join("release.key");
+    let secret = ed25519_dalek::SigningKey::from_bytes(&[9; 32]);
+    fs::write(&key, latchkey_gate::supply::keys::private_pem(&secret)).unwrap();
+    let here = [("TZ", "UTC"), ("LC_ALL", "C")];
+    let elsewhere = [("TZ", "Asia/Kathmandu"), ("LC_ALL", "tr_TR.UTF-8")];
+    let all = format!(
+        "0-{}",
+        std::thread::available_parallelism().unwrap().get() - 1
+    );
+    let first = release(&repository, &key, &here, "0");
+    let second = release(&repository, &key, &elsewhere, &all);
+    assert!(
+        first.contains_key("release.dsse.json"),
+        "{:?}",
+        first.keys()
+    );
+    assert_eq!(differing(&first, &second), [""; 0]);
+}
+
 /// The policies with one text of one file replaced.
 fn edited(file: &str, from: &str, to: &str) -> Vec<(PathBuf, String)> {
     let mut sources = sources(&root().join("policies"));
