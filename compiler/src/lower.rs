@@ -8,7 +8,7 @@
 use std::fmt;
 
 use latchkey_engine::{
-    index::{Index, Server},
+    index::{Bindings, Index, Server},
     strings::Strings,
 };
 
@@ -59,7 +59,8 @@ fn lower_selection(model: &Model, selection: &Selection<'_>) -> Result<Index, Un
     let mut ids = Ids::new(model, selection);
     let conditions = grants::conditions(selection);
     let role_sets = grants::role_sets(selection, &ids)?;
-    Ok(Index {
+    let columns = grants::bindings(selection, &ids, &conditions, &role_sets)?;
+    let mut index = Index {
         project: model.project.clone(),
         issuers: callers::issuers(model, &ids)?,
         groups: callers::groups(model, selection, &ids)?,
@@ -67,16 +68,21 @@ fn lower_selection(model: &Model, selection: &Selection<'_>) -> Result<Index, Un
         principals: callers::principals(model, selection, &ids)?,
         servers: servers(selection, &ids)?,
         surfaces: surfaces::surfaces(selection, &ids)?,
-        dates: ids.dates(),
         roles: grants::roles(selection, &ids)?,
-        bindings: grants::bindings(selection, &ids, &conditions, &role_sets)?,
+        bindings: Bindings::default(),
         rules: grants::rules(selection, &ids, &conditions)?,
-        role_sets,
+        role_sets: role_sets.into_iter().collect(),
         attributes: conditions.attributes(),
         formulas: conditions.formulas(),
         schemas: ids.take_schemas(),
         scopes: ids.take_scopes(),
-    })
+    };
+    let bindings = Bindings::new(&columns, index.holders());
+    index.bindings = bindings.map_err(|why| Unresolved {
+        kind: "bindings",
+        name: why.to_owned(),
+    })?;
+    Ok(index)
 }
 
 fn servers(selection: &Selection<'_>, ids: &Ids<'_>) -> Result<Vec<Server>, Unresolved> {

@@ -6,11 +6,14 @@
 //! has the alphabet, `tables` the spelling of each type, and `check` what the tables must say to
 //! each other, proved before encoding and after decoding alike.
 
+mod bindings;
 mod check;
+mod columns;
 mod decode;
 mod encode;
 mod format;
 pub mod places;
+mod principals;
 mod tables;
 
 pub(crate) use decode::decode;
@@ -48,7 +51,6 @@ enum Section {
     Schemas,
     Attributes,
     Formulas,
-    Dates,
     Roles,
     RoleSets,
     Bindings,
@@ -68,7 +70,6 @@ impl Section {
         Self::Schemas,
         Self::Attributes,
         Self::Formulas,
-        Self::Dates,
         Self::Roles,
         Self::RoleSets,
         Self::Bindings,
@@ -92,7 +93,6 @@ impl Section {
             Self::Schemas => "schemas",
             Self::Attributes => "attributes",
             Self::Formulas => "formulas",
-            Self::Dates => "dates",
             Self::Roles => "roles",
             Self::RoleSets => "role sets",
             Self::Bindings => "bindings",

@@ -38,7 +38,8 @@ ids! {
     PermissionId;
     /// A role, flattened.
     RoleId;
-    /// A set of roles that some binding gives.
+    /// The roles that a binding gives: below the number of roles that one role alone, from there on
+    /// the set of several at that position.
     RoleSetId;
     /// A binding.
     BindingId;
@@ -48,8 +49,6 @@ ids! {
     AttributeId;
     /// A node of the arena of conditions.
     FormulaId;
-    /// A pair of dates.
-    DatesId;
     /// An argument schema.
     SchemaId;
 }

@@ -7,13 +7,19 @@
 use crate::{
     condition::{Attribute, Formula},
     id::{
-        DatesId, FormulaId, GroupId, IssuerId, PermissionId, PrincipalId, RoleId, RoleSetId,
-        SchemaId, ScopeId, ServerId, SurfaceId, TagId,
+        FormulaId, GroupId, IssuerId, PermissionId, PrincipalId, RoleId, RoleSetId, SchemaId,
+        ScopeId, ServerId, SurfaceId, TagId,
     },
+    lists::Lists,
     scope::ScopeTree,
+    sparse::Periods,
     strings::Strings,
     time::Dates,
 };
+
+pub mod bindings;
+
+pub use bindings::{BindingColumns, Bindings, Holders};
 
 /// All that one slice holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,12 +46,11 @@ pub struct Index {
     pub attributes: Vec<Attribute>,
     /// The arena of conditions, in the order that [`crate::condition`] defines.
     pub formulas: Vec<Formula>,
-    /// Periods, sorted, distinct.
-    pub dates: Vec<Dates>,
     /// Roles by name, flattened.
-    pub roles: Vec<Role>,
-    /// Sets of roles that bindings give: each sorted and distinct; sorted, distinct.
-    pub role_sets: Vec<Vec<RoleId>>,
+    pub roles: Roles,
+    /// Sets of several roles that bindings give: each sorted and distinct; sorted, distinct.
+    /// [`RoleSetId`] says how they are numbered.
+    pub role_sets: Lists<RoleId>,
     /// Bindings by name.
     pub bindings: Bindings,
     /// Rules by name.
@@ -134,11 +139,11 @@ pub struct Principals {
     pub types: Vec<PrincipalType>,
     /// Where each belongs: platform, organization or team.
     pub scopes: Vec<ScopeId>,
-    /// When each may call; `None` is always.
-    pub dates: Vec<Option<DatesId>>,
+    /// When each may call.
+    pub dates: Periods,
     /// Suspended in Git; sorted.
     pub suspended: Vec<PrincipalId>,
-    /// `(issuer, subject, principal)`, the subject as a position in `identity_subjects`; sorted by
+    /// `(issuer, principal)` for each identity, whose subject is in `identity_subjects`; sorted by
     /// issuer and then subject text, distinct.
     pub identities: Vec<(IssuerId, PrincipalId)>,
     /// The subject of each identity, in the same order.
@@ -350,34 +355,13 @@ pub enum Obligation {
     },
 }
 
-/// A role, with all that it inherits.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Role {
-    /// Its name in the policy.
-    pub name: String,
-    /// What it grants; sorted, distinct, not empty.
-    pub permissions: Vec<PermissionId>,
-}
-
-/// Bindings, as columns of equal length.
+/// Roles with all that they inherit, as columns of equal length.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Bindings {
+pub struct Roles {
     /// Names, sorted.
     pub names: Strings,
-    /// Where each binding's subjects end in `subjects`.
-    pub subject_ends: Vec<u32>,
-    /// Subjects, binding by binding; each binding's sorted and distinct.
-    pub subjects: Vec<Subject>,
-    /// The roles that each gives.
-    pub roles: Vec<RoleSetId>,
-    /// The scope that each holds in.
-    pub scopes: Vec<ScopeId>,
-    /// The condition of each.
-    pub conditions: Vec<Option<FormulaId>>,
-    /// The period of each; `None` is always.
-    pub dates: Vec<Option<DatesId>>,
-    /// Whether each reaches into other organizations.
-    pub cross_organization: Vec<bool>,
+    /// What each grants; sorted, distinct, not empty.
+    pub permissions: Lists<PermissionId>,
 }
 
 /// What a rule does.
@@ -406,8 +390,8 @@ pub struct Rule {
     pub scope: ScopeId,
     /// Its condition.
     pub condition: Option<FormulaId>,
-    /// Its period; `None` is always.
-    pub dates: Option<DatesId>,
+    /// Its period.
+    pub dates: Dates,
     /// What the author tells a refused caller.
     pub message: Option<String>,
 }
@@ -423,6 +407,37 @@ impl Surface {
 }
 
 impl Index {
+    /// How many subjects of each kind there are.
+    #[must_use]
+    pub fn holders(&self) -> Holders {
+        let count = |len: usize| u32::try_from(len).unwrap_or(u32::MAX);
+        Holders {
+            principals: count(self.principals.names.len()),
+            groups: count(self.groups.len()),
+            tags: count(self.tags.len()),
+        }
+    }
+
+    /// The roles of a role set, sorted.
+    pub fn roles_of(&self, set: RoleSetId) -> impl Iterator<Item = RoleId> {
+        let several = set.index().checked_sub(self.roles.names.len());
+        let own = several.is_none().then_some(RoleId(set.0)).into_iter();
+        let several = several.map(|at| self.role_sets.get(at)).unwrap_or_default();
+        own.chain(several.iter().copied())
+    }
+
+    /// The permissions of a role set, role by role; of two roles that give one, both name it.
+    pub fn permissions_of(&self, set: RoleSetId) -> impl Iterator<Item = PermissionId> {
+        let roles = self.roles_of(set);
+        roles.flat_map(|role| self.roles.permissions.get(role.index()).iter().copied())
+    }
+
+    /// How many role sets there are; their ids are dense.
+    #[must_use]
+    pub fn role_set_count(&self) -> usize {
+        self.roles.names.len() + self.role_sets.len()
+    }
+
     /// The first permission of each surface, and one past the last: permissions are numbered
     /// surface by surface, operation by operation.
     #[must_use]

@@ -15,12 +15,14 @@ pub mod decimal;
 pub mod decision;
 pub mod id;
 pub mod index;
+pub mod lists;
 pub mod name;
 pub mod overlay;
 pub mod policy;
 pub mod reason;
 pub mod scope;
 pub mod slot;
+pub mod sparse;
 pub mod strings;
 #[cfg(feature = "testing")]
 #[doc(hidden)]

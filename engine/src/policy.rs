@@ -1,6 +1,6 @@
 //! An opened bundle: the index, proved sound, with the look-ups that decisions need.
 
-use std::ops::Range;
+use std::{ops::Range, sync::OnceLock};
 
 use sha2::{Digest, Sha256};
 
@@ -12,7 +12,10 @@ use crate::{
         AttributeId, BindingId, GroupId, IssuerId, PermissionId, PrincipalId, RoleId, RuleId,
         ScopeId, ServerId, SurfaceId,
     },
-    index::{Group, Index, Issuer, Obligation, Risk, ScopeSource, Server, Surface, SurfaceKind},
+    index::{
+        BindingColumns, Group, Index, Issuer, Obligation, Risk, ScopeSource, Server, Surface,
+        SurfaceKind,
+    },
 };
 
 pub(crate) mod facts;
@@ -43,7 +46,8 @@ pub struct Policy {
     pub(crate) facts: facts::Plan,
     pub(crate) program: Program,
     pub(crate) roles: roles::Table,
-    pub(crate) grants: grants::Table,
+    /// Made on first use.
+    binding_columns: OnceLock<BindingColumns>,
     pub(crate) rules: rules::Table,
 }
 
@@ -68,7 +72,7 @@ impl Policy {
             facts: facts::Plan::build(&index)?,
             program: Program::compile(&index.attributes, &index.formulas)
                 .map_err(|what| OpenError { offset: 0, what })?,
-            grants: grants::Table::build(&index),
+            binding_columns: OnceLock::new(),
             rules: rules::Table::build(&index, &permission_starts),
             obligations,
             roles,
@@ -324,11 +328,11 @@ impl Policy {
             .into_iter()
             .flat_map(|principal| pairs_of(&self.index.principals.tags, principal))
             .map(|(_, tag)| *tag);
-        let subjects = self
-            .grants
-            .subjects(principal, kind, groups.iter().copied(), tags);
+        let bindings = &self.index.bindings;
+        let groups = groups.iter().copied();
+        let subjects = grants::numbers(bindings.holders, principal, kind, groups, tags);
         let selectors = self.rules.selectors_of(&subjects);
-        self.grants.resolve(&subjects, selectors)
+        Grants::resolve(bindings, &subjects, selectors)
     }
 }
 
@@ -462,6 +466,13 @@ impl Policy {
         self.obligations.bits(surface, source)
     }
 
+    /// The bindings one by one. Decisions do not need them so: they are laid out on first use.
+    #[must_use]
+    pub fn bindings(&self) -> &BindingColumns {
+        self.binding_columns
+            .get_or_init(|| self.index.bindings.columns())
+    }
+
     /// The name of a binding; empty for none.
     #[must_use]
     pub fn binding_name(&self, binding: BindingId) -> &str {
@@ -499,8 +510,7 @@ impl Policy {
     /// The name of a role; empty for none.
     #[must_use]
     pub fn role_name(&self, role: RoleId) -> &str {
-        let role = self.index.roles.get(role.index());
-        role.map_or("", |role| role.name.as_str())
+        self.index.roles.names.get(role.index())
     }
 
     /// The roles of a binding that give a permission, in name order.
@@ -509,11 +519,11 @@ impl Policy {
         binding: BindingId,
         permission: PermissionId,
     ) -> impl Iterator<Item = RoleId> {
-        let set = self.index.bindings.roles.get(binding.index());
-        let roles = set.and_then(|set| self.index.role_sets.get(set.index()));
-        roles.into_iter().flatten().copied().filter(move |role| {
-            let role = self.index.roles.get(role.index());
-            role.is_some_and(|role| role.permissions.binary_search(&permission).is_ok())
+        let set = self.bindings().roles.get(binding.index()).copied();
+        let roles = set.into_iter().flat_map(|set| self.index.roles_of(set));
+        roles.filter(move |role| {
+            let given = self.index.roles.permissions.get(role.index());
+            given.binary_search(&permission).is_ok()
         })
     }
 }

@@ -1,6 +1,6 @@
 //! The tree of scopes: the platform, its organizations, their teams.
 
-use crate::{id::ScopeId, name::is_label};
+use crate::{id::ScopeId, name::is_label, strings::Strings};
 
 /// One node of the tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,28 +58,59 @@ impl ScopeTree {
         Self { nodes }
     }
 
-    /// The tree of these parents and names, in pre-order; `None` unless they are one, with siblings
-    /// sorted and distinct and every name legal.
-    pub(crate) fn from_nodes(given: &[(ScopeId, String)]) -> Option<Self> {
-        let mut organizations: Vec<(&str, Vec<&str>)> = Vec::new();
-        for ((parent, name), at) in given.iter().zip(0_u32..) {
-            if at == 0 {
-                continue;
-            }
-            if *parent == Self::PLATFORM {
-                organizations.push((name, Vec::new()));
-            } else {
-                organizations.last_mut()?.1.push(name);
+    /// The tree of these organizations, of which each has this many of the teams; `None` unless
+    /// that is all of them.
+    pub(crate) fn from_names(
+        organizations: &Strings,
+        counts: impl Iterator<Item = u32>,
+        teams: &Strings,
+    ) -> Option<Self> {
+        let mut nodes = Vec::with_capacity(1 + organizations.len() + teams.len());
+        nodes.push(Scope {
+            name: String::new(),
+            parent: Self::PLATFORM,
+            last: Self::PLATFORM,
+        });
+        let mut teams = teams.iter();
+        for (organization, count) in organizations.iter().zip(counts) {
+            let id = next_id(&nodes);
+            nodes.push(Scope {
+                name: organization.to_owned(),
+                parent: Self::PLATFORM,
+                last: ScopeId(id.0.checked_add(count)?),
+            });
+            for _ in 0..count {
+                let last = next_id(&nodes);
+                nodes.push(Scope {
+                    name: teams.next()?.to_owned(),
+                    parent: id,
+                    last,
+                });
             }
         }
-        let tree = Self::build(organizations);
-        let same = tree.nodes.len() == given.len()
-            && tree
-                .nodes
-                .iter()
-                .zip(given)
-                .all(|(node, (parent, name))| node.parent == *parent && node.name == *name);
-        (same && tree.is_well_formed()).then_some(tree)
+        let last = ScopeId(next_id(&nodes).0.saturating_sub(1));
+        if let Some(platform) = nodes.first_mut() {
+            platform.last = last;
+        }
+        teams.next().is_none().then_some(Self { nodes })
+    }
+
+    /// The names of the organizations, and of the teams of all.
+    pub(crate) fn names(&self) -> (Strings, Strings) {
+        let below = self.nodes.iter().skip(1);
+        let named = |teams: bool| {
+            let chosen = below.clone();
+            let chosen = chosen.filter(move |node| (node.parent != Self::PLATFORM) == teams);
+            chosen.map(|node| node.name.as_str())
+        };
+        (named(false).collect(), named(true).collect())
+    }
+
+    /// How many teams each organization has.
+    pub(crate) fn team_counts(&self) -> impl Iterator<Item = u32> {
+        let below = self.nodes.iter().zip(0_u32..).skip(1);
+        let organizations = below.filter(|(node, _)| node.parent == Self::PLATFORM);
+        organizations.map(|(node, at)| node.last.0.saturating_sub(at))
     }
 
     /// Whether all names are legal and siblings distinct.
@@ -256,28 +287,23 @@ mod tests {
     }
 
     #[test]
-    fn only_a_tree_is_a_tree() {
-        let node = |parent, name: &str| (ScopeId(parent), name.to_owned());
-        let root = || node(0, "");
-        let tree = |nodes: &[(ScopeId, String)]| ScopeTree::from_nodes(nodes).is_some();
-        assert!(tree(&[
-            root(),
-            node(0, "acme"),
-            node(1, "red"),
-            node(0, "globex")
-        ]));
-        for wrong in [
-            vec![],
-            vec![node(0, "x")],
-            vec![root(), node(0, "globex"), node(0, "acme")],
-            vec![root(), node(0, "acme"), node(0, "acme")],
-            vec![root(), node(0, "acme"), node(1, "red"), node(1, "blue")],
-            vec![root(), node(0, "acme"), node(1, "red"), node(2, "deep")],
-            vec![root(), node(0, "acme"), node(0, "globex"), node(1, "red")],
-            vec![root(), node(0, "Acme")],
-            vec![root(), node(1, "acme")],
-        ] {
-            assert!(!tree(&wrong), "{wrong:?}");
+    fn a_tree_is_its_names_again() {
+        let tree = ScopeTree::build([("globex", vec!["red"]), ("acme", vec!["red", "blue"])]);
+        let (organizations, teams) = tree.names();
+        let counts: Vec<u32> = tree.team_counts().collect();
+        assert_eq!(counts, [2, 1]);
+        let again =
+            |counts: &[u32]| ScopeTree::from_names(&organizations, counts.iter().copied(), &teams);
+        assert_eq!(again(&counts), Some(tree.clone()));
+        for wrong in [[2, 0], [2, 2], [4, 0], [u32::MAX, 1]] {
+            assert_eq!(again(&wrong), None, "{wrong:?}");
+        }
+        // Both teams of one organization are called red.
+        assert!(again(&[1, 2]).is_some_and(|it| !it.is_well_formed()));
+        for wrong in [["acme", "acme"], ["globex", "acme"], ["Acme", "globex"]] {
+            let organizations: Strings = wrong.into_iter().collect();
+            let tree = ScopeTree::from_names(&organizations, [2, 1].into_iter(), &teams);
+            assert!(!tree.unwrap().is_well_formed(), "{wrong:?}");
         }
     }
 }

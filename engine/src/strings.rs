@@ -11,9 +11,15 @@ impl Strings {
     /// The texts of a heap that end at these offsets; `None` unless they fill it, in order, and
     /// none cuts a character.
     pub(crate) fn from_parts(heap: String, ends: Vec<u32>) -> Option<Self> {
-        let bounded = ends.iter().all(|end| heap.is_char_boundary(*end as usize));
+        let whole = |end: &u32| heap.is_char_boundary(*end as usize);
+        let bounded = heap.is_ascii() || ends.iter().all(whole);
         let filled = ends.last().map_or(0, |end| *end as usize) == heap.len();
         (bounded && filled && ends.is_sorted()).then_some(Self { heap, ends })
+    }
+
+    /// All texts, one after the other.
+    pub(crate) fn heap(&self) -> &str {
+        &self.heap
     }
 
     /// How many texts there are.

@@ -12,11 +12,11 @@ use latchkey_engine::{
         places::{Place, PlaceKind, Places},
     },
     condition,
-    id::{PermissionId, RoleId, ScopeId},
-    index::{Index, Obligation, Subject},
+    id::{FormulaId, PermissionId, PrincipalId, RoleId, RoleSetId, ScopeId},
+    index::{BindingColumns, Bindings, Holders, Index, Obligation, Subject},
+    lists::Lists,
     policy::Policy,
     testing::{Rng, World},
-    time::Dates,
 };
 
 fn worlds(count: u64) -> impl Iterator<Item = (Rng, Index)> {
@@ -158,21 +158,46 @@ fn each_rule_of_the_tables_is_proved() {
         ("surfaces", "name", |it| {
             it.surfaces[0].name = "a b".to_owned();
         }),
-        ("dates", "period", |it| it.dates.insert(0, Dates::default())),
         ("roles", "no permission", |it| {
-            it.roles[0].permissions.clear();
+            it.roles.permissions = it.roles.names.iter().map(|_| vec![]).collect();
         }),
         ("roles", "id", |it| {
-            it.roles[0].permissions = vec![PermissionId(999)];
+            let permission = |_| vec![PermissionId(999)];
+            it.roles.permissions = it.roles.names.iter().map(permission).collect();
         }),
-        ("role sets", "roles", |it| it.role_sets[0].clear()),
+        ("roles", "columns", |it| {
+            it.roles.permissions = Lists::default()
+        }),
+        ("roles", "sorted", |it| {
+            let permissions = |_| vec![PermissionId(1), PermissionId(0)];
+            it.roles.permissions = it.roles.names.iter().map(permissions).collect();
+        }),
+        ("role sets", "roles", |it| {
+            it.role_sets = [vec![RoleId(0)]].into_iter().collect();
+        }),
         ("role sets", "id", |it| {
-            it.role_sets = vec![vec![RoleId(99)]];
+            it.role_sets = [vec![RoleId(0), RoleId(99)]].into_iter().collect();
         }),
-        ("bindings", "subjects", |it| it.bindings.subject_ends[0] = 0),
-        ("bindings", "everyone", |it| {
-            let last = it.bindings.subject_ends[0] as usize - 1;
-            it.bindings.subjects[last] = Subject::Everyone;
+        ("role sets", "sorted", |it| {
+            it.role_sets = [[RoleId(0), RoleId(1)]; 2].into_iter().collect();
+        }),
+        ("bindings", "sorted", |it| {
+            let names: Vec<&str> = it.bindings.names.iter().collect();
+            it.bindings.names = names.into_iter().rev().collect();
+        }),
+        ("bindings", "id", |it| {
+            respell(it, |_, columns| columns.scopes[0] = ScopeId(99))
+        }),
+        ("bindings", "id", |it| {
+            respell(it, |_, columns| columns.roles[0] = RoleSetId(99));
+        }),
+        ("bindings", "id", |it| {
+            respell(it, |_, columns| {
+                columns.conditions[0] = Some(FormulaId(999))
+            });
+        }),
+        ("bindings", "id", |it| {
+            respell(it, |holders, _| holders.tags += 1);
         }),
         ("rules", "64", |it| {
             let rate = |count| Obligation::Rate { count, seconds: 1 };
@@ -190,6 +215,141 @@ fn each_rule_of_the_tables_is_proved() {
             error.what
         );
     }
+}
+
+/// Lays the bindings out again, spoilt in a way that only the other tables can tell.
+fn respell(index: &mut Index, spoil: impl Fn(&mut Holders, &mut BindingColumns)) {
+    let mut holders = index.holders();
+    let mut columns = index.bindings.columns();
+    spoil(&mut holders, &mut columns);
+    index.bindings = Bindings::new(&columns, holders).unwrap();
+}
+
+#[test]
+fn bindings_that_cannot_be_laid_out_are_refused() {
+    type Spoil = (&'static str, fn(&mut BindingColumns));
+    let spoils: &[Spoil] = &[
+        ("columns", |it| it.scopes.clear()),
+        ("columns", |it| *it.subject_ends.last_mut().unwrap() -= 1),
+        ("without subjects", |it| it.subject_ends[0] = 0),
+        ("subjects", |it| {
+            let last = it.subject_ends[0] as usize - 1;
+            it.subjects[last] = Subject::Everyone;
+        }),
+        ("subjects", |it| {
+            it.subjects[0] = Subject::Principal(PrincipalId(99))
+        }),
+        ("id", |it| it.roles[0] = RoleSetId(1 << 29)),
+    ];
+    for (what, spoil) in spoils {
+        let (_, index) = worlds(1).next().unwrap();
+        let mut columns = index.bindings.columns();
+        spoil(&mut columns);
+        let error = Bindings::new(&columns, index.holders()).unwrap_err();
+        assert!(error.contains(what), "{error} has no {what:?}");
+    }
+}
+
+/// The smallest of some random bundles that has every section filled.
+fn small_bundle() -> Vec<u8> {
+    let filled = |index: &Index| {
+        let sets = !index.role_sets.is_empty() && !index.formulas.is_empty();
+        let callers = !index.principals.tags.is_empty() && !index.principals.groups.is_empty();
+        sets && callers && !index.rules.is_empty() && !index.bindings.names.is_empty()
+    };
+    let bundles = worlds(60).filter(|(_, index)| filled(index));
+    let bundles = bundles.map(|(_, index)| bundle::encode(&index).unwrap());
+    bundles.min_by_key(Vec::len).unwrap()
+}
+
+/// What became of bytes that are not the signed ones.
+#[derive(Debug, Default)]
+struct Tally {
+    refused: usize,
+    other: usize,
+}
+
+impl Tally {
+    /// Changed bytes are refused, or they are another bundle in its one encoding, whose digest is
+    /// not the signed one.
+    fn add(&mut self, signed: &[u8; 32], bytes: &[u8]) {
+        if let Ok(policy) = Policy::open(bytes) {
+            assert_ne!(policy.digest(), *signed);
+            assert_eq!(bundle::encode(policy.index()).unwrap(), bytes);
+            self.other += 1;
+        } else {
+            self.refused += 1;
+        }
+    }
+}
+
+#[test]
+fn every_changed_byte_is_refused_or_another_bundle() {
+    let bytes = small_bundle();
+    let signed = Policy::open(&bytes).unwrap().digest();
+    let mut flips = Tally::default();
+    for at in 0..bytes.len() {
+        let was = bytes[at];
+        let mut values: Vec<u8> = (0..8).map(|bit| was ^ (1 << bit)).collect();
+        values.extend([0x00, 0xff]);
+        for value in values.into_iter().filter(|value| *value != was) {
+            let mut changed = bytes.clone();
+            changed[at] = value;
+            flips.add(&signed, &changed);
+        }
+    }
+    let mut cuts = Tally::default();
+    for end in 0..bytes.len() {
+        cuts.add(&signed, &bytes[..end]);
+    }
+    let mut swaps = Tally::default();
+    for changed in swapped_sections(&bytes) {
+        swaps.add(&signed, &changed);
+    }
+    println!(
+        "{} bytes; changed {flips:?}, cut {cuts:?}, swapped {swaps:?}",
+        bytes.len()
+    );
+    assert!(flips.refused > flips.other && flips.other > 0);
+    assert_eq!(cuts.other, 0);
+    assert!(swaps.refused > 100);
+}
+
+/// How many sections a bundle has.
+const SECTIONS: usize = 15;
+
+/// Every pair of sections swapped: their bodies alone, with their lengths, and with their tags.
+fn swapped_sections(bytes: &[u8]) -> Vec<Vec<u8>> {
+    let entry = |at: usize| bytes[4 + 5 * at..][..5].to_vec();
+    let mut bodies = Vec::new();
+    let mut rest = &bytes[4 + 5 * SECTIONS..];
+    for at in 0..SECTIONS {
+        let length = u32::from_le_bytes(entry(at)[1..].try_into().unwrap());
+        let (body, more) = rest.split_at(usize::try_from(length).unwrap());
+        bodies.push(body);
+        rest = more;
+    }
+    assert!(rest.is_empty());
+    let mut all = Vec::new();
+    let pairs = (0..SECTIONS).flat_map(|one| (0..one).map(move |other| (one, other)));
+    for (one, other) in pairs {
+        for (tags, lengths) in [(false, false), (false, true), (true, true)] {
+            let mut entries: Vec<Vec<u8>> = (0..SECTIONS).map(entry).collect();
+            let mut bodies = bodies.clone();
+            bodies.swap(one, other);
+            if lengths {
+                entries.swap(one, other);
+            }
+            if !tags {
+                (entries[one][0], entries[other][0]) = (entry(one)[0], entry(other)[0]);
+            }
+            let changed = [&bytes[..4], &entries.concat(), &bodies.concat()].concat();
+            if changed != bytes {
+                all.push(changed);
+            }
+        }
+    }
+    all
 }
 
 fn some_places() -> Places {

@@ -123,7 +123,7 @@ fn counts(index: &Index, permissions: u32) -> Json {
         "surfaces": index.surfaces.len(),
         "permissions": permissions,
         "schemas": index.schemas.len(),
-        "roles": index.roles.len(),
+        "roles": index.roles.names.len(),
         "bindings": index.bindings.names.len(),
         "deny_rules": denies,
         "require_rules": index.rules.len() - denies,

@@ -300,7 +300,7 @@ impl Build {
         let mut granted = self.diagram.leaf(0)?;
         let bindings: Vec<_> = view.bindings().collect();
         for binding in bindings {
-            let columns = &view.side.index.bindings;
+            let columns = view.side.policy.bindings();
             let at = columns.scopes.get(binding.index()).copied();
             let crosses = columns.cross_organization.get(binding.index()) == Some(&true);
             if !at.is_some_and(|at| tree.covers(at, scope)) || (abroad && !crosses) {
@@ -391,7 +391,7 @@ impl Build {
         };
         let except = self.member(view, &view.among(&rule.except))?;
         holds = self.diagram.choose(except, no, holds)?;
-        let dates = self.dates(view.dates(rule.dates))?;
+        let dates = self.dates(rule.dates)?;
         holds = self.and(holds, dates)?;
         let condition = self.formula(
             At {

@@ -4,10 +4,9 @@
 //! their own policy only.
 
 use latchkey_engine::{
-    id::{BindingId, DatesId, FormulaId, PermissionId, ScopeId},
+    id::{BindingId, FormulaId, PermissionId, ScopeId},
     index::{Rule, ScopeSource, Subject, Surface},
     scope::ScopeTree,
-    time::Dates,
 };
 
 use super::{
@@ -226,7 +225,7 @@ fn surface(side: &Side<'_>, surface: &Surface) -> String {
 }
 
 fn binding(side: &Side<'_>, id: BindingId) -> String {
-    let columns = &side.index.bindings;
+    let columns = side.policy.bindings();
     let at = id.index();
     let scope = columns
         .scopes
@@ -239,7 +238,7 @@ fn binding(side: &Side<'_>, id: BindingId) -> String {
             subjects(side, side.subjects(id)),
             side.index.scopes.path(scope),
             condition(side, columns.conditions.get(at).copied().flatten()),
-            dates(side, columns.dates.get(at).copied().flatten()),
+            columns.dates.get(at).copied().unwrap_or_default(),
             columns.cross_organization.get(at),
         )
     )
@@ -256,7 +255,7 @@ fn rule(side: &Side<'_>, rule: &Rule) -> String {
             ),
             side.index.scopes.path(rule.scope),
             condition(side, rule.condition),
-            dates(side, rule.dates),
+            rule.dates,
         )
     )
 }
@@ -278,8 +277,4 @@ fn subjects(side: &Side<'_>, subjects: &[Subject]) -> Vec<String> {
 
 fn condition(side: &Side<'_>, id: Option<FormulaId>) -> Option<String> {
     id.map(|id| words::formula(side.index, id))
-}
-
-fn dates(side: &Side<'_>, id: Option<DatesId>) -> Option<Dates> {
-    side.index.dates.get(id?.index()).copied()
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use latchkey_engine::{
     condition::{Attribute, Formula, Root, Segment, Test, Value},
-    id::{AttributeId, BindingId, DatesId, FormulaId, GroupId, PermissionId, ScopeId},
+    id::{AttributeId, BindingId, FormulaId, GroupId, PermissionId, ScopeId},
     index::{Access, ArgumentFact, Fold, Risk, Rule, ScopeSource, Subject, Surface},
     scope::ScopeTree,
     time::Dates,
@@ -114,30 +114,11 @@ impl<'a> View<'a> {
     }
 
     pub(super) fn condition(&self, binding: BindingId) -> Option<FormulaId> {
-        self.side
-            .index
-            .bindings
-            .conditions
-            .get(binding.index())
-            .copied()
-            .flatten()
+        self.side.index.bindings.conditions.get(binding.index())
     }
 
     pub(super) fn binding_dates(&self, binding: BindingId) -> Dates {
-        self.dates(
-            self.side
-                .index
-                .bindings
-                .dates
-                .get(binding.index())
-                .copied()
-                .flatten(),
-        )
-    }
-
-    pub(super) fn dates(&self, id: Option<DatesId>) -> Dates {
-        id.and_then(|id| self.side.index.dates.get(id.index()).copied())
-            .unwrap_or_default()
+        self.side.index.bindings.dates.get(binding.index())
     }
 
     /// Whether the class is among the subjects: surely, or when its token carries a group.
@@ -215,7 +196,7 @@ impl<'a> View<'a> {
         for rule in rules {
             self.collect_member(collector, &self.among(&rule.who));
             self.collect_member(collector, &self.among(&rule.except));
-            collect_dates(collector, self.dates(rule.dates));
+            collect_dates(collector, rule.dates);
             self.collect_formula(collector, rule.condition, true);
         }
     }

@@ -139,15 +139,7 @@ impl<'a> Side<'a> {
 
     /// The subjects of a binding.
     pub(super) fn subjects(&self, binding: BindingId) -> &'a [Subject] {
-        let ends = &self.index.bindings.subject_ends;
-        let end = ends.get(binding.index()).copied().unwrap_or(0) as usize;
-        let before = binding.index().checked_sub(1).and_then(|at| ends.get(at));
-        let start = before.copied().unwrap_or(0) as usize;
-        self.index
-            .bindings
-            .subjects
-            .get(start..end)
-            .unwrap_or_default()
+        self.policy.bindings().subjects_of(binding)
     }
 
     fn bindings(&self) -> impl Iterator<Item = BindingId> + use<> {
@@ -156,13 +148,10 @@ impl<'a> Side<'a> {
 
     fn fill_bindings(&mut self) {
         for binding in self.bindings() {
-            let set = self.index.bindings.roles.get(binding.index());
-            let roles = set.and_then(|set| self.index.role_sets.get(set.index()));
-            let permissions: BTreeSet<PermissionId> = roles
+            let set = self.policy.bindings().roles.get(binding.index()).copied();
+            let permissions: BTreeSet<PermissionId> = set
                 .into_iter()
-                .flatten()
-                .filter_map(|role| self.index.roles.get(role.index()))
-                .flat_map(|role| role.permissions.iter().copied())
+                .flat_map(|set| self.index.permissions_of(set))
                 .collect();
             for permission in permissions {
                 if let Some(list) = self.grants.get_mut(permission.index()) {
@@ -255,16 +244,13 @@ impl<'a> Side<'a> {
     fn declared(&self, issuer: IssuerId, principal: PrincipalId, names: bool) -> Facts {
         let principals = &self.index.principals;
         let at = principal.index();
-        let dates = principals.dates.get(at).copied().flatten();
         let named = self.direct.get(at).copied().unwrap_or_default();
         Facts {
             declared: true,
             kind: principals.types.get(at).copied(),
             scope: principals.scopes.get(at).copied(),
             suspended: principals.suspended.binary_search(&principal).is_ok(),
-            dates: dates
-                .and_then(|id| self.index.dates.get(id.index()).copied())
-                .unwrap_or_default(),
+            dates: principals.dates.get(at),
             tags: of(&principals.tags, principal),
             groups: of(&principals.groups, principal),
             claimable: self.claimable(issuer),

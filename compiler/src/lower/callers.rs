@@ -61,6 +61,7 @@ pub(super) fn principals(
 ) -> Result<Principals, Unresolved> {
     let mut columns = Principals {
         names: strings(model.principals.keys().map(String::as_str)),
+        dates: model.principals.values().map(|it| it.dates.dates).collect(),
         ..Principals::default()
     };
     let mut identities: Vec<(IssuerId, &str, PrincipalId)> = Vec::new();
@@ -68,7 +69,6 @@ pub(super) fn principals(
         let id = ids.principal(name)?;
         columns.types.push(principal.kind);
         columns.scopes.push(ids.scope(&principal.scope)?);
-        columns.dates.push(ids.period(principal.dates.dates));
         if principal.suspended {
             columns.suspended.push(id);
         }

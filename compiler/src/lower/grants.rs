@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use latchkey_engine::{
     condition::{Arena, Attribute, Formula, Lowered},
     id::{FormulaId, PermissionId, RoleId, RoleSetId},
-    index::{Bindings, Effect, Role, Rule, Subject},
+    index::{BindingColumns, Effect, Roles, Rule, Subject},
+    lists::Lists,
 };
 
 use super::{
@@ -62,15 +63,13 @@ impl Conditions {
     }
 }
 
-pub(super) fn roles(selection: &Selection<'_>, ids: &Ids<'_>) -> Result<Vec<Role>, Unresolved> {
-    let mut roles = Vec::with_capacity(selection.roles.len());
-    for (name, held) in &selection.roles {
-        roles.push(Role {
-            name: (*name).to_owned(),
-            permissions: permissions(held, ids)?,
-        });
-    }
-    Ok(roles)
+pub(super) fn roles(selection: &Selection<'_>, ids: &Ids<'_>) -> Result<Roles, Unresolved> {
+    let held = selection.roles.values();
+    let permissions = held.map(|held| permissions(held, ids));
+    Ok(Roles {
+        names: strings(selection.roles.keys().copied()),
+        permissions: permissions.collect::<Result<Lists<_>, _>>()?,
+    })
 }
 
 fn permissions(
@@ -81,14 +80,16 @@ fn permissions(
     Ok(ids?.into_iter().collect())
 }
 
-/// The distinct sets of roles that bindings give, sorted.
+/// The distinct sets of several roles that bindings give, sorted.
 pub(super) fn role_sets(
     selection: &Selection<'_>,
     ids: &Ids<'_>,
 ) -> Result<Vec<Vec<RoleId>>, Unresolved> {
     let mut sets = BTreeSet::new();
     for (_, given) in selection.bindings.values() {
-        sets.insert(role_set(given, ids)?);
+        if given.len() > 1 {
+            sets.insert(role_set(given, ids)?);
+        }
     }
     Ok(sets.into_iter().collect())
 }
@@ -102,16 +103,22 @@ pub(super) fn bindings(
     ids: &Ids<'_>,
     conditions: &Conditions,
     role_sets: &[Vec<RoleId>],
-) -> Result<Bindings, Unresolved> {
-    let mut columns = Bindings {
+) -> Result<BindingColumns, Unresolved> {
+    let mut columns = BindingColumns {
         names: strings(selection.bindings.keys().copied()),
-        ..Bindings::default()
+        ..BindingColumns::default()
     };
     for (name, (binding, given)) in &selection.bindings {
         columns.subjects.extend(subjects(&binding.who, ids)?);
         columns.subject_ends.push(id(columns.subjects.len()));
-        let set = role_sets.binary_search(&role_set(given, ids)?);
-        let set = set.map_err(|_| Unresolved {
+        let set = match role_set(given, ids)?.as_slice() {
+            [only] => Some(only.index()),
+            several => {
+                let set = role_sets.binary_search_by(|set| set.as_slice().cmp(several));
+                set.ok().map(|at| ids.roles() + at)
+            }
+        };
+        let set = set.ok_or_else(|| Unresolved {
             kind: "role set",
             name: (*name).to_owned(),
         })?;
@@ -120,7 +127,7 @@ pub(super) fn bindings(
         columns
             .conditions
             .push(conditions.formula(binding.when.as_ref())?);
-        columns.dates.push(ids.period(binding.dates.dates));
+        columns.dates.push(binding.dates.dates);
         columns.cross_organization.push(binding.cross_organization);
     }
     Ok(columns)
@@ -161,7 +168,7 @@ pub(super) fn rules(
             permissions: permissions(touched, ids)?,
             scope: ids.scope(&rule.scope)?,
             condition: conditions.formula(rule.when.as_ref())?,
-            dates: ids.period(rule.dates.dates),
+            dates: rule.dates.dates,
             message,
         });
     }

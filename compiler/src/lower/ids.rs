@@ -4,11 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use latchkey_engine::{
     id::{
-        DatesId, GroupId, IssuerId, PermissionId, PrincipalId, RoleId, SchemaId, ScopeId, ServerId,
+        GroupId, IssuerId, PermissionId, PrincipalId, RoleId, SchemaId, ScopeId, ServerId,
         TagId,
     },
     scope::ScopeTree,
-    time::Dates,
 };
 
 use super::{Unresolved, numbered, select::Selection};
@@ -27,7 +26,6 @@ pub(super) struct Ids<'m> {
     roles: BTreeMap<&'m str, u32>,
     schemas: BTreeMap<&'m str, u32>,
     permissions: BTreeMap<Permission, PermissionId>,
-    dates: BTreeMap<Dates, DatesId>,
 }
 
 /// A position as an id. Files are bounded far below the point where this saturates.
@@ -56,7 +54,6 @@ impl<'m> Ids<'m> {
             roles: numbered(selection.roles.keys().copied()),
             schemas: numbered(schemas),
             permissions: permissions(selection),
-            dates: dates(model, selection),
         }
     }
 
@@ -98,13 +95,9 @@ impl<'m> Ids<'m> {
         id.ok_or_else(|| unresolved("permission", &permission.to_string()))
     }
 
-    /// The id of a period; none for always.
-    pub(super) fn period(&self, dates: Dates) -> Option<DatesId> {
-        self.dates.get(&dates).copied()
-    }
-
-    pub(super) fn dates(&self) -> Vec<Dates> {
-        self.dates.keys().copied().collect()
+    /// How many roles there are.
+    pub(super) fn roles(&self) -> usize {
+        self.roles.len()
     }
 
     pub(super) fn take_schemas(&mut self) -> Vec<String> {
@@ -175,26 +168,4 @@ fn permissions(selection: &Selection<'_>) -> BTreeMap<Permission, PermissionId> 
         }
     }
     ids
-}
-
-fn dates(model: &Model, selection: &Selection<'_>) -> BTreeMap<Dates, DatesId> {
-    let principals = model
-        .principals
-        .values()
-        .map(|principal| principal.dates.dates);
-    let bindings = selection
-        .bindings
-        .values()
-        .map(|(binding, _)| binding.dates.dates);
-    let rules = selection.rules.values().map(|(rule, _)| rule.dates.dates);
-    let distinct: BTreeSet<Dates> = principals
-        .chain(bindings)
-        .chain(rules)
-        .filter(|dates| *dates != Dates::default())
-        .collect();
-    distinct
-        .into_iter()
-        .enumerate()
-        .map(|(at, dates)| (dates, DatesId(id(at))))
-        .collect()
 }

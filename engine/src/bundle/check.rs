@@ -5,13 +5,15 @@ use std::collections::BTreeSet;
 use super::Section;
 use crate::{
     condition::{Formula, is_canonical, is_condition},
-    id::{DatesId, FormulaId, ScopeId},
+    id::{FormulaId, ScopeId},
     index::{
-        Access, Bindings, Effect, Index, Principals, Risk, Rule, ScopeSource, Subject, Surface,
+        Access, Effect, Index, Principals, Risk, Rule, ScopeSource, Subject, Surface,
+        bindings::MAX_ROLE_SETS,
     },
+    lists::Lists,
     name::{is_label, is_surface},
-    policy::{facts, grants, obligations},
-    time::Dates,
+    policy::{facts, obligations},
+    strings::Strings,
 };
 
 /// What is wrong with an index.
@@ -58,7 +60,6 @@ impl Check<'_> {
             Section::Schemas => self.schemas(),
             Section::Attributes => self.attributes(),
             Section::Formulas => self.formulas(),
-            Section::Dates => self.dates(),
             Section::Roles => self.roles(),
             Section::RoleSets => self.role_sets(),
             Section::Bindings => self.bindings(),
@@ -112,26 +113,18 @@ impl Check<'_> {
     }
 
     fn tags(&self) -> Outcome {
-        names(self.index.tags.iter())
+        labels(&self.index.tags)
     }
 
     fn principals(&self) -> Outcome {
         let index = self.index;
         let principals: &Principals = &index.principals;
         let count = principals.names.len();
-        names(principals.names.iter())?;
-        let lengths = [
-            principals.types.len(),
-            principals.scopes.len(),
-            principals.dates.len(),
-        ];
-        ensure(lengths == [count; 3], UNEQUAL)?;
-        for scope in &principals.scopes {
-            self.scope(*scope)?;
-        }
-        for dates in &principals.dates {
-            self.period(*dates)?;
-        }
+        labels(&principals.names)?;
+        let lengths = [principals.types.len(), principals.scopes.len()];
+        ensure(lengths == [count; 2], UNEQUAL)?;
+        let last = principals.scopes.iter().max();
+        last.map_or(Ok(()), |last| self.scope(*last))?;
         ensure(sorted(&principals.suspended), UNSORTED)?;
         ensure(sorted(&principals.tags), UNSORTED)?;
         ensure(sorted(&principals.groups), UNSORTED)?;
@@ -275,21 +268,17 @@ impl Check<'_> {
         Ok(())
     }
 
-    fn dates(&self) -> Outcome {
-        let dates = &self.index.dates;
-        ensure(sorted(dates), UNSORTED)?;
-        ensure(
-            !dates.contains(&Dates::default()),
-            "a period without an end is no period",
-        )
-    }
-
     fn roles(&self) -> Outcome {
-        names(self.index.roles.iter().map(|it| it.name.as_str()))?;
-        self.index
-            .roles
-            .iter()
-            .try_for_each(|role| self.permissions(&role.permissions))
+        let roles = &self.index.roles;
+        labels(&roles.names)?;
+        ensure(roles.permissions.len() == roles.names.len(), UNEQUAL)?;
+        ensure(
+            roles.permissions.iter().all(|list| !list.is_empty()),
+            "no permission",
+        )?;
+        ensure(each_sorted(&roles.permissions), UNSORTED)?;
+        let last = roles.permissions.items().iter().max();
+        last.map_or(Ok(()), |last| within(last.index(), self.permissions))
     }
 
     fn permissions(&self, permissions: &[crate::id::PermissionId]) -> Outcome {
@@ -301,63 +290,40 @@ impl Check<'_> {
 
     fn role_sets(&self) -> Outcome {
         let sets = &self.index.role_sets;
-        ensure(sorted(sets), UNSORTED)?;
         ensure(
-            sets.len() <= grants::MAX_ROLE_SETS,
+            self.index.role_set_count() <= MAX_ROLE_SETS,
             "too many sets of roles",
         )?;
-        for set in sets {
-            ensure(!set.is_empty(), "a set without roles")?;
-            ensure(sorted(set), UNSORTED)?;
-            for role in set {
-                within(role.index(), self.index.roles.len())?;
-            }
-        }
-        Ok(())
+        ensure(
+            sets.iter().all(|set| set.len() > 1),
+            "a set of less than two roles",
+        )?;
+        ensure(each_sorted(sets), UNSORTED)?;
+        let rising = sets.iter().zip(sets.iter().skip(1)).all(|(a, b)| a < b);
+        ensure(rising, UNSORTED)?;
+        let last = sets.items().iter().max();
+        last.map_or(Ok(()), |last| {
+            within(last.index(), self.index.roles.names.len())
+        })
     }
 
+    /// Their subjects are proved where they are read.
     fn bindings(&self) -> Outcome {
-        let bindings: &Bindings = &self.index.bindings;
-        let count = bindings.names.len();
-        names(bindings.names.iter())?;
-        let lengths = [
-            bindings.subject_ends.len(),
-            bindings.roles.len(),
-            bindings.scopes.len(),
-            bindings.conditions.len(),
-            bindings.dates.len(),
-            bindings.cross_organization.len(),
-        ];
-        ensure(lengths == [count; 6], UNEQUAL)?;
-        for set in &bindings.roles {
-            within(set.index(), self.index.role_sets.len())?;
+        let bindings = &self.index.bindings;
+        labels(&bindings.names)?;
+        ensure(
+            bindings.holders == self.index.holders(),
+            "an id without an entry",
+        )?;
+        let mut last = (0, 0);
+        for row in bindings.rows() {
+            last = (last.0.max(row.scope.0), last.1.max(row.roles().0));
         }
-        for scope in &bindings.scopes {
-            self.scope(*scope)?;
+        if !bindings.rows().is_empty() {
+            self.scope(ScopeId(last.0))?;
+            within(last.1 as usize, self.index.role_set_count())?;
         }
-        self.conditions(bindings.conditions.iter().filter_map(|it| *it))?;
-        for dates in &bindings.dates {
-            self.period(*dates)?;
-        }
-        self.binding_subjects(bindings)
-    }
-
-    fn binding_subjects(&self, bindings: &Bindings) -> Outcome {
-        let ends = &bindings.subject_ends;
-        ensure(sorted(ends), "a binding without subjects")?;
-        ensure(ends.first() != Some(&0), "a binding without subjects")?;
-        let last = ends.last().map_or(0, |end| *end as usize);
-        ensure(last == bindings.subjects.len(), UNEQUAL)?;
-        for binding in 0..ends.len() {
-            let subjects = grants::subjects_of(bindings, binding);
-            ensure(sorted(subjects), UNSORTED)?;
-            self.subjects(subjects)?;
-            ensure(
-                !subjects.contains(&Subject::Everyone),
-                "a binding speaks of everyone",
-            )?;
-        }
-        Ok(())
+        self.conditions(bindings.conditions.values().iter().copied())
     }
 
     fn rules(&self) -> Outcome {
@@ -381,8 +347,7 @@ impl Check<'_> {
             self.subjects(subjects)?;
         }
         self.permissions(&rule.permissions)?;
-        self.scope(rule.scope)?;
-        self.period(rule.dates)
+        self.scope(rule.scope)
     }
 
     fn subjects(&self, subjects: &[Subject]) -> Outcome {
@@ -410,10 +375,6 @@ impl Check<'_> {
             )
         })
     }
-
-    fn period(&self, dates: Option<DatesId>) -> Outcome {
-        dates.map_or(Ok(()), |it| within(it.index(), self.index.dates.len()))
-    }
 }
 
 /// The most nodes of one condition as a tree: more than its longest text can spell.
@@ -440,6 +401,16 @@ fn sorted<T: Ord>(entries: &[T]) -> bool {
 fn sorted_by<'a, T, K: Ord>(entries: &'a [T], key: impl Fn(&'a T) -> K) -> bool {
     let keys = || entries.iter().map(&key);
     keys().zip(keys().skip(1)).all(|(a, b)| a < b)
+}
+
+/// Whether each list is sorted and distinct: whether all falls are where a list starts.
+fn each_sorted<T: Ord>(lists: &Lists<T>) -> bool {
+    lists.iter().all(sorted)
+}
+
+/// Names of a table of their own.
+fn labels(all: &Strings) -> Outcome {
+    names(all.iter())
 }
 
 fn names<'a>(names: impl Iterator<Item = &'a str> + Clone) -> Outcome {

@@ -1,16 +1,16 @@
 //! Bytes to a proved index.
 
 use super::{
-    OpenError, Section,
+    OpenError, Section, bindings,
     check::check,
     format::{BUNDLE, MAX_BYTES, Reader, Wire},
 };
-use crate::index::Index;
+use crate::index::{Bindings, Index};
 
 /// Decodes and proves an index.
 pub(crate) fn decode(bytes: &[u8]) -> Result<Index, OpenError> {
     let mut sections = Sections::read(bytes)?;
-    let index = Index {
+    let mut index = Index {
         project: sections.next(Section::Project)?,
         scopes: sections.next(Section::Scopes)?,
         issuers: sections.next(Section::Issuers)?,
@@ -22,12 +22,15 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Index, OpenError> {
         schemas: sections.next(Section::Schemas)?,
         attributes: sections.next(Section::Attributes)?,
         formulas: sections.next(Section::Formulas)?,
-        dates: sections.next(Section::Dates)?,
         roles: sections.next(Section::Roles)?,
         role_sets: sections.next(Section::RoleSets)?,
-        bindings: sections.next(Section::Bindings)?,
-        rules: sections.next(Section::Rules)?,
+        bindings: Bindings::default(),
+        rules: Vec::new(),
     };
+    index.bindings = sections.next_with(Section::Bindings, |reader| {
+        bindings::read(index.holders(), reader)
+    })?;
+    index.rules = sections.next(Section::Rules)?;
     sections.bodies.end()?;
     check(&index).map_err(|flaw| OpenError {
         offset: sections.start(flaw.section),
@@ -73,11 +76,19 @@ impl<'a> Sections<'a> {
 
     /// Reads the next section, which must fill its length exactly.
     fn next<T: Wire>(&mut self, section: Section) -> Result<T, OpenError> {
+        self.next_with(section, T::read)
+    }
+
+    fn next_with<T>(
+        &mut self,
+        section: Section,
+        read: impl FnOnce(&mut Reader<'_>) -> Result<T, OpenError>,
+    ) -> Result<T, OpenError> {
         let length = self.lengths.get(usize::from(section.tag()));
         let offset = self.bodies.offset();
         let bytes = self.bodies.take(length.map_or(0, |it| *it as usize))?;
         let mut reader = Reader::new(bytes, offset);
-        let value = T::read(&mut reader)?;
+        let value = read(&mut reader)?;
         reader.end()?;
         Ok(value)
     }

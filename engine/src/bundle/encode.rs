@@ -1,7 +1,7 @@
 //! Index to bytes.
 
 use super::{
-    EncodeError, Section,
+    EncodeError, Section, bindings,
     check::check,
     format::{BUNDLE, MAX_BYTES, Wire, Writer},
 };
@@ -18,7 +18,10 @@ pub fn encode(index: &Index) -> Result<Vec<u8>, EncodeError> {
     let mut bodies = Writer::default();
     for section in Section::ALL {
         let start = bodies.bytes.len();
-        write_section(*section, index, &mut bodies);
+        write_section(*section, index, &mut bodies).map_err(|what| EncodeError {
+            section: section.name(),
+            what,
+        })?;
         section.tag().write(&mut file);
         file.count(bodies.bytes.len() - start);
         if bodies.overflow || file.overflow || bodies.bytes.len() > MAX_BYTES - (1 << 16) {
@@ -32,7 +35,7 @@ pub fn encode(index: &Index) -> Result<Vec<u8>, EncodeError> {
     Ok(file.bytes)
 }
 
-fn write_section(section: Section, index: &Index, to: &mut Writer) {
+fn write_section(section: Section, index: &Index, to: &mut Writer) -> Result<(), &'static str> {
     match section {
         Section::Project => index.project.write(to),
         Section::Scopes => index.scopes.write(to),
@@ -45,10 +48,10 @@ fn write_section(section: Section, index: &Index, to: &mut Writer) {
         Section::Schemas => index.schemas.write(to),
         Section::Attributes => index.attributes.write(to),
         Section::Formulas => index.formulas.write(to),
-        Section::Dates => index.dates.write(to),
         Section::Roles => index.roles.write(to),
         Section::RoleSets => index.role_sets.write(to),
-        Section::Bindings => index.bindings.write(to),
+        Section::Bindings => bindings::write(&index.bindings.columns(), to)?,
         Section::Rules => index.rules.write(to),
     }
+    Ok(())
 }

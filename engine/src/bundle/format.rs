@@ -83,6 +83,18 @@ impl<'a> Reader<'a> {
         Ok(taken)
     }
 
+    /// The next numbers of four bytes.
+    pub(super) fn words(&mut self, count: usize) -> Result<&'a [[u8; 4]], OpenError> {
+        let bytes = self.take(count.saturating_mul(4))?;
+        Ok(bytes.as_chunks().0)
+    }
+
+    /// The next numbers of eight bytes.
+    pub(super) fn longs(&mut self, count: usize) -> Result<&'a [[u8; 8]], OpenError> {
+        let bytes = self.take(count.saturating_mul(8))?;
+        Ok(bytes.as_chunks().0)
+    }
+
     fn array<const N: usize>(&mut self) -> Result<[u8; N], OpenError> {
         let wrong = self.wrong("the bytes end too early");
         <[u8; N]>::try_from(self.take(N)?).map_err(|_| wrong)

@@ -2,29 +2,29 @@
 
 use super::{
     OpenError,
+    columns::{read_labels, write_labels},
     format::{Reader, Wire, Writer, wire_choices, wire_enums, wire_newtypes, wire_structs},
 };
 use crate::{
     condition::{Attribute, Comparison, Formula, Network, Root, Segment, Test, Value},
     decimal::Decimal,
     id::{
-        AttributeId, DatesId, FormulaId, GroupId, IssuerId, PermissionId, PrincipalId, RoleId,
-        RoleSetId, SchemaId, ScopeId, ServerId, TagId,
+        AttributeId, FormulaId, GroupId, IssuerId, PermissionId, PrincipalId, RoleId, RoleSetId,
+        SchemaId, ScopeId, ServerId, TagId,
     },
     index::{
-        Access, Algorithm, ArgumentFact, Bindings, Disclose, Effect, Fold, Group, Issuer,
-        Obligation, Operations, PrincipalType, Principals, Risk, Role, Rule, ScopeSource, Server,
-        Subject, Surface, SurfaceKind, Transport, Unlock,
+        Access, Algorithm, ArgumentFact, Disclose, Effect, Fold, Group, Issuer, Obligation,
+        Operations, PrincipalType, Risk, Rule, ScopeSource, Server, Surface, SurfaceKind,
+        Transport, Unlock,
     },
-    scope::ScopeTree,
     strings::Strings,
     time::{Dates, Time},
 };
 
 wire_newtypes! {
-    AttributeId(u32), DatesId(u32), FormulaId(u32), GroupId(u32), IssuerId(u32),
-    PermissionId(u32), PrincipalId(u32), RoleId(u32), RoleSetId(u32), SchemaId(u32), ScopeId(u32),
-    ServerId(u32), TagId(u32), Time(i64),
+    AttributeId(u32), FormulaId(u32), GroupId(u32), IssuerId(u32), PermissionId(u32),
+    PrincipalId(u32), RoleId(u32), RoleSetId(u32), SchemaId(u32), ScopeId(u32), ServerId(u32),
+    TagId(u32), Time(i64),
 }
 
 wire_choices! {
@@ -41,7 +41,6 @@ wire_choices! {
 }
 
 wire_enums! {
-    Subject { 0 => Principal(id), 1 => Group(id), 2 => Tag(id), 3 => Type(kind), 4 => Everyone }
     SurfaceKind {
         0 => Tool,
         1 => Prompt,
@@ -89,9 +88,6 @@ wire_structs! {
         groups_claim, clock_skew, max_lifetime,
     }
     Group { name, claim }
-    Principals {
-        names, types, scopes, dates, suspended, identities, identity_subjects, tags, groups,
-    }
     Server {
         name, scope, transport, upstream, disclose, max_body, header_timeout, timeout,
     }
@@ -101,10 +97,6 @@ wire_structs! {
     }
     Operations { argument, values }
     ArgumentFact { argument, fold, only, force, forbid }
-    Role { name, permissions }
-    Bindings {
-        names, subject_ends, subjects, roles, scopes, conditions, dates, cross_organization,
-    }
     Rule { name, effect, who, except, permissions, scope, condition, dates, message }
     Attribute { root, path }
     Network { first, last }
@@ -128,55 +120,10 @@ impl Wire for Strings {
     const MIN: usize = 4;
 
     fn write(&self, to: &mut Writer) {
-        to.count(self.len());
-        for text in self.iter() {
-            to.count(text.len());
-        }
-        for text in self.iter() {
-            to.bytes.extend_from_slice(text.as_bytes());
-        }
+        write_labels(self, to);
     }
 
     fn read(from: &mut Reader<'_>) -> Result<Self, OpenError> {
-        let count = from.count(4)?;
-        let mut ends = Vec::with_capacity(count);
-        let mut end = 0_u32;
-        for _ in 0..count {
-            let wrong = from.wrong("texts of more than 4 GiB");
-            end = end.checked_add(u32::read(from)?).ok_or(wrong)?;
-            ends.push(end);
-        }
-        let wrong = from.wrong("a text that is not UTF-8");
-        let heap = from.take(end as usize)?;
-        let heap = std::str::from_utf8(heap).ok();
-        heap.and_then(|heap| Self::from_parts(heap.to_owned(), ends))
-            .ok_or(wrong)
-    }
-}
-
-impl Wire for ScopeTree {
-    const MIN: usize = 4;
-
-    fn write(&self, to: &mut Writer) {
-        to.count(self.nodes().len());
-        for node in self.nodes() {
-            node.parent.write(to);
-        }
-        for node in self.nodes() {
-            node.name.write(to);
-        }
-    }
-
-    fn read(from: &mut Reader<'_>) -> Result<Self, OpenError> {
-        let count = from.count(4)?;
-        let wrong = from.wrong("the scopes are no tree in pre-order");
-        let mut nodes = Vec::with_capacity(count);
-        for _ in 0..count {
-            nodes.push((ScopeId::read(from)?, String::new()));
-        }
-        for (_, name) in &mut nodes {
-            *name = String::read(from)?;
-        }
-        Self::from_nodes(&nodes).ok_or(wrong)
+        read_labels(from)
     }
 }

@@ -3,10 +3,11 @@
 use crate::{
     call::{Call, Caller, MAX_SCOPES, Operation, Scopes},
     condition::Defaults,
-    id::{DatesId, PermissionId, ScopeId, SurfaceId},
+    id::{PermissionId, ScopeId, SurfaceId},
     index::{Access, Server, Surface},
     overlay::Overlay,
     policy::Policy,
+    time::Dates,
 };
 
 /// What the checks ask about.
@@ -118,13 +119,8 @@ impl<'a> Ask<'a> {
     }
 
     /// Whether a period contains the time of the call.
-    pub(super) fn in_force(&self, dates: Option<DatesId>) -> bool {
-        let table = &self.policy.index().dates;
-        dates.is_none_or(|dates| {
-            table
-                .get(dates.index())
-                .is_some_and(|dates| dates.contain(self.call.now))
-        })
+    pub(super) fn in_force(&self, dates: Dates) -> bool {
+        dates.contain(self.call.now)
     }
 
     /// What literals without a value count as in conditions of bindings.

@@ -70,9 +70,7 @@ fn is_suspended(ask: &Ask<'_>, principal: PrincipalId) -> bool {
     let principals = &ask.policy.index().principals;
     let dates = principals.dates.get(principal.index());
     let by_git = principals.suspended.binary_search(&principal).is_ok();
-    by_git
-        || !dates.is_some_and(|dates| ask.in_force(*dates))
-        || is_suspended_by_overlay(ask, principal)
+    by_git || !ask.in_force(dates) || is_suspended_by_overlay(ask, principal)
 }
 
 fn is_suspended_by_overlay(ask: &Ask<'_>, principal: PrincipalId) -> bool {

@@ -11,8 +11,7 @@ use crate::{
     call::Caller,
     decision::{Missed, Trace},
     id::{BindingId, PermissionId, ScopeId},
-    index::Access,
-    policy::grants::Row,
+    index::{Access, bindings::Row},
     reason::Reason,
 };
 
@@ -98,22 +97,23 @@ impl Search<'_> {
     fn lowest<T: Trace>(&self, trace: &mut T) -> Option<BindingId> {
         let policy = self.ask.policy;
         let mut lowest: Option<BindingId> = None;
-        policy
-            .grants
-            .visit(&self.caller.grants, self.covering.as_slice(), |row| {
-                let known = lowest.is_some_and(|lowest| lowest <= row.binding);
-                if (known && !T::FULL) || !policy.roles.gives(row.roles(), self.permission) {
-                    return;
-                }
-                if let Some(why) = self.obstacle(row, trace) {
-                    trace.missed(self.position, row.binding, why);
-                    return;
-                }
-                trace.granted(self.position, row.binding, self.permission);
-                if !known {
-                    lowest = Some(row.binding);
-                }
-            });
+        let index = policy.index();
+        let (grants, scopes) = (&self.caller.grants, self.covering.as_slice());
+        grants.visit(&index.bindings, scopes, |row| {
+            let known = lowest.is_some_and(|lowest| lowest <= row.binding);
+            let gives = || policy.roles.gives(index, row.roles(), self.permission);
+            if (known && !T::FULL) || !gives() {
+                return;
+            }
+            if let Some(why) = self.obstacle(row, trace) {
+                trace.missed(self.position, row.binding, why);
+                return;
+            }
+            trace.granted(self.position, row.binding, self.permission);
+            if !known {
+                lowest = Some(row.binding);
+            }
+        });
         if T::FULL && lowest.is_none() {
             self.look_elsewhere(trace);
         }
@@ -125,19 +125,15 @@ impl Search<'_> {
         if self.abroad && !row.crosses() {
             return Some(Missed::Organization);
         }
-        if !row.is_guarded() {
-            return None;
-        }
         let bindings = &self.ask.policy.index().bindings;
         let at = row.binding.index();
-        let (Some(dates), Some(condition)) = (bindings.dates.get(at), bindings.conditions.get(at))
-        else {
-            return Some(Missed::Condition);
-        };
-        if !self.ask.in_force(*dates) {
+        if row.is_dated() && !self.ask.in_force(bindings.dates.get(at)) {
             return Some(Missed::Dates);
         }
-        let holds = condition.is_none_or(|condition| {
+        if !row.is_conditional() {
+            return None;
+        }
+        let holds = bindings.conditions.get(at).is_some_and(|condition| {
             let defaults = self.ask.grant_defaults();
             let program = &self.ask.policy.program;
             program.holds(condition, &self.facts, defaults, trace)
@@ -148,9 +144,10 @@ impl Search<'_> {
     /// Shows the bindings that give the permission in other scopes.
     fn look_elsewhere<T: Trace>(&self, trace: &mut T) {
         let policy = self.ask.policy;
-        policy.grants.visit_all(&self.caller.grants, |row| {
+        let index = policy.index();
+        self.caller.grants.visit_all(&index.bindings, |row| {
             let here = self.covering.as_slice().contains(&row.scope);
-            if !here && policy.roles.gives(row.roles(), self.permission) {
+            if !here && policy.roles.gives(index, row.roles(), self.permission) {
                 trace.missed(self.position, row.binding, Missed::Scope);
             }
         });

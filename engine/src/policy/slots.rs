@@ -62,12 +62,15 @@ impl Slots {
 fn guarded(
     index: &Index,
 ) -> impl Iterator<Item = (FormulaId, Box<dyn Iterator<Item = PermissionId> + '_>)> {
-    let columns = index.bindings.conditions.iter().zip(&index.bindings.roles);
-    let bindings: BTreeSet<(FormulaId, RoleSetId)> = columns
-        .filter_map(|(condition, set)| condition.map(|condition| (condition, *set)))
+    let bindings = &index.bindings;
+    let rows = bindings.rows().iter().filter(|row| row.is_conditional());
+    let mut bindings: Vec<(FormulaId, RoleSetId)> = rows
+        .filter_map(|row| Some((bindings.conditions.get(row.binding.index())?, row.roles())))
         .collect();
+    bindings.sort_unstable();
+    bindings.dedup();
     let bindings = bindings.into_iter().map(move |(condition, set)| {
-        let permissions = super::roles::permissions_of(index, set.index());
+        let permissions = index.permissions_of(set);
         (
             condition,
             Box::new(permissions) as Box<dyn Iterator<Item = _>>,

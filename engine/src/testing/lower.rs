@@ -6,15 +6,15 @@ use super::{BindingEntry, Condition, PermissionName, RuleEntry, SurfaceEntry, Wh
 use crate::{
     condition::{Arena, Environment, Kind, Lowered, Shape, check, parse},
     id::{
-        DatesId, FormulaId, GroupId, IssuerId, PermissionId, PrincipalId, RoleId, RoleSetId,
-        SchemaId, ScopeId, ServerId, TagId,
+        FormulaId, GroupId, IssuerId, PermissionId, PrincipalId, RoleId, RoleSetId, SchemaId,
+        ScopeId, ServerId, TagId,
     },
     index::{
-        Algorithm, Bindings, Disclose, Effect, Group, Index, Issuer, Operations, Principals, Role,
-        Rule, ScopeSource, Server, Subject, Surface, SurfaceKind, Transport,
+        Algorithm, BindingColumns, Bindings, Disclose, Effect, Group, Index, Issuer, Operations,
+        Principals, Roles, Rule, ScopeSource, Server, Subject, Surface, SurfaceKind, Transport,
     },
+    lists::Lists,
     scope::ScopeTree,
-    time::Dates,
 };
 
 impl World {
@@ -38,15 +38,17 @@ impl World {
             schemas: vec!["{}".to_owned()],
             attributes: lowered.0.attributes.clone(),
             formulas: lowered.0.formulas.clone(),
-            dates: names.dates.clone(),
-            roles: Vec::new(),
-            role_sets: Vec::new(),
+            roles: Roles::default(),
+            role_sets: Lists::default(),
             bindings: Bindings::default(),
             rules: Vec::new(),
         };
         let permissions = Permissions::of(&index);
         index.roles = Names::roles(self, &permissions);
-        (index.role_sets, index.bindings) = names.bindings(self, &lowered);
+        let (role_sets, columns) = names.bindings(self, &lowered);
+        index.role_sets = role_sets;
+        let bindings = Bindings::new(&columns, index.holders());
+        index.bindings = bindings.unwrap_or_else(|why| panic!("{why}"));
         index.rules = names.rules(self, &permissions, &lowered);
         index
     }
@@ -63,7 +65,6 @@ struct Names {
     principals: Vec<String>,
     servers: Vec<String>,
     roles: Vec<String>,
-    dates: Vec<Dates>,
 }
 
 /// Permissions by name.
@@ -96,10 +97,6 @@ impl Permissions {
 impl Names {
     fn of(world: &World) -> Self {
         let names = |names: Vec<&String>| sorted(names.into_iter().cloned());
-        let principal_dates = world.principals.iter().map(|it| it.dates);
-        let binding_dates = world.bindings.iter().map(|it| it.dates);
-        let rule_dates = world.rules.iter().map(|it| it.dates);
-        let dates = principal_dates.chain(binding_dates).chain(rule_dates);
         let organizations = world.organizations.iter().map(|(name, teams)| {
             let teams = teams.iter().map(String::as_str).collect();
             (name.as_str(), teams)
@@ -124,16 +121,11 @@ impl Names {
             principals: names(world.principals.iter().map(|it| &it.name).collect()),
             servers: names(world.servers.iter().map(|(name, _)| name).collect()),
             roles: names(world.roles.iter().map(|(name, _)| name).collect()),
-            dates: sorted(dates.filter(|it| *it != Dates::default())),
         }
     }
 
     fn scope(&self, path: &str) -> ScopeId {
         self.scopes.find(path).expect("a scope of the world")
-    }
-
-    fn period(&self, dates: Dates) -> Option<DatesId> {
-        self.dates.binary_search(&dates).ok().map(id).map(DatesId)
     }
 
     fn subject(&self, who: &Who) -> Subject {
@@ -211,7 +203,7 @@ impl Names {
             names: entries.iter().map(|it| &it.name).collect(),
             types: entries.iter().map(|it| it.kind).collect(),
             scopes: entries.iter().map(|it| self.scope(&it.scope)).collect(),
-            dates: entries.iter().map(|it| self.period(it.dates)).collect(),
+            dates: entries.iter().map(|it| it.dates).collect(),
             suspended: numbered()
                 .filter(|(it, _)| it.suspended)
                 .map(|(_, at)| at)
@@ -283,14 +275,16 @@ impl Names {
         }
     }
 
-    fn roles(world: &World, permissions: &Permissions) -> Vec<Role> {
-        let role = |(name, given): &(String, Vec<PermissionName>)| Role {
-            name: name.clone(),
-            permissions: permissions.ids(given),
-        };
-        let mut roles: Vec<Role> = world.roles.iter().map(role).collect();
-        roles.sort_by(|a, b| a.name.cmp(&b.name));
-        roles
+    fn roles(world: &World, permissions: &Permissions) -> Roles {
+        let mut roles: Vec<_> = world.roles.iter().collect();
+        roles.sort_by(|a, b| a.0.cmp(&b.0));
+        Roles {
+            names: roles.iter().map(|(name, _)| name).collect(),
+            permissions: roles
+                .iter()
+                .map(|(_, given)| permissions.ids(given))
+                .collect(),
+        }
     }
 
     fn lowered(world: &World) -> Conditions {
@@ -311,30 +305,40 @@ impl Names {
         (lowered, added)
     }
 
-    fn bindings(&self, world: &World, lowered: &Conditions) -> (Vec<Vec<RoleId>>, Bindings) {
+    fn bindings(&self, world: &World, lowered: &Conditions) -> (Lists<RoleId>, BindingColumns) {
         let mut entries: Vec<&BindingEntry> = world.bindings.iter().collect();
         entries.sort_by(|a, b| a.name.cmp(&b.name));
         let roles =
             |it: &BindingEntry| sorted(it.roles.iter().map(|role| RoleId(at(&self.roles, role))));
-        let sets: Vec<Vec<RoleId>> = sorted(entries.iter().map(|it| roles(it)));
-        let mut bindings = Bindings {
+        let sets = entries
+            .iter()
+            .map(|it| roles(it))
+            .filter(|set| set.len() > 1);
+        let sets: Vec<Vec<RoleId>> = sorted(sets);
+        let mut bindings = BindingColumns {
             names: entries.iter().map(|it| &it.name).collect(),
-            ..Bindings::default()
+            ..BindingColumns::default()
         };
         for it in entries {
             let subjects = sorted(it.who.iter().map(|who| self.subject(who)));
             bindings.subjects.extend(subjects);
             bindings.subject_ends.push(id(bindings.subjects.len()));
-            let set = sets.binary_search(&roles(it)).unwrap();
+            let set = match roles(it).as_slice() {
+                [only] => only.index(),
+                several => {
+                    let found = sets.binary_search_by(|set| set.as_slice().cmp(several));
+                    self.roles.len() + found.unwrap()
+                }
+            };
             bindings.roles.push(RoleSetId(id(set)));
             bindings.scopes.push(self.scope(&it.scope));
             bindings
                 .conditions
                 .push(formula(it.condition.as_ref(), lowered));
-            bindings.dates.push(self.period(it.dates));
+            bindings.dates.push(it.dates);
             bindings.cross_organization.push(it.cross_organization);
         }
-        (sets, bindings)
+        (sets.into_iter().collect(), bindings)
     }
 
     fn rules(&self, world: &World, permissions: &Permissions, lowered: &Conditions) -> Vec<Rule> {
@@ -350,7 +354,7 @@ impl Names {
             permissions: permissions.ids(&it.permissions),
             scope: self.scope(&it.scope),
             condition: formula(it.condition.as_ref(), lowered),
-            dates: self.period(it.dates),
+            dates: it.dates,
             message: None,
         };
         let mut rules: Vec<Rule> = world.rules.iter().map(rule).collect();

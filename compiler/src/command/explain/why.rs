@@ -131,14 +131,8 @@ impl Why<'_> {
 
     fn subjects(&self, binding: BindingId) -> Vec<String> {
         let policy = self.opened.gate.policy();
-        let (index, at) = (policy.index(), binding.index());
-        let ends = &index.bindings.subject_ends;
-        let start = at
-            .checked_sub(1)
-            .and_then(|before| ends.get(before))
-            .map_or(0, |it| *it as usize);
-        let end = ends.get(at).map_or(start, |it| *it as usize);
-        let subjects = index.bindings.subjects.get(start..end).unwrap_or_default();
+        let index = policy.index();
+        let subjects = policy.bindings().subjects_of(binding);
         let name = |subject: &Subject| match subject {
             Subject::Principal(id) => policy.principal_name(*id).to_owned(),
             Subject::Group(id) => format!("group:{}", policy.group_name(*id)),
