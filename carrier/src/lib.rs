@@ -17,6 +17,8 @@ pub mod patch;
 mod peek;
 pub mod publish;
 mod store;
+#[cfg(test)]
+mod testing;
 
 pub use carrier::{Carrier, Fetched, Found, How, Options, Token};
 pub use error::{CarrierError, Kind};

@@ -6,7 +6,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use reqwest::header::{AUTHORIZATION, HeaderValue};
-use reqwest::redirect::{Attempt, Policy};
+use reqwest::redirect::{Action, Attempt, Policy};
 use reqwest::{Client, Method, Request, Response, StatusCode, Url};
 use tokio::time::{Instant, timeout_at};
 
@@ -173,17 +173,20 @@ async fn within<T>(deadline: Instant, future: impl Future<Output = T>) -> Option
     timeout_at(deadline, future).await.ok()
 }
 
+fn follow(attempt: Attempt<'_>) -> Action {
+    match redirect_fault(attempt.previous(), attempt.url()) {
+        Some(fault) => attempt.error(fault),
+        None => attempt.follow(),
+    }
+}
+
 /// Few redirects, and none that gives up TLS.
-fn follow(attempt: Attempt<'_>) -> reqwest::redirect::Action {
-    let previous = attempt.previous();
+fn redirect_fault(previous: &[Url], next: &Url) -> Option<String> {
     if previous.len() > MOST_REDIRECTS {
-        return attempt.error(format!("more than {MOST_REDIRECTS} redirects"));
+        return Some(format!("more than {MOST_REDIRECTS} redirects"));
     }
     let secure = previous.iter().any(|url| url.scheme() == "https");
-    if secure && attempt.url().scheme() != "https" {
-        return attempt.error("it redirects from https to http");
-    }
-    attempt.follow()
+    (secure && next.scheme() != "https").then(|| "it redirects from https to http".to_owned())
 }
 
 fn bearer(token: &Token) -> Result<HeaderValue, String> {
@@ -210,4 +213,21 @@ fn bearer(token: &Token) -> Result<HeaderValue, String> {
     let mut value = value.map_err(|_| format!("{place} holds something else than one token"))?;
     value.set_sensitive(true);
     Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn redirects_are_few_and_keep_tls() {
+        let url = |text: &str| Url::parse(text).unwrap();
+        let (plain, secure) = (url("http://a/x"), url("https://a/x"));
+        assert_eq!(redirect_fault(std::slice::from_ref(&plain), &secure), None);
+        assert_eq!(redirect_fault(std::slice::from_ref(&plain), &plain), None);
+        assert_eq!(redirect_fault(std::slice::from_ref(&secure), &secure), None);
+        assert!(redirect_fault(std::slice::from_ref(&secure), &plain).is_some());
+        assert!(redirect_fault(&[secure.clone(), secure.clone()], &plain).is_some());
+        assert!(redirect_fault(&vec![secure.clone(); 5], &secure).is_some());
+    }
 }
