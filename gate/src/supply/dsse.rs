@@ -10,7 +10,7 @@ use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STAN
 use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
 use serde_json::{Value, json};
 
-use super::Digest;
+use super::{Digest, keys};
 use crate::json::{self, Limits};
 
 /// Longest envelope that is read, in bytes.
@@ -105,8 +105,8 @@ impl Envelope {
         let mut counted: Vec<[u8; 32]> = Vec::new();
         let mut signers = Vec::new();
         for (name, key) in keys {
-            let signs = |it: &Signature| key.verify_strict(&self.message, it).is_ok();
-            let fresh = !counted.contains(key.as_bytes()) && !key.is_weak();
+            let signs = |it: &Signature| keys::holds(key, &self.message, it);
+            let fresh = !counted.contains(key.as_bytes());
             if fresh && self.signatures.iter().any(signs) {
                 counted.push(*key.as_bytes());
                 signers.push((*name).to_owned());

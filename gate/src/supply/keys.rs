@@ -8,7 +8,7 @@ use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use ed25519_dalek::{SigningKey, VerifyingKey};
+use ed25519_dalek::{Signature, SigningKey, VerifyingKey};
 
 /// The DER in front of the 32 secret bytes of a version 1 PKCS#8 key.
 const PRIVATE_PREFIX: [u8; 16] =
@@ -53,6 +53,14 @@ pub fn read_public(text: &str) -> Result<VerifyingKey, KeyError> {
     } else {
         Ok(key)
     }
+}
+
+/// Whether a signature holds: the one way in which Latchkey checks Ed25519.
+///
+/// Strict: neither key nor nonce in the small subgroup, canonical encodings, no cofactor; so that
+/// no two honest readers can differ over one signature.
+pub fn holds(key: &VerifyingKey, message: &[u8], signature: &Signature) -> bool {
+    !key.is_weak() && key.verify_strict(message, signature).is_ok()
 }
 
 /// Why a key cannot be used. It never quotes the key.
