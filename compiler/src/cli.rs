@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::command::{
-    build, check, diff, eval, explain, init, inspect, keygen, schema, show, test, verify,
+    build, check, diff, eval, explain, init, inspect, keygen, log, pull, push, release, schema,
+    show, sign, test, trust, verify,
 };
 
 /// Compiles access policy for agent tools: checks it, tests it, and builds signed bundles.
@@ -92,10 +93,22 @@ pub enum Verb {
     Show(show::Args),
     /// Make a signing key, its public half, and a trust file that names it
     Keygen(keygen::Args),
-    /// Say whether a folder of bundles would be accepted, and why
+    /// Write, show or change the trust file: who may release what
+    Trust(trust::Args),
+    /// Add signatures to a release, a pointer or a trust root
+    Sign(sign::Args),
+    /// Say anew that a release is the newest, and what is denied at once: the freshness pointer
+    Release(release::Args),
+    /// Make every check that a sidecar makes on a release, and say what came of each
     Verify(verify::Args),
     /// Say what bundles hold
     Inspect(inspect::Args),
+    /// Walk from a release to those before it
+    Log(log::Args),
+    /// Publish a release where sidecars fetch it
+    Push(push::Args),
+    /// Fetch a release into a folder
+    Pull(pull::Args),
     /// Print or write the JSON Schemas of what is read and written
     Schema(schema::Args),
 }

@@ -25,9 +25,16 @@ mod failure;
 pub mod init;
 pub mod inspect;
 pub mod keygen;
+pub mod log;
+pub mod pull;
+pub mod push;
+pub mod release;
 pub mod schema;
 pub mod show;
+pub mod sign;
+mod supply;
 pub mod test;
+pub mod trust;
 pub mod verify;
 
 pub use exit::Exit;
@@ -65,8 +72,14 @@ pub fn run(cli: &Cli, terminal: &mut Terminal<'_>) -> Exit {
         Verb::Explain(args) => explain::run(args, global, terminal),
         Verb::Show(args) => show::run(args, global, terminal),
         Verb::Keygen(args) => keygen::run(args, global, terminal),
+        Verb::Trust(args) => trust::run(args, global, terminal),
+        Verb::Sign(args) => sign::run(args, global, terminal),
+        Verb::Release(args) => release::run(args, global, terminal),
         Verb::Verify(args) => verify::run(args, global, terminal),
         Verb::Inspect(args) => inspect::run(args, global, terminal),
+        Verb::Log(args) => log::run(args, global, terminal),
+        Verb::Push(args) => push::run(args, global, terminal),
+        Verb::Pull(args) => pull::run(args, global, terminal),
         Verb::Schema(args) => schema::run(args, global, terminal),
     };
     let done = done.and_then(|exit| Ok(terminal.out.flush().map(|()| exit)?));

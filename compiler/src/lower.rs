@@ -77,7 +77,7 @@ fn lower_selection(model: &Model, selection: &Selection<'_>) -> Result<Index, Un
         schemas: ids.take_schemas(),
         scopes: ids.take_scopes(),
     };
-    let bindings = Bindings::new(&columns, index.holders());
+    let bindings = Bindings::new(&columns, index.bounds());
     index.bindings = bindings.map_err(|why| Unresolved {
         kind: "bindings",
         name: why.to_owned(),

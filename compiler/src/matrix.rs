@@ -19,7 +19,7 @@ mod discovery;
 mod report;
 
 pub use bless::{Edits, bless};
-pub use report::{counted, human, json, junit};
+pub use report::{counted, digest, human, json, junit};
 
 /// What became of every matrix.
 #[derive(Debug, Clone, Default)]
@@ -99,12 +99,30 @@ impl From<PackError> for RunError {
 /// Runs every matrix.
 pub fn run(model: &Model, sources: &SourceMap) -> Result<Run, RunError> {
     let places = pack::places(model, sources)?;
+    run_slices(model, |server| open(&pack::slice(model, server)?, &places))
+}
+
+/// Runs every matrix on the very files of a release.
+pub fn run_on(model: &Model, files: &pack::Files) -> Result<Run, RunError> {
+    let file = |name: &str| {
+        let missing = || PackError(format!("{name} was not packed"));
+        files.get(name).ok_or_else(missing)
+    };
+    let places = file(pack::PLACES)?;
+    run_slices(model, |server| {
+        open(file(&pack::slice_name(server))?, places)
+    })
+}
+
+fn run_slices(
+    model: &Model,
+    slice: impl Fn(&str) -> Result<Gate, PackError>,
+) -> Result<Run, RunError> {
     let mut gates: BTreeMap<&str, Gate> = BTreeMap::new();
     let mut run = Run::default();
     for (name, matrix) in &model.matrices {
         if !gates.contains_key(matrix.server.as_str()) {
-            let slice = pack::slice(model, &matrix.server)?;
-            gates.insert(&matrix.server, open(&slice, &places)?);
+            gates.insert(&matrix.server, slice(&matrix.server)?);
         }
         if let Some(gate) = gates.get(matrix.server.as_str()) {
             run_matrix(name, matrix, gate, &mut run)?;

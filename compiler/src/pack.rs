@@ -17,6 +17,7 @@ mod folder;
 mod git;
 mod release;
 
+pub(crate) use folder::put;
 pub use folder::{NotWritten, write};
 pub use git::{Git, Source, SourceError};
 pub use release::{FIRST_EPOCH, Facts, seal, tree_digest};
@@ -27,6 +28,8 @@ pub const ALL: &str = "all.lkb";
 pub const PLACES: &str = "places.lkm";
 /// The name of the signed statement.
 pub const SIGNED: &str = "release.dsse.json";
+/// The name of the freshness pointer.
+pub const POINTER: &str = "pointer.dsse.json";
 /// The name of a statement without signatures.
 pub const UNSIGNED: &str = "release.json";
 

@@ -112,7 +112,7 @@ fn wrong_command_lines_end_with_2_and_say_what_to_do() {
         &["build"],
         &["inspect", "nowhere"],
         &["verify", "nowhere", "--trust", "nothing"],
-        &["keygen", "--out", "k"],
+        &["keygen", "--out", "nowhere/k"],
         &["check", "--at", "tomorrow"],
     ] {
         let output = latchkey(&empty, args);

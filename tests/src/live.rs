@@ -65,7 +65,9 @@ impl Release {
             epoch: FIRST_EPOCH,
             version: self.version,
             previous: None,
+            issued_at: None,
             not_after: self.not_after,
+            tests: None,
             source: None,
         };
         let key = SigningKey::from_bytes(&[self.signer; 32]);
@@ -153,7 +155,7 @@ impl Rig {
     pub fn settings(&self, more: &str) -> String {
         let mut table: toml::Table = toml::from_str(&format!(
             r#"
-            bundle = {{directory = "bundle", server = "{}", poll = "20ms"}}
+            bundle = {{source = "bundle", server = "{}", poll = "20ms"}}
             trust = {{file = "trust.json"}}
             listen = {{address = "127.0.0.1:0"}}
             admin = {{address = "127.0.0.1:0"}}

@@ -2,14 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
-use ed25519_dalek::SigningKey;
 use latchkey_engine::time::Time;
-use latchkey_gate::supply::{Digest, keys};
+use latchkey_gate::supply::{Digest, Statement};
+use serde_json::json;
 
-use super::{Exit, Failure, Sound, Terminal, checked, formats, read, sound};
+use super::{Exit, Failure, Sound, Terminal, checked, formats, read, sound, supply, test};
 use crate::{
     cli::{Format, Global},
-    pack::{self, Facts, Git, NotWritten, Source, SourceError},
+    matrix,
+    pack::{self, Facts, Files, Git, NotWritten, Source, SourceError},
     project::Project,
 };
 
@@ -34,65 +35,147 @@ pub struct Args {
     /// The epoch of the trust file that the release is for
     #[arg(long, value_name = "N", default_value_t = pack::FIRST_EPOCH)]
     epoch: u64,
-    /// The SHA-256 of the statement of the release before this one
-    #[arg(long, value_name = "DIGEST")]
-    previous: Option<Digest>,
+    /// The release before this one: the SHA-256 of its statement, its folder, or its envelope
+    #[arg(long, value_name = "DIGEST|PATH")]
+    previous: Option<String>,
+    /// When the release is issued; the time of the commit by default
+    #[arg(long, value_name = "TIME", value_parser = super::time)]
+    issued_at: Option<Time>,
     /// Build from files that differ from the commit; the statement then names no commit
     #[arg(long)]
     allow_dirty: bool,
+    /// Sign although a golden matrix is not as expected
+    #[arg(long)]
+    allow_failing_tests: bool,
 }
 
-/// Checks, packs, seals and writes.
+/// Checks, packs, tests, seals and writes.
 pub fn run(args: &Args, global: &Global, terminal: &mut Terminal<'_>) -> Result<Exit, Failure> {
     formats("build", global.format, &[Format::Human, Format::Json])?;
-    let keys = args
-        .keys
-        .iter()
-        .map(|path| key(path))
-        .collect::<Result<Vec<_>, _>>()?;
+    let keys = supply::signing_keys(&args.keys)?;
     let checked = checked(global, None)?;
     let project = checked.project.clone();
-    let project_files = match sound(checked, global, terminal)? {
+    let sound = match sound(checked, global, terminal)? {
         Ok(sound) => sound,
         Err(exit) => return Ok(exit),
     };
-    let source = source(args, global, &project, &project_files, terminal)?;
+    let source = source(args, global, &project, &sound, terminal)?;
     let version = version(args, source.as_ref())?;
-    let mut files = pack::pack(&project_files.model, &project_files.sources)
+    let mut files = pack::pack(&sound.model, &sound.sources)
         .map_err(|error| Failure::internal(error.to_string()))?;
+    let Some(tests) = tests(args, &sound, &files, terminal)? else {
+        return Ok(Exit::Mismatch);
+    };
     let facts = Facts {
-        project: project_files.model.project.clone(),
+        project: sound.model.project.clone(),
         channel: args.channel.clone(),
         epoch: args.epoch,
         version,
-        previous: args.previous,
+        previous: previous(args, version)?,
+        issued_at: args.issued_at,
         not_after: args.not_after,
         source,
+        tests,
     };
-    pack::seal(&mut files, &facts, &project_files.sources, &keys)
+    let (statement, digest) = pack::seal(&mut files, &facts, &sound.sources, &keys)
         .map_err(|error| Failure::usage(error.to_string()))?;
     pack::write(&args.out, &files).map_err(|error| unwritten(&error))?;
+    print(args, &statement, digest, global.format, terminal)?;
+    Ok(Exit::Clean)
+}
+
+fn print(
+    args: &Args,
+    statement: &Statement,
+    digest: Digest,
+    format: Format,
+    terminal: &mut Terminal<'_>,
+) -> std::io::Result<()> {
+    let (out, folder) = (&mut terminal.out, args.out.display());
+    let version = statement.release.version;
+    let files = statement.subjects.len();
+    if format == Format::Json {
+        return writeln!(
+            out,
+            "{}",
+            json!({
+                "version": 1,
+                "out": folder.to_string(),
+                "statement": digest,
+                "signatures": args.keys.len(),
+                "release": statement.release,
+                "files": files,
+            })
+        );
+    }
     let signed = if args.keys.is_empty() {
         "unsigned"
     } else {
         "signed"
     };
     writeln!(
-        terminal.out,
-        "wrote {} files to {}: version {version}, {signed}",
-        files.len(),
-        args.out.display(),
+        out,
+        "wrote {} files to {folder}: version {version}, {signed}",
+        files + 1
     )?;
-    Ok(Exit::Clean)
+    writeln!(out, "statement {digest}")
 }
 
-/// Reads a private key.
-fn key(path: &Path) -> Result<SigningKey, Failure> {
-    let text = String::from_utf8_lossy(&read(path)?).into_owned();
-    keys::read_private(&text).map_err(|error| {
-        Failure::usage(format!("`{}`: {error}", path.display()))
-            .help("give the `.key` file that `latchkey keygen` wrote")
-    })
+/// Runs the matrices on the files. The digest of the outcome, if there is one; nothing at all when
+/// the outcome forbids the release.
+fn tests(
+    args: &Args,
+    sound: &Sound,
+    files: &Files,
+    terminal: &mut Terminal<'_>,
+) -> Result<Option<Option<Digest>>, Failure> {
+    let run = matrix::run_on(&sound.model, files);
+    let run = run.map_err(|error| test::failure(error, &sound.sources))?;
+    let digest = matrix::digest(&run, &sound.sources);
+    if run.counts().1 == 0 {
+        return Ok(Some(digest));
+    }
+    write!(terminal.err, "{}", matrix::human(&run, &sound.sources))?;
+    if args.keys.is_empty() || args.allow_failing_tests {
+        writeln!(
+            terminal.err,
+            "note: the release does not do what its matrices say"
+        )?;
+        return Ok(Some(digest));
+    }
+    writeln!(
+        terminal.err,
+        "error: what is not as expected is not signed\n  help: correct the policy or the matrix, \
+         or give `--allow-failing-tests`"
+    )?;
+    Ok(None)
+}
+
+/// The digest of the statement before.
+fn previous(args: &Args, version: u64) -> Result<Option<Digest>, Failure> {
+    let Some(text) = &args.previous else {
+        return Ok(None);
+    };
+    if let Ok(digest) = text.parse() {
+        return Ok(Some(digest));
+    }
+    let path = Path::new(text);
+    let (statement, digest) = if path.is_dir() {
+        supply::statement_of(path)?
+    } else {
+        supply::statement(path, &read(path)?)?
+    };
+    let before = &statement.release;
+    let earlier = (before.epoch, before.version) < (args.epoch, version);
+    if !earlier || before.channel != args.channel {
+        return Err(Failure::usage(format!(
+            "`{text}` is version {} of epoch {} on channel {}, and cannot come before version \
+             {version} of epoch {} on channel {}",
+            before.version, before.epoch, before.channel, args.epoch, args.channel
+        ))
+        .help("versions only rise; give a higher `--sequence`, or the release before"));
+    }
+    Ok(Some(digest))
 }
 
 /// The committed state; none outside Git and for a changed tree, and the author is told.

@@ -6,6 +6,7 @@ use super::{Exit, Failure, Sound, Terminal, checked, formats, sound};
 use crate::{
     cli::{Format, Global},
     matrix::{self, Run, RunError},
+    source::SourceMap,
 };
 
 /// The arguments of `latchkey test`.
@@ -27,23 +28,26 @@ pub fn run(args: &Args, global: &Global, terminal: &mut Terminal<'_>) -> Result<
         Ok(project) => project,
         Err(exit) => return Ok(exit),
     };
-    let run = matrix::run(&project.model, &project.sources).map_err(|error| match error {
-        RunError::Pack(error) => Failure::internal(error.to_string()),
-        RunError::Stated(what, span) => {
-            let place = project.sources.place(span);
-            Failure {
-                exit: Exit::Findings,
-                what: format!("{place}: {what}"),
-                help: None,
-            }
-            .help("correct the matrix")
-        }
-    })?;
+    let run = matrix::run(&project.model, &project.sources);
+    let run = run.map_err(|error| failure(error, &project.sources))?;
     if args.bless {
         return bless(&run, &project, global, terminal);
     }
     print(&run, &project, global.format, terminal)?;
     Ok(ending(&run))
+}
+
+/// A matrix that cannot be run.
+pub(super) fn failure(error: RunError, sources: &SourceMap) -> Failure {
+    match error {
+        RunError::Pack(error) => Failure::internal(error.to_string()),
+        RunError::Stated(what, span) => Failure {
+            exit: Exit::Findings,
+            what: format!("{}: {what}", sources.place(span)),
+            help: None,
+        }
+        .help("correct the matrix"),
+    }
 }
 
 fn ending(run: &Run) -> Exit {

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use latchkey_gate::supply::Digest;
 use serde_json::{Value as Json, json as value};
 
 use super::{CellRun, OthersRun, Run, outcome};
@@ -82,6 +83,16 @@ fn sentence(others: &OthersRun) -> String {
     }
     out.push('\n');
     out
+}
+
+/// The digest that names the outcome in a release statement: of its JSON form in canonical spelling
+/// (RFC 8785). `None` when nothing was tested.
+pub fn digest(run: &Run, sources: &SourceMap) -> Option<Digest> {
+    if run.cells.is_empty() && run.others.is_empty() {
+        return None;
+    }
+    let bytes = serde_json_canonicalizer::to_vec(&json(run, sources)).ok()?;
+    Some(Digest::of(&bytes))
 }
 
 /// One JSON value, `version` 1.

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Files, PLACES, SIGNED, UNSIGNED, is_slice};
+use super::{Files, PLACES, POINTER, SIGNED, UNSIGNED, is_slice};
 
 /// Why files could not be written.
 #[derive(Debug)]
@@ -65,8 +65,11 @@ fn stale(folder: &Path, files: &Files) -> Result<Vec<PathBuf>, NotWritten> {
             .file_name()
             .and_then(|name| name.to_str())
             .unwrap_or_default();
-        let known = is_slice(name) || [PLACES, SIGNED, UNSIGNED].contains(&name);
-        if !known && !is_aside(name) {
+        let built = is_slice(name) || [PLACES, SIGNED, UNSIGNED].contains(&name);
+        if kept(name) {
+            continue;
+        }
+        if !built && !is_aside(name) && !is_countersignature(name) {
             return Err(NotWritten::Foreign(path));
         }
         if !files.contains_key(name) {
@@ -75,6 +78,16 @@ fn stale(folder: &Path, files: &Files) -> Result<Vec<PathBuf>, NotWritten> {
     }
     stale.sort();
     Ok(stale)
+}
+
+/// What outlives a release: the pointer, which the next one is counted from, and the trust roots.
+fn kept(name: &str) -> bool {
+    name == POINTER || name.starts_with("trust.") && name.ends_with(".json")
+}
+
+/// A Sigstore bundle over the statement of the release before.
+fn is_countersignature(name: &str) -> bool {
+    name.starts_with("release.sigstore.") && name.ends_with(".json")
 }
 
 fn replace(folder: &Path, files: &Files) -> Result<(), NotWritten> {
@@ -91,7 +104,7 @@ fn replace(folder: &Path, files: &Files) -> Result<(), NotWritten> {
 }
 
 /// Replaces one file whole.
-fn put(path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub(crate) fn put(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let aside = aside(path);
     let mut file = fs::File::create(&aside)?;
     file.write_all(bytes)?;

@@ -25,20 +25,25 @@ pub struct Facts {
     pub version: u64,
     /// The digest of the statement before.
     pub previous: Option<Digest>,
+    /// When it is issued; the time of the commit where this says nothing.
+    pub issued_at: Option<Time>,
     /// The first instant at which it is no longer in force.
     pub not_after: Option<Time>,
+    /// The digest of the test result.
+    pub tests: Option<Digest>,
     /// The committed state that it was built from.
     pub source: Option<Source>,
 }
 
-/// Adds the statement about all files: signed when there are keys. Signing reads no clock: the
-/// commit's own time is vouched for, so the same commit gives the same bytes.
+/// Adds the statement about all files, signed when there are keys, and answers it with its digest.
+/// Signing reads no clock: the commit's own time is vouched for, so the same commit gives the same
+/// bytes.
 pub fn seal(
     files: &mut Files,
     facts: &Facts,
     sources: &SourceMap,
     keys: &[SigningKey],
-) -> Result<(), PackError> {
+) -> Result<(Statement, Digest), PackError> {
     let source = facts.source.as_ref();
     let statement = Statement {
         subjects: files
@@ -51,7 +56,7 @@ pub fn seal(
             epoch: facts.epoch,
             version: facts.version,
             previous: facts.previous,
-            issued_at: source.map(|source| source.time),
+            issued_at: facts.issued_at.or(source.map(|source| source.time)),
             not_after: facts.not_after,
             source: source.map(|source| supply::Source {
                 commit: source.commit.clone(),
@@ -62,18 +67,20 @@ pub fn seal(
                 min: ENGINE.to_owned(),
                 format: FORMAT,
             },
-            tests: None,
+            tests: facts.tests,
         },
     };
     let payload = statement
         .encode()
         .map_err(|error| PackError(error.to_string()))?;
+    let digest = Digest::of(&payload);
     if keys.is_empty() {
         files.insert(UNSIGNED.to_owned(), payload);
     } else {
-        files.insert(SIGNED.to_owned(), dsse::sign(dsse::Kind::Statement, &payload, keys).into_bytes());
+        let envelope = dsse::sign(dsse::Kind::Statement, &payload, keys);
+        files.insert(SIGNED.to_owned(), envelope.into_bytes());
     }
-    Ok(())
+    Ok((statement, digest))
 }
 
 /// The digest of the input: of the lines that `sha256sum` prints for every file of the project,
