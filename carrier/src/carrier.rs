@@ -31,16 +31,20 @@ pub struct Options {
     pub rescan: Duration,
     /// Where the bearer token for a web server or registry is.
     pub token: Option<Token>,
+    /// Docker's `config.json` with the credentials for a registry; `None` means docker's own rules:
+    /// `$DOCKER_CONFIG/config.json`, else `~/.docker/config.json`.
+    pub docker_config: Option<PathBuf>,
 }
 
 impl Default for Options {
     fn default() -> Self {
         Self {
-            timeout: Duration::from_secs(120),
+            timeout: Duration::from_mins(2),
             stall: Duration::from_secs(15),
             largest: 1 << 30,
             rescan: Duration::from_secs(1),
             token: None,
+            docker_config: None,
         }
     }
 }

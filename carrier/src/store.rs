@@ -2,13 +2,18 @@
 
 mod folder;
 mod http;
+mod oci;
 mod transfer;
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use latchkey_gate::supply::Statement;
+
 use crate::carrier::Options;
-use crate::error::{CarrierError, Kind};
+use crate::error::CarrierError;
 use crate::location::Location;
+use crate::peek::Peeked;
 
 pub(crate) use folder::{Folder, storage, write_whole};
 
@@ -19,6 +24,8 @@ pub(crate) enum Store {
     Folder(Folder),
     /// On a web server.
     Http(Box<http::Http>),
+    /// In one manifest of a registry.
+    Oci(Box<oci::Oci>),
 }
 
 impl Store {
@@ -27,11 +34,7 @@ impl Store {
         match location {
             Location::Folder(path) => Ok(Self::Folder(Folder::new(path, options))),
             Location::Http(url) => Ok(Self::Http(Box::new(http::Http::new(url, options)?))),
-            Location::Oci(_) => Err(CarrierError::new(
-                Kind::Unusable,
-                location,
-                "this build cannot speak to registries; build it with the feature `oci`",
-            )),
+            Location::Oci(it) => Ok(Self::Oci(Box::new(oci::Oci::new(it, options)?))),
         }
     }
 
@@ -44,6 +47,7 @@ impl Store {
         match self {
             Self::Folder(folder) => folder.get(name, largest),
             Self::Http(http) => http.get(name, largest).await,
+            Self::Oci(oci) => oci.get(name, largest).await,
         }
     }
 
@@ -52,6 +56,7 @@ impl Store {
         match self {
             Self::Folder(folder) => folder.changed(wait).await,
             Self::Http(http) => http.changed(wait).await,
+            Self::Oci(oci) => oci.changed(wait).await,
         }
     }
 
@@ -60,6 +65,7 @@ impl Store {
         match self {
             Self::Folder(folder) => Ok(folder.has(name, size)),
             Self::Http(http) => http.has(name, size).await,
+            Self::Oci(oci) => oci.has(name, size).await,
         }
     }
 
@@ -68,6 +74,24 @@ impl Store {
         match self {
             Self::Folder(folder) => folder.put(name, bytes),
             Self::Http(http) => http.put(name, bytes).await,
+            Self::Oci(oci) => oci.put(name, bytes).await,
         }
     }
+
+    /// Ends a push: a registry shows all of it at once, and keeps the files of the history.
+    pub(crate) async fn finish(
+        &self,
+        statement: &Statement,
+        history: &[Peeked],
+    ) -> Result<(), CarrierError> {
+        match self {
+            Self::Folder(_) | Self::Http(_) => Ok(()),
+            Self::Oci(oci) => oci.finish(statement, history).await,
+        }
+    }
+}
+
+/// What is behind these locks is replaced as a whole, so a panic elsewhere cannot have torn it.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -49,6 +49,7 @@ struct State {
     manners: BTreeMap<String, Manner>,
     requests: Vec<String>,
     token: Option<String>,
+    challenge: Option<String>,
     holds: bool,
     tags: bool,
 }
@@ -85,6 +86,10 @@ impl Server {
         format!("http://{}/policy", self.address).parse().unwrap()
     }
 
+    pub(crate) fn address(&self) -> std::net::SocketAddr {
+        self.address
+    }
+
     pub(crate) fn url(&self, name: &str) -> String {
         format!("http://{}/policy/{name}", self.address)
     }
@@ -108,6 +113,11 @@ impl Server {
 
     pub(crate) fn want(&self, token: &str) {
         self.with(|state| state.token = Some(token.to_owned()));
+    }
+
+    /// Says where a token is to be had.
+    pub(crate) fn challenge(&self, challenge: &str) {
+        self.with(|state| state.challenge = Some(challenge.to_owned()));
     }
 
     pub(crate) fn hold(&self) {
@@ -140,8 +150,16 @@ impl Server {
         let name = request.name.clone();
         let token = self.with(|state| state.token.clone());
         let sent = request.headers.get("authorization");
+        let token = token.filter(|_| !name.starts_with("/token"));
         if token.is_some_and(|token| sent != Some(&format!("Bearer {token}"))) {
-            return self.plain(request, stream, 401, b"", None);
+            self.note(request, 401);
+            let challenge = self.with(|state| state.challenge.clone());
+            let challenge = challenge.map(|it| format!("www-authenticate: {it}\r\n"));
+            let challenge = challenge.unwrap_or_default();
+            return write!(
+                stream,
+                "HTTP/1.1 401 x\r\ncontent-length: 0\r\n{challenge}\r\n"
+            );
         }
         let manner = self.with(|state| state.manners.get(&name).cloned());
         if let Some(manner) = manner.filter(|_| request.method == "GET") {
@@ -207,7 +225,7 @@ impl Server {
         match manner {
             Manner::Silence => thread::sleep(Duration::from_secs(20)),
             Manner::Status(status) => {
-                write!(stream, "HTTP/1.1 {status} x\r\ncontent-length: 0\r\n\r\n")?
+                write!(stream, "HTTP/1.1 {status} x\r\ncontent-length: 0\r\n\r\n")?;
             }
             Manner::Redirect(to) => write!(
                 stream,

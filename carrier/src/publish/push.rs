@@ -49,6 +49,10 @@ pub(super) async fn push(
     };
     push.lasting(&history).await?;
     push.changing().await?;
+    target
+        .store()
+        .finish(&offer.peeked.statement, &history)
+        .await?;
     let release = &offer.peeked.statement.release;
     Ok(Pushed {
         statement: offer.peeked.digest,
@@ -134,9 +138,10 @@ impl Push<'_> {
             let name = names::file(&subject.sha256);
             self.put_once(&name, bytes).await?;
             let compressed = names::patch(&nothing, &subject.sha256);
-            let whole = match self.has(&compressed).await? {
-                true => bytes.len(),
-                false => self.put_patch(&compressed, b"", bytes, bytes.len()).await?,
+            let whole = if self.has(&compressed).await? {
+                bytes.len()
+            } else {
+                self.put_patch(&compressed, b"", bytes, bytes.len()).await?
             };
             self.patches(subject, bytes, whole, history).await?;
         }

@@ -6,13 +6,14 @@ use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::lock;
 use crate::carrier::Options;
 use crate::error::{CarrierError, Kind};
 
@@ -162,8 +163,10 @@ impl Folder {
         let mut watch = lock(&self.watch);
         if watch.as_ref().is_none_or(|watch| watch.of != of) {
             // Where nothing can be watched, the rescan alone finds every change.
-            let _watcher = self.watcher().ok();
-            *watch = Some(Watch { of, _watcher });
+            *watch = Some(Watch {
+                of,
+                _watcher: self.watcher().ok(),
+            });
         }
     }
 
@@ -241,10 +244,6 @@ fn identity(metadata: &fs::Metadata) -> Stamp {
         0,
         0,
     ]
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

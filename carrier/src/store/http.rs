@@ -1,14 +1,15 @@
 //! A web server: conditional requests, long polls, puts.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use reqwest::header::{CONTENT_LENGTH, ETAG, HeaderValue, IF_NONE_MATCH};
 use reqwest::{Method, Request, Response, StatusCode, Url};
 use tokio::time::{Instant, sleep_until};
 
-use super::transfer::{Transfer, denied};
+use super::lock;
+use super::transfer::{Transfer, unexpected};
 use crate::carrier::Options;
 use crate::error::{CarrierError, Kind};
 use crate::names;
@@ -16,7 +17,7 @@ use crate::names;
 /// Largest file that is kept to be answered again when the server says "not modified".
 const LARGEST_KEPT: usize = 256 << 10;
 /// The longest that a server is asked to hold a request.
-const LONGEST_HOLD: Duration = Duration::from_secs(300);
+const LONGEST_HOLD: Duration = Duration::from_mins(5);
 
 /// Files on a web server.
 #[derive(Debug)]
@@ -133,7 +134,7 @@ impl Http {
         *request.body_mut() = Some(bytes.to_vec().into());
         let response = self.transfer.send(request, self.transfer.timeout()).await?;
         match response.status() {
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(denied(url, &response)),
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(unexpected(url, &response)),
             status => Ok(status),
         }
     }
@@ -219,20 +220,6 @@ fn ask_to_hold(request: &mut Request, hold: Duration) {
 fn length(response: &Response) -> Option<u64> {
     let value = response.headers().get(CONTENT_LENGTH)?;
     value.to_str().ok()?.parse().ok()
-}
-
-fn unexpected(url: &Url, response: &Response) -> CarrierError {
-    match response.status() {
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => denied(url, response),
-        status => {
-            let what = format!("answers {status}; is this where a release was pushed to?");
-            CarrierError::new(Kind::Answer, url, what)
-        }
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -67,14 +67,19 @@ impl Transfer {
     /// A request with the credentials.
     pub(crate) fn request(&self, method: Method, url: Url) -> Result<Request, CarrierError> {
         let mut request = Request::new(method, url);
+        self.sign(&mut request)?;
+        Ok(request)
+    }
+
+    /// Adds the token to a request, where there is one.
+    pub(crate) fn sign(&self, request: &mut Request) -> Result<(), CarrierError> {
         if let Some(token) = &self.token {
-            let value = bearer(token).map_err(|what| {
-                let place = request.url();
-                CarrierError::new(Kind::Unusable, place, what)
-            })?;
+            let value = bearer(token);
+            let value =
+                value.map_err(|what| CarrierError::new(Kind::Unusable, request.url(), what))?;
             request.headers_mut().insert(AUTHORIZATION, value);
         }
-        Ok(request)
+        Ok(())
     }
 
     /// Sends a request and waits for the head of its answer, `grace` longer than for any other.
@@ -150,13 +155,17 @@ impl Transfer {
     }
 }
 
-/// The error for an answer that asks for other credentials.
-pub(crate) fn denied(url: &Url, response: &Response) -> CarrierError {
-    let what = match response.status() {
-        StatusCode::UNAUTHORIZED => "wants credentials (401); give a token that is still valid",
-        _ => "refuses these credentials (403); give a token that may do this",
-    };
-    CarrierError::new(Kind::Denied, url, what)
+/// The error for an answer that is neither the bytes nor their absence.
+pub(crate) fn unexpected(url: &Url, response: &Response) -> CarrierError {
+    let denied = |what| CarrierError::new(Kind::Denied, url, what);
+    match response.status() {
+        StatusCode::UNAUTHORIZED => denied("wants credentials (401); give some that are valid"),
+        StatusCode::FORBIDDEN => denied("refuses these credentials (403); give others"),
+        status => {
+            let what = format!("answers {status}; is this where a release was pushed to?");
+            CarrierError::new(Kind::Answer, url, what)
+        }
+    }
 }
 
 /// The error for a transfer that broke.

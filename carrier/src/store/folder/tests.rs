@@ -8,7 +8,7 @@ use crate::testing::run;
 /// A folder whose rescan alone would come too late for the test.
 fn folder(root: &Path) -> Folder {
     let options = Options {
-        rescan: Duration::from_secs(60),
+        rescan: Duration::from_mins(1),
         ..Options::default()
     };
     Folder::new(root, &options)
