@@ -1,6 +1,7 @@
 //! What the benchmarks share: tables, timing, child processes, and the policies they ask.
 
 pub mod exchange;
+pub mod fleet;
 pub mod load;
 pub mod peers;
 pub mod process;

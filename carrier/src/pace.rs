@@ -209,5 +209,7 @@ fn fold(start: u64, text: &[u8]) -> u64 {
     Chance(text.iter().fold(start, step)).next()
 }
 
+// The fleet simulation includes this file from elsewhere, so the path is spelt out.
 #[cfg(test)]
+#[path = "pace/tests.rs"]
 mod tests;
