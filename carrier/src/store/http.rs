@@ -112,8 +112,11 @@ impl Http {
         let url = self.url(name)?;
         let status = self.put_once(&url, bytes).await?;
         let status = match (status, name.split_once('/')) {
-            // WebDAV wants the folder made first.
-            (StatusCode::CONFLICT | StatusCode::NOT_FOUND, Some((folder, _))) => {
+            // WebDAV wants the folder made first; nginx says so with a 500.
+            (
+                StatusCode::CONFLICT | StatusCode::NOT_FOUND | StatusCode::INTERNAL_SERVER_ERROR,
+                Some((folder, _)),
+            ) => {
                 self.make_folder(folder).await?;
                 self.put_once(&url, bytes).await?
             }
