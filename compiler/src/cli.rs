@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::command::{
-    build, check, diff, eval, explain, init, inspect, keygen, log, pull, push, release, schema,
-    show, sign, test, trust, verify,
+    build, check, diff, eval, explain, init, inspect, keygen, log, pull, push, rebuild, release,
+    schema, show, sign, test, trust, verify,
 };
 
 /// Compiles access policy for agent tools: checks it, tests it, and builds signed bundles.
@@ -103,6 +103,8 @@ pub enum Verb {
     Verify(verify::Args),
     /// Say what bundles hold
     Inspect(inspect::Args),
+    /// Build a release again from its commit, and say whether the bytes are the same
+    Rebuild(rebuild::Args),
     /// Walk from a release to those before it
     Log(log::Args),
     /// Publish a release where sidecars fetch it

@@ -28,6 +28,7 @@ pub mod keygen;
 pub mod log;
 pub mod pull;
 pub mod push;
+pub mod rebuild;
 pub mod release;
 pub mod schema;
 pub mod show;
@@ -78,6 +79,7 @@ pub fn run(cli: &Cli, terminal: &mut Terminal<'_>) -> Exit {
         Verb::Verify(args) => verify::run(args, global, terminal),
         Verb::Inspect(args) => inspect::run(args, global, terminal),
         Verb::Log(args) => log::run(args, global, terminal),
+        Verb::Rebuild(args) => rebuild::run(args, global, terminal),
         Verb::Push(args) => push::run(args, global, terminal),
         Verb::Pull(args) => pull::run(args, global, terminal),
         Verb::Schema(args) => schema::run(args, global, terminal),

@@ -10,6 +10,7 @@ mod chain;
 mod covers;
 mod diagram;
 mod domain;
+pub mod entries;
 mod formula;
 mod gaps;
 mod instance;

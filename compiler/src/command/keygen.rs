@@ -74,7 +74,7 @@ pub fn run(args: &Args, global: &Global, terminal: &mut Terminal<'_>) -> Result<
 }
 
 /// The name of the project in the folder of `-C`, if there is one.
-fn project_name(global: &Global) -> Option<String> {
+pub(super) fn project_name(global: &Global) -> Option<String> {
     let folder = Folder::new(global.directory.clone());
     // Elsewhere there may be anything, and much of it.
     global.directory.join(project::FILE).is_file().then(|| {

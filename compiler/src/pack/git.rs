@@ -88,6 +88,36 @@ impl Git {
         })
     }
 
+    /// Writes the folder as it stands in a commit into an empty one. The clone stays as it is: the
+    /// index is another one, and nothing is checked out in the work tree.
+    pub fn check_out(&self, commit: &str, into: &Path) -> Result<(), SourceError> {
+        let prefix = self.run(&["rev-parse", "--show-prefix"])?;
+        let tree = format!("{commit}:{}", prefix.trim_end_matches('/'));
+        let index = into.join("index");
+        let files = into.join("tree");
+        std::fs::create_dir_all(&files).map_err(|it| SourceError::Failed(it.to_string()))?;
+        let aside = |git: &mut Command| {
+            git.env("GIT_INDEX_FILE", &index)
+                .env("GIT_WORK_TREE", &files);
+        };
+        // Nothing of the clone's own settings may run a program or change a line ending.
+        let quiet = |args: &[&'static str]| -> Vec<&'static str> {
+            let settings = [
+                "core.hooksPath=/dev/null",
+                "core.fsmonitor=false",
+                "core.splitIndex=false",
+                "core.autocrlf=false",
+            ];
+            let settings = settings.iter().flat_map(|it| ["-c", *it]);
+            settings.chain(args.iter().copied()).collect()
+        };
+        let mut read = quiet(&["read-tree"]);
+        read.push(&tree);
+        self.run_with(&read, aside)?;
+        self.run_with(&quiet(&["checkout-index", "--all", "--force"]), aside)?;
+        Ok(())
+    }
+
     fn time(&self) -> Result<Time, SourceError> {
         let text = self.run(&["show", "--no-patch", "--format=%ct", "HEAD"])?;
         let seconds = text
@@ -107,18 +137,26 @@ impl Git {
     }
 
     fn run(&self, args: &[&str]) -> Result<String, SourceError> {
+        self.run_with(args, |_| {})
+    }
+
+    fn run_with(
+        &self,
+        args: &[&str],
+        surround: impl FnOnce(&mut Command),
+    ) -> Result<String, SourceError> {
         let failed = |what: String| SourceError::Failed(what);
-        let output = Command::new("git")
-            .arg("-C")
+        let mut git = Command::new("git");
+        git.arg("-C")
             .arg(&self.folder)
             .args(args)
             // Nothing of the caller's surroundings may choose another repository.
             .env_remove("GIT_DIR")
             .env_remove("GIT_WORK_TREE")
             .env_remove("GIT_INDEX_FILE")
-            .env("GIT_OPTIONAL_LOCKS", "0")
-            .output()
-            .map_err(|error| failed(error.to_string()))?;
+            .env("GIT_OPTIONAL_LOCKS", "0");
+        surround(&mut git);
+        let output = git.output().map_err(|error| failed(error.to_string()))?;
         if !output.status.success() {
             let said = String::from_utf8_lossy(&output.stderr);
             return Err(failed(

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use latchkey_engine::time::Time;
 use latchkey_gate::supply::{Digest, Identity, IdentityKind};
 
-use super::super::{Exit, Failure, Terminal, formats, read, supply};
+use super::super::{Exit, Failure, Terminal, formats, keygen, read, supply};
 use super::draft::Draft;
 use super::role::{self, RoleName};
 use super::weak;
@@ -17,9 +17,9 @@ pub(super) struct Args {
     /// The file to write; it must not be there yet
     #[arg(long, value_name = "FILE", default_value = "trust.json")]
     out: PathBuf,
-    /// The project whose policy this is about
+    /// The project whose policy this is about; that of the folder by default
     #[arg(long, value_name = "NAME")]
-    project: String,
+    project: Option<String>,
     /// A channel that can be released; may be given several times
     #[arg(long = "channel", value_name = "NAME", default_value = "main")]
     channels: Vec<String>,
@@ -55,7 +55,18 @@ pub(super) fn run(
     terminal: &mut Terminal<'_>,
 ) -> Result<Exit, Failure> {
     formats("trust init", global.format, &[Format::Human])?;
-    let mut draft = Draft::first(&args.project, &args.channels);
+    let project = args
+        .project
+        .clone()
+        .or_else(|| keygen::project_name(global));
+    let project = project.ok_or_else(|| {
+        let folder = global.directory.display();
+        Failure::usage(format!(
+            "`{folder}` has no project that this could be about"
+        ))
+        .help("give `-C DIR`, or the name: `--project NAME`")
+    })?;
+    let mut draft = Draft::first(&project, &args.channels);
     if let Some(end) = args.expires {
         draft.expires(end);
     }

@@ -3,30 +3,48 @@
 use latchkey_gate::gate::Gate;
 
 use super::super::line::Line;
-use crate::pack;
+use crate::{
+    diff::entries::{Difference, disagreements},
+    pack,
+};
 
 pub(super) fn judge(gates: &[(String, Gate)]) -> Line {
     let Some((_, whole)) = gates.iter().find(|(name, _)| name == pack::ALL) else {
-        return Line::skipped(
-            "agreement",
-            format!("there is no {} to compare with", pack::ALL),
-        );
+        let said = format!("there is no {} to compare with", pack::ALL);
+        return Line::skipped("agreement", said);
     };
-    let servers = whole.policy().index().servers.iter();
-    let mut missing = servers.filter(|it| {
-        !gates
-            .iter()
-            .any(|(name, _)| *name == pack::slice_name(&it.name))
-    });
-    if let Some(server) = missing.next() {
-        return Line::failed(
-            "agreement",
-            format!(
-                "{} has {} and there is no slice of it",
-                pack::ALL,
-                server.name
-            ),
-        );
+    let servers = &whole.policy().index().servers;
+    for server in servers {
+        let name = pack::slice_name(&server.name);
+        let Some((_, slice)) = gates.iter().find(|(other, _)| *other == name) else {
+            let said = format!("{} has {} and there is no {name}", pack::ALL, server.name);
+            return Line::failed("agreement", said);
+        };
+        let wrong = disagreements(whole.policy(), slice.policy(), &server.name);
+        if let Some(first) = wrong.first() {
+            let said = format!("{name} is not what {} says: {}", pack::ALL, said(first));
+            return Line::failed("agreement", said);
+        }
     }
-    Line::ok("agreement", "every server has its slice")
+    let said = format!(
+        "{} says of each of {} servers what its slice says",
+        pack::ALL,
+        servers.len()
+    );
+    Line::ok("agreement", said)
+}
+
+fn said(difference: &Difference) -> String {
+    let Difference {
+        section,
+        added,
+        removed,
+        changed,
+    } = difference;
+    let lists = [("more", added), ("less", removed), ("other", changed)];
+    let lists = lists.iter().filter_map(|(word, names)| {
+        let first = names.first()?;
+        Some(format!("{} {word} (as {first})", names.len()))
+    });
+    format!("{section}: {}", lists.collect::<Vec<_>>().join(", "))
 }

@@ -1,0 +1,310 @@
+//! What a bundle says, entry by entry, in words that mean the same in every bundle.
+//!
+//! Ids mean something in their own bundle only; here everything goes by its name. So the slice of a
+//! server can be held against the whole, and one build against another.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use latchkey_engine::{
+    id::{BindingId, PermissionId, RoleId, ScopeId},
+    index::{ScopeSource, Subject, Surface},
+    policy::Policy,
+};
+
+use super::words;
+
+/// Entries by section and name, each with what it says.
+pub type Entries = BTreeMap<&'static str, BTreeMap<String, String>>;
+
+/// What of one kind differs between two sets of entries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    /// The section.
+    pub section: &'static str,
+    /// Names that only the second has.
+    pub added: Vec<String>,
+    /// Names that only the first has.
+    pub removed: Vec<String>,
+    /// Names of which the two say different things.
+    pub changed: Vec<String>,
+}
+
+/// Everything that a bundle says; with a server, everything that is about it.
+#[must_use]
+pub fn entries(policy: &Policy, server: Option<&str>) -> Entries {
+    let reader = Reader { policy, server };
+    BTreeMap::from([
+        ("bindings", reader.bindings()),
+        ("groups", reader.groups()),
+        ("issuers", reader.issuers()),
+        ("memberships", reader.memberships()),
+        ("principals", reader.principals()),
+        ("roles", reader.roles()),
+        ("rules", reader.rules()),
+        ("servers", reader.servers()),
+        ("surfaces", reader.surfaces()),
+    ])
+}
+
+/// The sections in which two bundles differ.
+#[must_use]
+pub fn differences(first: &Entries, second: &Entries) -> Vec<Difference> {
+    let sections: BTreeSet<_> = first.keys().chain(second.keys()).copied().collect();
+    let none = BTreeMap::new();
+    let mut found = Vec::new();
+    for section in sections {
+        let before = first.get(section).unwrap_or(&none);
+        let after = second.get(section).unwrap_or(&none);
+        let only = |these: &BTreeMap<String, String>, those: &BTreeMap<String, String>| {
+            let names = these.keys().filter(|it| !those.contains_key(*it));
+            names.cloned().collect::<Vec<_>>()
+        };
+        let changed = before.iter().filter(|(name, words)| {
+            let other = after.get(*name);
+            other.is_some_and(|other| other != *words)
+        });
+        let difference = Difference {
+            section,
+            added: only(after, before),
+            removed: only(before, after),
+            changed: changed.map(|(name, _)| name.clone()).collect(),
+        };
+        if !(difference.added.is_empty()
+            && difference.removed.is_empty()
+            && difference.changed.is_empty())
+        {
+            found.push(difference);
+        }
+    }
+    found
+}
+
+/// Where a slice says something else of its server than the whole does.
+#[must_use]
+pub fn disagreements(whole: &Policy, slice: &Policy, server: &str) -> Vec<Difference> {
+    let mut wanted = entries(whole, Some(server));
+    let found = entries(slice, Some(server));
+    // A slice knows only the groups and tags that something on its server names.
+    let empty = BTreeMap::new();
+    let known: BTreeSet<&String> = found.get("groups").unwrap_or(&empty).keys().collect();
+    if let Some(groups) = wanted.get_mut("groups") {
+        groups.retain(|name, _| known.contains(name));
+    }
+    if let Some(memberships) = wanted.get_mut("memberships") {
+        memberships.retain(|_, group| known.contains(group));
+    }
+    differences(&wanted, &found)
+}
+
+struct Reader<'p> {
+    policy: &'p Policy,
+    server: Option<&'p str>,
+}
+
+impl Reader<'_> {
+    fn is_about(&self, server: &str) -> bool {
+        self.server.is_none_or(|wanted| wanted == server)
+    }
+
+    fn path(&self, scope: ScopeId) -> String {
+        self.policy.index().scopes.path(scope)
+    }
+
+    /// The names of permissions on the servers in question.
+    fn permissions(&self, of: impl IntoIterator<Item = PermissionId>) -> BTreeSet<String> {
+        let names = of.into_iter().filter_map(|permission| {
+            let surface = self.policy.permission_surface(permission)?.0;
+            let surface = self.policy.surface_entry(surface)?;
+            let server = self.policy.server_entry(surface.server)?;
+            let wanted = self.is_about(&server.name);
+            wanted.then(|| self.policy.permission_name(permission))
+        });
+        names.collect()
+    }
+
+    fn servers(&self) -> BTreeMap<String, String> {
+        let servers = self.policy.index().servers.iter();
+        let servers = servers.filter(|it| self.is_about(&it.name));
+        let words = servers.map(|it| {
+            let limits = (it.max_body, it.header_timeout, it.timeout);
+            let facts = (it.transport, &it.upstream, it.disclose, limits);
+            (
+                it.name.clone(),
+                format!("{} {facts:?}", self.path(it.scope)),
+            )
+        });
+        words.collect()
+    }
+
+    fn surfaces(&self) -> BTreeMap<String, String> {
+        let index = self.policy.index();
+        let mut words = BTreeMap::new();
+        for surface in &index.surfaces {
+            let Some(server) = self.policy.server_entry(surface.server) else {
+                continue;
+            };
+            if self.is_about(&server.name) {
+                let name = format!("{}/{}", server.name, surface.name);
+                words.insert(name, self.surface(surface));
+            }
+        }
+        words
+    }
+
+    fn surface(&self, it: &Surface) -> String {
+        let to = |all: &[(String, ScopeId)]| -> Vec<(String, String)> {
+            let paths = all.iter().map(|(text, at)| (text.clone(), self.path(*at)));
+            paths.collect()
+        };
+        let scope = match &it.scope {
+            ScopeSource::Map {
+                argument,
+                exact,
+                prefixes,
+            } => format!("{argument:?} {:?} {:?}", to(exact), to(prefixes)),
+            other => format!("{other:?}"),
+        };
+        let schemas = &self.policy.index().schemas;
+        let schema = it.schema.and_then(|id| schemas.get(id.index()));
+        let kind = (&it.kind, it.risk, it.unlock, it.access, &it.operations);
+        let rest = (scope, &it.arguments, schema, &it.obligations, &it.audit);
+        format!("{kind:?} {rest:?}")
+    }
+
+    fn roles(&self) -> BTreeMap<String, String> {
+        let roles = &self.policy.index().roles;
+        let words = roles.names.iter().enumerate().filter_map(|(at, name)| {
+            let held = self.permissions(roles.permissions.get(at).iter().copied());
+            (!held.is_empty()).then(|| (name.to_owned(), format!("{held:?}")))
+        });
+        words.collect()
+    }
+
+    fn bindings(&self) -> BTreeMap<String, String> {
+        let index = self.policy.index();
+        let columns = self.policy.bindings();
+        let roles = self.roles();
+        let mut words = BTreeMap::new();
+        for at in 0..u32::try_from(index.bindings.names.len()).unwrap_or(u32::MAX) {
+            let (id, at) = (BindingId(at), at as usize);
+            let Some(set) = columns.roles.get(at) else {
+                continue;
+            };
+            let name = |role: RoleId| index.roles.names.get(role.index()).to_owned();
+            let given: BTreeSet<String> = index.roles_of(*set).map(name).collect();
+            let given: Vec<_> = given.iter().filter(|it| roles.contains_key(*it)).collect();
+            if given.is_empty() {
+                continue;
+            }
+            let scope = columns.scopes.get(at).copied();
+            let condition = columns.conditions.get(at).copied().flatten();
+            let facts = (
+                self.subjects(columns.subjects_of(id)),
+                given,
+                scope.map(|it| self.path(it)),
+                condition.map(|it| words::formula(index, it)),
+                columns.dates.get(at),
+                columns.cross_organization.get(at),
+            );
+            words.insert(
+                self.policy.binding_name(id).to_owned(),
+                format!("{facts:?}"),
+            );
+        }
+        words
+    }
+
+    fn rules(&self) -> BTreeMap<String, String> {
+        let index = self.policy.index();
+        let words = index.rules.iter().filter_map(|rule| {
+            let spoken = self.permissions(rule.permissions.iter().copied());
+            let who = (self.subjects(&rule.who), self.subjects(&rule.except));
+            let condition = rule.condition.map(|it| words::formula(index, it));
+            let rest = (self.path(rule.scope), condition, rule.dates, &rule.message);
+            let words = format!("{:?} {spoken:?} {who:?} {rest:?}", rule.effect);
+            (!spoken.is_empty()).then(|| (rule.name.clone(), words))
+        });
+        words.collect()
+    }
+
+    fn issuers(&self) -> BTreeMap<String, String> {
+        let issuers = self.policy.index().issuers.iter();
+        let words = issuers.map(|it| {
+            let organizations: Vec<_> = it.organizations.iter().map(|at| self.path(*at)).collect();
+            let who = (organizations, it.undeclared, it.undeclared_type);
+            let tokens = (&it.url, &it.audiences, &it.algorithms, &it.keys);
+            let rest = (&it.groups_claim, it.clock_skew, it.max_lifetime);
+            (it.name.clone(), format!("{who:?} {tokens:?} {rest:?}"))
+        });
+        words.collect()
+    }
+
+    fn groups(&self) -> BTreeMap<String, String> {
+        let index = self.policy.index();
+        let groups = index.groups.iter().map(|group| {
+            let claim = group.claim.as_ref().map(|(issuer, value)| {
+                let issuer = self.policy.issuer_entry(*issuer);
+                (issuer.map(|it| it.name.as_str()), value)
+            });
+            (format!("group:{}", group.name), format!("{claim:?}"))
+        });
+        let tags = index.tags.iter();
+        let tags = tags.map(|tag| (format!("tag:{tag}"), String::new()));
+        groups.chain(tags).collect()
+    }
+
+    fn principals(&self) -> BTreeMap<String, String> {
+        let index = self.policy.index();
+        let principals = &index.principals;
+        let mut identities: BTreeMap<usize, BTreeSet<(String, String)>> = BTreeMap::new();
+        for (at, (issuer, principal)) in principals.identities.iter().enumerate() {
+            let issuer = self.policy.issuer_entry(*issuer);
+            let issuer = issuer.map(|it| it.name.clone()).unwrap_or_default();
+            let subject = principals.identity_subjects.get(at).to_owned();
+            let own = identities.entry(principal.index()).or_default();
+            own.insert((issuer, subject));
+        }
+        let suspended: BTreeSet<usize> = principals.suspended.iter().map(|it| it.index()).collect();
+        let words = principals.names.iter().enumerate().map(|(at, name)| {
+            let scope = principals.scopes.get(at).map(|it| self.path(*it));
+            let facts = (
+                principals.types.get(at),
+                scope,
+                principals.dates.get(at),
+                suspended.contains(&at),
+                identities.get(&at),
+            );
+            (name.to_owned(), format!("{facts:?}"))
+        });
+        words.collect()
+    }
+
+    /// Who is in which group or carries which tag; the group is what the entry says.
+    fn memberships(&self) -> BTreeMap<String, String> {
+        let index = self.policy.index();
+        let groups = index.principals.groups.iter().map(|(principal, group)| {
+            let group = format!("group:{}", self.policy.group_name(*group));
+            (*principal, group)
+        });
+        let tags =
+            index.principals.tags.iter().map(|(principal, tag)| {
+                (*principal, format!("tag:{}", index.tags.get(tag.index())))
+            });
+        let named = groups.chain(tags).map(|(principal, group)| {
+            let principal = self.policy.principal_name(principal);
+            (format!("{principal} in {group}"), group)
+        });
+        named.collect()
+    }
+
+    fn subjects(&self, subjects: &[Subject]) -> BTreeSet<String> {
+        let name = |subject: &Subject| match subject {
+            Subject::Principal(id) => self.policy.principal_name(*id).to_owned(),
+            Subject::Group(id) => format!("group:{}", self.policy.group_name(*id)),
+            Subject::Tag(id) => format!("tag:{}", self.policy.index().tags.get(id.index())),
+            Subject::Type(kind) => format!("type:{kind:?}"),
+            Subject::Everyone => "everyone".to_owned(),
+        };
+        subjects.iter().map(name).collect()
+    }
+}
