@@ -24,6 +24,9 @@ pub(crate) struct PeekedPointer {
     pub(crate) statement: Digest,
     /// Its own version.
     pub(crate) pointer_version: u64,
+    /// The version of the trust root that it was made under.
+    #[serde(default)]
+    pub(crate) trust_version: u64,
 }
 
 #[derive(Deserialize)]

@@ -62,7 +62,8 @@ pub struct Pulled {
 /// Publishes the release in a folder, with patches from the last ten versions at the target.
 ///
 /// Every file is checked against the statement before anything is written. A target that holds a
-/// higher version, another release under the same version, or another project is refused.
+/// higher version, another release under the same version, or another project is refused. Pushes to
+/// one location are the caller's to keep apart: two at once may each not see the other.
 pub async fn push(from: &Path, to: &Location, options: &Options) -> Result<Pushed, CarrierError> {
     push::push(from, to, options).await
 }

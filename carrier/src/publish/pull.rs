@@ -14,7 +14,7 @@ use crate::store::{storage, write_whole};
 use crate::{names, peek};
 
 /// Most versions of the trust root that are fetched.
-const MOST_ROOTS: u64 = 1000;
+const MOST_ROOTS: u32 = 1000;
 
 /// Fetches the release that a location offers into a folder.
 pub(super) async fn pull(
@@ -72,7 +72,31 @@ async fn write_envelopes(
     if let Some(pointer) = &found.pointer {
         write_whole(&folder.join(names::POINTER), pointer)?;
     }
-    for version in 1..=MOST_ROOTS {
+    write_roots(source, found, folder).await
+}
+
+/// The trust roots, from the first or second on: the first is often installed by other means.
+///
+/// Where the earliest are gone, those below the one that the pointer names are found.
+async fn write_roots(source: &Carrier, found: &Found, folder: &Path) -> Result<(), CarrierError> {
+    let mut missing_from = 1;
+    for version in 1..=u64::from(MOST_ROOTS) {
+        match source.trust(version).await? {
+            Some(root) => write_whole(&folder.join(names::trust(version)), &root)?,
+            None if version == 1 => {}
+            None => {
+                missing_from = version;
+                break;
+            }
+        }
+    }
+    let named = found.pointer.as_deref().and_then(peek::pointer);
+    let newest = named.map_or(0, |pointer| pointer.trust_version);
+    for version in (missing_from..=newest)
+        .rev()
+        .zip(0..MOST_ROOTS)
+        .map(|(version, _)| version)
+    {
         match source.trust(version).await? {
             Some(root) => write_whole(&folder.join(names::trust(version)), &root)?,
             None => break,

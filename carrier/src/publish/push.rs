@@ -47,6 +47,7 @@ pub(super) async fn push(
         written: Vec::new(),
         present: 0,
     };
+    push.check_trust().await?;
     push.lasting(&history).await?;
     push.changing().await?;
     target
@@ -131,6 +132,19 @@ async fn check_pointer(target: &Carrier, offer: &Offer) -> Result<Option<Digest>
 }
 
 impl Push<'_> {
+    /// A version of the trust root may gain signatures, and nothing else.
+    async fn check_trust(&self) -> Result<(), CarrierError> {
+        for (version, root) in &self.offer.trust {
+            let name = names::trust(*version);
+            let held = self.target.get(&name, names::LARGEST_ENVELOPE).await?;
+            if held.is_some_and(|held| peek::digest(&held) != peek::digest(root)) {
+                let what = format!("holds another {name}; a trust root is replaced by the next");
+                return Err(self.target.error(Kind::Conflict, what));
+            }
+        }
+        Ok(())
+    }
+
     /// Everything that is named by digest: nobody asks for it before a changing name leads there.
     async fn lasting(&mut self, history: &[Peeked]) -> Result<(), CarrierError> {
         let nothing = Digest::of(b"");
@@ -158,17 +172,7 @@ impl Push<'_> {
     /// The names that change, each leading only to what is there already.
     async fn changing(&mut self) -> Result<(), CarrierError> {
         for (version, root) in &self.offer.trust {
-            let name = names::trust(*version);
-            let held = self.target.get(&name, names::LARGEST_ENVELOPE).await?;
-            match held {
-                Some(held) if held == *root => self.present += 1,
-                Some(_) => {
-                    let what =
-                        format!("holds another {name}; a trust root is replaced by the next");
-                    return Err(self.target.error(Kind::Conflict, what));
-                }
-                None => self.put(&name, root).await?,
-            }
+            self.put(&names::trust(*version), root).await?;
         }
         self.put(names::RELEASE, &self.offer.envelope).await?;
         for (n, bundle) in (1..).zip(&self.offer.sigstore) {

@@ -29,7 +29,7 @@ fn next(before: &Made) -> Made {
 fn round_trip(location: &Location) {
     let first = Made::new(1, None, &noise(200_000, 1)).keyless();
     let second = next(&first);
-    let second = second.with(&names::trust(1), b"root").keyless();
+    let second = second.with(&names::trust(2), b"root").keyless();
     let pushed = publish(&first, location);
     assert_eq!((pushed.version, pushed.statement), (1, first.digest));
     let pushed = publish(&second, location);
@@ -49,7 +49,7 @@ fn round_trip(location: &Location) {
                 sigstore: vec![second.files[&names::sigstore(1)].clone()],
             }
         );
-        let trust = carrier.trust(1).await.unwrap();
+        let trust = carrier.trust(2).await.unwrap();
         assert_eq!(trust.as_deref(), Some(&b"root"[..]));
         let content = &second.files["github.lkb"];
         let before = &first.files["github.lkb"];
@@ -377,4 +377,42 @@ fn a_pull_replaces_a_release_whole_and_nothing_else() {
     let error = run(pull(&location, &empty, &options())).unwrap_err();
     assert_eq!(error.kind(), Kind::Missing, "{error}");
     assert!(!empty.exists());
+}
+
+#[test]
+fn a_trust_root_may_gain_signatures_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let location = Location::Folder(folder.path().to_owned());
+    let made = Made::new(1, None, b"one");
+    let root = |payload: &[u8]| crate::testing::envelope(payload);
+    let name = names::trust(4);
+    publish(&made.clone().with(&name, &root(b"four")), &location);
+    let mut signed_twice: serde_json::Value = serde_json::from_slice(&root(b"four")).unwrap();
+    signed_twice["signatures"] = serde_json::json!([{}, {}]);
+    let signed_twice = signed_twice.to_string().into_bytes();
+    publish(&made.clone().with(&name, &signed_twice), &location);
+    let other = made.with(&name, &root(b"other")).folder();
+    let error = run(push(other.path(), &location, &options())).unwrap_err();
+    assert_eq!(error.kind(), Kind::Conflict, "{error}");
+    assert_eq!(fs::read(folder.path().join(&name)).unwrap(), signed_twice);
+}
+
+#[test]
+fn trust_roots_are_pulled_also_where_the_earliest_are_gone() {
+    let made = Made::new(1, None, b"one");
+    let digest = made.digest;
+    let payload = format!(r#"{{"statement":"{digest}","pointer_version":1,"trust_version":7}}"#);
+    let pointer = crate::testing::envelope(payload.as_bytes());
+    let made = made.with(names::POINTER, &pointer);
+    let made = made
+        .with(&names::trust(6), b"six")
+        .with(&names::trust(7), b"seven");
+    let source = made.folder();
+    let target = tempfile::tempdir().unwrap();
+    let into = target.path().join("release");
+    let from = Location::Folder(source.path().to_owned());
+    run(pull(&from, &into, &options())).unwrap();
+    for version in [6, 7] {
+        assert!(into.join(names::trust(version)).exists());
+    }
 }

@@ -130,6 +130,13 @@ fn the_token_is_read_again_and_goes_nowhere_else() {
     assert!(!format!("{error} {error:?} {carrier:?}").contains("secret"));
     std::fs::write(&file, "first-secret\n").unwrap();
     assert!(run(carrier.get("all.lkb", 10)).unwrap().is_some());
+    let by_env = Options {
+        token: Some(Token::Env("CARGO_MANIFEST_DIR".to_owned())),
+        ..strict()
+    };
+    let of_env = Server::start();
+    of_env.want(&std::env::var("CARGO_MANIFEST_DIR").unwrap());
+    assert_eq!(run(open(&of_env, by_env).get("all.lkb", 10)), Ok(None));
     server.behave("moved", Manner::Redirect(other.url("all.lkb")));
     let error = run(carrier.get("moved", 10)).unwrap_err();
     assert_eq!(error.kind(), Kind::Denied, "{error}");
