@@ -138,11 +138,21 @@ impl Carrier {
     /// The release that is offered: the statement that the pointer names, else the one in force.
     pub async fn release(&self) -> Result<Option<Found>, CarrierError> {
         let pointer = self.get(names::POINTER, names::LARGEST_POINTER).await?;
-        let current = self.get(names::RELEASE, names::LARGEST_ENVELOPE).await?;
-        let in_force = current.as_deref().and_then(peek::digest);
         // A pointer that cannot be read is handed on, to be refused with its reason.
         let named = pointer.as_deref().and_then(peek::pointer);
         let named = named.map(|pointer| pointer.statement);
+        let found = self.statement(named).await?;
+        if found.is_none() && pointer.is_some() {
+            return Err(self.lacks(names::RELEASE));
+        }
+        Ok(found.map(|found| Found { pointer, ..found }))
+    }
+
+    /// The statement of this digest, or the one in force, with the Sigstore bundles over it; for
+    /// those who follow a pointer only once it is verified.
+    pub async fn statement(&self, named: Option<Digest>) -> Result<Option<Found>, CarrierError> {
+        let current = self.get(names::RELEASE, names::LARGEST_ENVELOPE).await?;
+        let in_force = current.as_deref().and_then(peek::digest);
         let envelope = match (named, current) {
             (Some(named), _) if in_force != Some(named) => {
                 let older = names::statement(&named);
@@ -150,13 +160,12 @@ impl Carrier {
                 envelope.ok_or_else(|| self.lacks(&older))?
             }
             (_, Some(current)) => current,
-            (_, None) if pointer.is_some() => return Err(self.lacks(names::RELEASE)),
             (_, None) => return Ok(None),
         };
         let digest = peek::digest(&envelope);
         let sigstore = self.sigstore(digest, digest == in_force).await?;
         Ok(Some(Found {
-            pointer,
+            pointer: None,
             envelope,
             sigstore,
         }))

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fmt;
+use std::time::Duration;
 
 /// Why a transfer failed: says where, what and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -9,6 +10,7 @@ pub struct CarrierError {
     kind: Kind,
     place: String,
     what: String,
+    retry_after: Option<Duration>,
 }
 
 /// The sort of failure, for those who act on it.
@@ -43,12 +45,26 @@ impl CarrierError {
             kind,
             place: place.to_string(),
             what: what.to_string(),
+            retry_after: None,
+        }
+    }
+
+    /// The same, from a server that says when it wants to be asked again.
+    pub(crate) fn after(self, retry_after: Option<Duration>) -> Self {
+        Self {
+            retry_after,
+            ..self
         }
     }
 
     /// The sort of failure.
     pub fn kind(&self) -> Kind {
         self.kind
+    }
+
+    /// How long the other side asked to be left alone.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
     }
 
     /// Whether the same request may well succeed later.

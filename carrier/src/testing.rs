@@ -225,7 +225,10 @@ impl Server {
         match manner {
             Manner::Silence => thread::sleep(Duration::from_secs(20)),
             Manner::Status(status) => {
-                write!(stream, "HTTP/1.1 {status} x\r\ncontent-length: 0\r\n\r\n")?;
+                write!(
+                    stream,
+                    "HTTP/1.1 {status} x\r\nretry-after: 7\r\ncontent-length: 0\r\n\r\n"
+                )?;
             }
             Manner::Redirect(to) => write!(
                 stream,

@@ -3,9 +3,10 @@
 use std::env;
 use std::fs;
 use std::future::Future;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use reqwest::header::{AUTHORIZATION, HeaderValue};
+use latchkey_engine::time::Time;
+use reqwest::header::{AUTHORIZATION, HeaderValue, RETRY_AFTER};
 use reqwest::redirect::{Action, Attempt, Policy};
 use reqwest::{Client, Method, Request, Response, StatusCode, Url};
 use tokio::time::{Instant, timeout_at};
@@ -13,6 +14,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::carrier::{Options, Token};
 use crate::error::{CarrierError, Kind, with_causes};
 use crate::location::is_loopback;
+use crate::pace;
 
 /// The least that must come within the stall time, in bytes.
 const LEAST_PROGRESS: u64 = 16 << 10;
@@ -161,11 +163,22 @@ pub(crate) fn unexpected(url: &Url, response: &Response) -> CarrierError {
     match response.status() {
         StatusCode::UNAUTHORIZED => denied("wants credentials (401); give some that are valid"),
         StatusCode::FORBIDDEN => denied("refuses these credentials (403); give others"),
+        status if status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error() => {
+            let what = format!("answers {status}; ask again later");
+            CarrierError::new(Kind::Answer, url, what).after(retry_after(response))
+        }
         status => {
             let what = format!("answers {status}; is this where a release was pushed to?");
             CarrierError::new(Kind::Answer, url, what)
         }
     }
+}
+
+fn retry_after(response: &Response) -> Option<Duration> {
+    let value = response.headers().get(RETRY_AFTER)?.to_str().ok()?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
+    let now = i64::try_from(now.as_secs()).ok()?;
+    pace::retry_after(value, Time(now))
 }
 
 /// The error for a transfer that broke.

@@ -101,6 +101,7 @@ fn redirects_lead_somewhere_or_end() {
 fn other_statuses_say_what_to_do() {
     let (error, _) = fault(Manner::Status(503));
     assert_eq!(error.kind(), Kind::Answer, "{error}");
+    assert_eq!(error.retry_after(), Some(Duration::from_secs(7)));
     let (error, _) = fault(Manner::Status(403));
     assert_eq!(error.kind(), Kind::Denied, "{error}");
     // Nobody asked whether it was modified.
