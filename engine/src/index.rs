@@ -19,7 +19,7 @@ use crate::{
 
 pub mod bindings;
 
-pub use bindings::{BindingColumns, Bindings, Holders};
+pub use bindings::{BindingColumns, Bindings, Bounds};
 
 /// All that one slice holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,7 +51,7 @@ pub struct Index {
     /// Sets of several roles that bindings give: each sorted and distinct; sorted, distinct.
     /// [`RoleSetId`] says how they are numbered.
     pub role_sets: Lists<RoleId>,
-    /// Bindings by name.
+    /// Bindings by first subject, scope and name.
     pub bindings: Bindings,
     /// Rules by name.
     pub rules: Vec<Rule>,
@@ -407,14 +407,16 @@ impl Surface {
 }
 
 impl Index {
-    /// How many subjects of each kind there are.
+    /// How many there are of what bindings name.
     #[must_use]
-    pub fn holders(&self) -> Holders {
+    pub fn bounds(&self) -> Bounds {
         let count = |len: usize| u32::try_from(len).unwrap_or(u32::MAX);
-        Holders {
+        Bounds {
             principals: count(self.principals.names.len()),
             groups: count(self.groups.len()),
             tags: count(self.tags.len()),
+            scopes: count(self.scopes.nodes().len()),
+            role_sets: count(self.role_set_count()),
         }
     }
 

@@ -57,6 +57,12 @@ impl<T> Lists<T> {
             .unwrap_or_default()
     }
 
+    /// Whether some list is empty.
+    pub(crate) fn has_empty(&self) -> bool {
+        let starts = [0].iter().chain(&self.ends);
+        starts.zip(&self.ends).any(|(start, end)| start == end)
+    }
+
     /// All lists, in order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &[T]> + Clone {
         (0..self.len()).map(|at| self.get(at))
@@ -66,6 +72,26 @@ impl<T> Lists<T> {
     #[must_use]
     pub fn items(&self) -> &[T] {
         &self.items
+    }
+}
+
+impl<T: Ord> Lists<T> {
+    /// Whether each list is sorted and distinct. None may be empty.
+    pub(crate) fn each_rises(&self) -> bool {
+        // All falls must be where one list ends and the next begins.
+        let mut falls = 0_u32;
+        let next = self.items.get(1..).unwrap_or_default();
+        for (a, b) in self.items.iter().zip(next) {
+            falls = falls.wrapping_add(u32::from(a >= b));
+        }
+        for end in &self.ends {
+            let end = *end as usize;
+            let before = end.checked_sub(1).and_then(|at| self.items.get(at));
+            if before.zip(self.items.get(end)).is_some_and(|(a, b)| a >= b) {
+                falls = falls.wrapping_sub(1);
+            }
+        }
+        falls == 0
     }
 }
 
@@ -97,5 +123,17 @@ mod tests {
         let lengths = [2, 0, 1].into_iter();
         assert_eq!(Lists::from_lengths(lengths, vec![1, 2, 3]), Some(lists));
         assert_eq!(Lists::from_lengths([2].into_iter(), vec![1]), None);
+    }
+
+    #[test]
+    fn each_list_rises_by_itself() {
+        let rises = |all: &[&[u8]]| {
+            let lists: Lists<u8> = all.iter().map(|list| list.iter().copied()).collect();
+            lists.each_rises()
+        };
+        assert!(rises(&[]) && rises(&[&[1]]) && rises(&[&[1, 2], &[1, 2], &[3], &[0]]));
+        assert!(!rises(&[&[1, 1]]) && !rises(&[&[1], &[3, 2], &[0]]) && !rises(&[&[2, 1]]));
+        let lists: Lists<u8> = [vec![1], vec![], vec![2]].into_iter().collect();
+        assert!(lists.has_empty());
     }
 }

@@ -48,6 +48,8 @@ pub struct Policy {
     pub(crate) roles: roles::Table,
     /// Made on first use.
     binding_columns: OnceLock<BindingColumns>,
+    /// Made on first use.
+    binding_order: OnceLock<Vec<BindingId>>,
     pub(crate) rules: rules::Table,
 }
 
@@ -73,6 +75,7 @@ impl Policy {
             program: Program::compile(&index.attributes, &index.formulas)
                 .map_err(|what| OpenError { offset: 0, what })?,
             binding_columns: OnceLock::new(),
+            binding_order: OnceLock::new(),
             rules: rules::Table::build(&index, &permission_starts),
             obligations,
             roles,
@@ -330,7 +333,7 @@ impl Policy {
             .map(|(_, tag)| *tag);
         let bindings = &self.index.bindings;
         let groups = groups.iter().copied();
-        let subjects = grants::numbers(bindings.holders, principal, kind, groups, tags);
+        let subjects = grants::numbers(bindings.bounds, principal, kind, groups, tags);
         let selectors = self.rules.selectors_of(&subjects);
         Grants::resolve(bindings, &subjects, selectors)
     }
@@ -473,6 +476,17 @@ impl Policy {
             .get_or_init(|| self.index.bindings.columns())
     }
 
+    /// All bindings in name order, which decisions do not need either.
+    #[must_use]
+    pub fn bindings_by_name(&self) -> &[BindingId] {
+        self.binding_order.get_or_init(|| {
+            let names = &self.index.bindings.names;
+            let mut order: Vec<BindingId> = (0..).map(BindingId).take(names.len()).collect();
+            order.sort_by_key(|it| names.get(it.index()));
+            order
+        })
+    }
+
     /// The name of a binding; empty for none.
     #[must_use]
     pub fn binding_name(&self, binding: BindingId) -> &str {
@@ -482,8 +496,10 @@ impl Policy {
     /// The binding with this name.
     #[must_use]
     pub fn binding(&self, name: &str) -> Option<BindingId> {
-        let at = self.index.bindings.names.position(name);
-        at.and_then(id).map(BindingId)
+        let text = |it: &BindingId| self.index.bindings.names.get(it.index());
+        let order = self.bindings_by_name();
+        let at = order.binary_search_by(|it| text(it).cmp(name)).ok()?;
+        order.get(at).copied()
     }
 
     /// The name of a rule; empty for none.
@@ -519,8 +535,8 @@ impl Policy {
         binding: BindingId,
         permission: PermissionId,
     ) -> impl Iterator<Item = RoleId> {
-        let set = self.bindings().roles.get(binding.index()).copied();
-        let roles = set.into_iter().flat_map(|set| self.index.roles_of(set));
+        let row = self.index.bindings.row(binding).into_iter();
+        let roles = row.flat_map(|row| self.index.roles_of(row.set.roles()));
         roles.filter(move |role| {
             let given = self.index.roles.permissions.get(role.index());
             given.binary_search(&permission).is_ok()

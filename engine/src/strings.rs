@@ -1,5 +1,9 @@
 //! A table of texts in one allocation.
 
+use std::ops::Range;
+
+use crate::name::MAX_LABEL;
+
 /// Texts laid end to end, with the end of each.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Strings {
@@ -60,6 +64,85 @@ impl Strings {
         (0..self.len()).map(|at| self.get(at))
     }
 
+    /// Whether the texts of a range of positions rise: each is below the next.
+    #[must_use]
+    pub(crate) fn is_rising(&self, range: Range<usize>) -> bool {
+        let Some(ends) = self.ends.get(range.clone()) else {
+            return false;
+        };
+        let first = range.start.checked_sub(1).and_then(|at| self.ends.get(at));
+        let mut start = first.map_or(0, |end| *end as usize);
+        let mut before: Option<(u128, &str)> = None;
+        for end in ends {
+            let end = *end as usize;
+            let Some(text) = self.heap.get(start..end) else {
+                return false;
+            };
+            let key = self.prefix(start, text.len());
+            if let Some((last, below)) = before {
+                // Most texts differ early, and comparing numbers is a good deal faster.
+                if last > key || (last == key && below >= text) {
+                    return false;
+                }
+            }
+            before = Some((key, text));
+            start = end;
+        }
+        true
+    }
+
+    /// The first bytes of a text as a number that orders like them; what is missing counts as zero.
+    #[inline]
+    fn prefix(&self, start: usize, length: usize) -> u128 {
+        const WIDTH: usize = size_of::<u128>();
+        let rest = self.heap.as_bytes().get(start..).unwrap_or_default();
+        let key = if let Some(first) = rest.first_chunk::<WIDTH>() {
+            u128::from_be_bytes(*first)
+        } else {
+            let mut first = [0; WIDTH];
+            for (to, from) in first.iter_mut().zip(rest) {
+                *to = *from;
+            }
+            u128::from_be_bytes(first)
+        };
+        if length >= WIDTH {
+            key
+        } else {
+            let missing = u32::try_from(8 * (WIDTH - length)).unwrap_or(0);
+            key & u128::MAX.checked_shl(missing).unwrap_or(0)
+        }
+    }
+
+    /// Whether every text is a [label](crate::name::is_label).
+    #[must_use]
+    pub(crate) fn are_labels(&self) -> bool {
+        let heap = self.heap.as_bytes();
+        // No early end: so many bytes are looked at at once.
+        let other = |byte: &u8| {
+            let letter = byte.wrapping_sub(b'a') < 26;
+            let digit = byte.wrapping_sub(b'0') < 10;
+            u8::from(!(letter | digit | (*byte == b'-')))
+        };
+        let (chunks, rest) = heap.as_chunks::<64>();
+        let mut others = rest.iter().fold(0, |others, byte| others | other(byte));
+        for chunk in chunks {
+            others |= chunk.iter().fold(0, |others, byte| others | other(byte));
+        }
+        let mut legal = others == 0;
+        let mut start = 0_usize;
+        for end in &self.ends {
+            let end = *end as usize;
+            let length = end.wrapping_sub(start);
+            legal &= length.wrapping_sub(1) < MAX_LABEL;
+            legal &= heap.get(start).is_some_and(|first| *first != b'-');
+            legal &= heap
+                .get(end.wrapping_sub(1))
+                .is_some_and(|last| *last != b'-');
+            start = end;
+        }
+        legal
+    }
+
     /// The position of a text in a table that is sorted by bytes.
     #[must_use]
     pub fn position(&self, text: &str) -> Option<usize> {
@@ -90,5 +173,62 @@ impl<S: AsRef<str>> FromIterator<S> for Strings {
             strings.push(text.as_ref());
         }
         strings
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::name::is_label;
+
+    #[test]
+    fn rising_is_what_the_order_of_texts_says() {
+        let long = "a-prefix-of-sixteen";
+        let texts = [
+            "",
+            "a",
+            "a\0",
+            "a\0b",
+            "aa",
+            "b",
+            "a-prefix-of-sixte",
+            "a-prefix-of-sixt",
+            long,
+            "a-prefix-of-sixteem",
+            "z\u{fc}",
+            "z",
+        ];
+        for one in texts {
+            for other in texts {
+                // With and without more bytes behind.
+                for table in [vec![one, other], vec!["x", one, other, long]] {
+                    let at = table.len() / 4;
+                    let strings: Strings = table.iter().collect();
+                    assert_eq!(
+                        strings.is_rising(at..at + 2),
+                        one < other,
+                        "{one:?} {other:?}"
+                    );
+                }
+            }
+        }
+        let strings: Strings = texts.iter().collect();
+        assert!(strings.is_rising(1..6) && strings.is_rising(3..3));
+        assert!(!strings.is_rising(0..texts.len()) && !strings.is_rising(0..99));
+    }
+
+    #[test]
+    fn labels_are_labels_in_a_table_too() {
+        let longest = "l".repeat(MAX_LABEL);
+        let longer = "l".repeat(MAX_LABEL + 1);
+        for text in [
+            "a", "a1", "a-1", "1", &longest, "", "-", "-a", "a-", "A", "a b", "\u{fc}", "a_b",
+            &longer,
+        ] {
+            let alone: Strings = [text].iter().collect();
+            assert_eq!(alone.are_labels(), is_label(text), "{text:?}");
+            let among: Strings = ["x", text, "y"].iter().collect();
+            assert_eq!(among.are_labels(), is_label(text), "{text:?}");
+        }
     }
 }

@@ -13,7 +13,7 @@ use latchkey_engine::{
     },
     condition,
     id::{FormulaId, PermissionId, PrincipalId, RoleId, RoleSetId, ScopeId},
-    index::{BindingColumns, Bindings, Holders, Index, Obligation, Subject},
+    index::{BindingColumns, Bindings, Index, Obligation, Subject},
     lists::Lists,
     policy::Policy,
     testing::{Rng, World},
@@ -181,23 +181,18 @@ fn each_rule_of_the_tables_is_proved() {
         ("role sets", "sorted", |it| {
             it.role_sets = [[RoleId(0), RoleId(1)]; 2].into_iter().collect();
         }),
-        ("bindings", "sorted", |it| {
-            let names: Vec<&str> = it.bindings.names.iter().collect();
-            it.bindings.names = names.into_iter().rev().collect();
+        ("bindings", "name", |it| {
+            it.bindings.names = it.bindings.names.iter().map(|_| "a b").collect();
         }),
         ("bindings", "id", |it| {
-            respell(it, |_, columns| columns.scopes[0] = ScopeId(99))
+            let mut columns = it.bindings.columns();
+            columns.conditions[0] = Some(FormulaId(999));
+            it.bindings = Bindings::new(&columns, it.bounds()).unwrap();
         }),
         ("bindings", "id", |it| {
-            respell(it, |_, columns| columns.roles[0] = RoleSetId(99));
-        }),
-        ("bindings", "id", |it| {
-            respell(it, |_, columns| {
-                columns.conditions[0] = Some(FormulaId(999))
-            });
-        }),
-        ("bindings", "id", |it| {
-            respell(it, |holders, _| holders.tags += 1);
+            let mut bounds = it.bounds();
+            bounds.tags += 1;
+            it.bindings = Bindings::new(&it.bindings.columns(), bounds).unwrap();
         }),
         ("rules", "64", |it| {
             let rate = |count| Obligation::Rate { count, seconds: 1 };
@@ -217,14 +212,6 @@ fn each_rule_of_the_tables_is_proved() {
     }
 }
 
-/// Lays the bindings out again, spoilt in a way that only the other tables can tell.
-fn respell(index: &mut Index, spoil: impl Fn(&mut Holders, &mut BindingColumns)) {
-    let mut holders = index.holders();
-    let mut columns = index.bindings.columns();
-    spoil(&mut holders, &mut columns);
-    index.bindings = Bindings::new(&columns, holders).unwrap();
-}
-
 #[test]
 fn bindings_that_cannot_be_laid_out_are_refused() {
     type Spoil = (&'static str, fn(&mut BindingColumns));
@@ -239,13 +226,21 @@ fn bindings_that_cannot_be_laid_out_are_refused() {
         ("subjects", |it| {
             it.subjects[0] = Subject::Principal(PrincipalId(99))
         }),
+        ("id", |it| it.roles[0] = RoleSetId(99)),
         ("id", |it| it.roles[0] = RoleSetId(1 << 29)),
+        ("id", |it| it.scopes[0] = ScopeId(99)),
+        ("distinct", |it| {
+            it.names = it.names.iter().map(|_| "same").collect();
+            it.scopes.fill(ScopeId(0));
+            it.subjects = vec![Subject::Principal(PrincipalId(0)); it.scopes.len()];
+            it.subject_ends = (1..).take(it.scopes.len()).collect();
+        }),
     ];
     for (what, spoil) in spoils {
         let (_, index) = worlds(1).next().unwrap();
         let mut columns = index.bindings.columns();
         spoil(&mut columns);
-        let error = Bindings::new(&columns, index.holders()).unwrap_err();
+        let error = Bindings::new(&columns, index.bounds()).unwrap_err();
         assert!(error.contains(what), "{error} has no {what:?}");
     }
 }

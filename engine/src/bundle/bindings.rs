@@ -2,9 +2,7 @@
 
 use super::{
     OpenError,
-    columns::{
-        flagged, ids, numbers, read_flags, read_labels, read_lists, write_labels, write_lists,
-    },
+    columns::{Flags, ids, numbers, read_labels, read_lists, write_labels, write_lists},
     format::{Reader, Wire, Writer},
     principals::{read_periods, write_periods},
 };
@@ -14,10 +12,11 @@ use crate::{
     },
     index::{
         PrincipalType, Roles, Subject,
-        bindings::{BindingColumns, Bindings, Holders, Layout, MAX_ROLE_SETS, Row},
+        bindings::{BindingColumns, Bindings, Bounds, FlaggedSet, MAX_ROLE_SETS, More, Row},
     },
     lists::Lists,
-    sparse::{Periods, Sparse},
+    sparse::Periods,
+    strings::Strings,
 };
 
 const CONDITIONAL: u8 = 1;
@@ -62,16 +61,55 @@ impl Wire for Lists<RoleId> {
 
 impl Bindings {
     /// Lays out bindings that are given one by one; the error says what is wrong with them.
-    pub fn new(columns: &BindingColumns, holders: Holders) -> Result<Self, &'static str> {
+    pub fn new(columns: &BindingColumns, bounds: Bounds) -> Result<Self, &'static str> {
         let mut section = Writer::default();
-        write(columns, &mut section)?;
+        write(columns, bounds, &mut section)?;
         let mut reader = Reader::new(&section.bytes, 0);
-        read(holders, &mut reader).map_err(|error| error.what)
+        read(bounds, &mut reader).map_err(|error| error.what)
     }
 }
 
-/// Appends the section of the bindings.
-pub(super) fn write(columns: &BindingColumns, to: &mut Writer) -> Result<(), &'static str> {
+/// Appends the section of the bindings, sorted.
+pub(super) fn write(
+    columns: &BindingColumns,
+    bounds: Bounds,
+    to: &mut Writer,
+) -> Result<(), &'static str> {
+    let order = order(columns)?;
+    let subjects = || order.iter().map(|it| columns.subjects_of(*it));
+    let mut counts = vec![0_u32; bounds.subjects() - 1];
+    for first in subjects().filter_map(<[Subject]>::first) {
+        let number = number(bounds, packed(*first).unwrap_or(u32::MAX));
+        let count = number.and_then(|number| counts.get_mut(number as usize));
+        *count.ok_or(WRONG_SUBJECTS)? += 1;
+    }
+    for count in counts {
+        count.write(to);
+    }
+    let names = order.iter().map(|it| columns.names.get(it.index()));
+    write_labels(&names.collect(), to);
+    for binding in &order {
+        to.bytes.push(flags_of(columns, *binding));
+    }
+    let set = order.iter().map(|it| columns.roles.get(it.index()));
+    let scope = order.iter().map(|it| columns.scopes.get(it.index()));
+    scope.flatten().for_each(|scope| scope.write(to));
+    set.flatten().for_each(|set| set.write(to));
+    let more = || subjects().filter_map(|all| all.get(1..).filter(|more| !more.is_empty()));
+    more().for_each(|more| to.count(more.len()));
+    more().flatten().for_each(|subject| subject.write(to));
+    let condition = order.iter().map(|it| columns.conditions.get(it.index()));
+    let condition = condition.flatten().flatten();
+    condition.for_each(|condition| condition.write(to));
+    let dates = order
+        .iter()
+        .map(|it| columns.dates.get(it.index()).copied());
+    write_periods(&dates.flatten().collect::<Periods>(), to);
+    Ok(())
+}
+
+/// The bindings by first subject, scope and name.
+fn order(columns: &BindingColumns) -> Result<Vec<BindingId>, &'static str> {
     let count = columns.names.len();
     let lengths = [
         columns.subject_ends.len(),
@@ -85,39 +123,21 @@ pub(super) fn write(columns: &BindingColumns, to: &mut Writer) -> Result<(), &'s
     if lengths != [count; 6] || last != columns.subjects.len() {
         return Err("columns of different lengths");
     }
-    let subjects = || {
-        (0..)
-            .map(BindingId)
-            .take(count)
-            .map(|it| columns.subjects_of(it))
-    };
-    if subjects().any(<[Subject]>::is_empty) {
+    let mut order: Vec<BindingId> = (0..).map(BindingId).take(count).collect();
+    if order.iter().any(|it| columns.subjects_of(*it).is_empty()) {
         return Err("a binding without subjects");
     }
-    write_labels(&columns.names, to);
-    for (at, subjects) in subjects().enumerate() {
-        to.bytes.push(flags_of(columns, at, subjects.len()));
-    }
-    for subjects in subjects().filter(|subjects| subjects.len() > 1) {
-        to.count(subjects.len());
-    }
-    for subject in &columns.subjects {
-        subject.write(to);
-    }
-    for scope in &columns.scopes {
-        scope.write(to);
-    }
-    for set in &columns.roles {
-        set.write(to);
-    }
-    for condition in columns.conditions.iter().flatten() {
-        condition.write(to);
-    }
-    write_periods(&columns.dates.iter().copied().collect::<Periods>(), to);
-    Ok(())
+    let key = |it: &BindingId| {
+        let scope = columns.scopes.get(it.index());
+        let name = columns.names.get(it.index());
+        (columns.subjects_of(*it).first(), scope, name)
+    };
+    order.sort_by(|a, b| key(a).cmp(&key(b)));
+    Ok(order)
 }
 
-fn flags_of(columns: &BindingColumns, at: usize, subjects: usize) -> u8 {
+fn flags_of(columns: &BindingColumns, binding: BindingId) -> u8 {
+    let at = binding.index();
     let dates = columns.dates.get(at).copied().unwrap_or_default();
     let marks = [
         (
@@ -130,151 +150,172 @@ fn flags_of(columns: &BindingColumns, at: usize, subjects: usize) -> u8 {
             columns.cross_organization.get(at) == Some(&true),
             CROSS_ORGANIZATION,
         ),
-        (subjects > 1, SEVERAL),
+        (columns.subjects_of(binding).len() > 1, SEVERAL),
     ];
     let holding = marks.into_iter().filter(|(holds, _)| *holds);
     holding.fold(0, |flags, (_, flag)| flags | flag)
 }
 
-/// Reads the section of the bindings, of which these may be the subjects.
-pub(super) fn read(holders: Holders, from: &mut Reader<'_>) -> Result<Bindings, OpenError> {
+const WRONG_SUBJECTS: &str = "subjects must exist, and be sorted and distinct";
+const WRONG_ORDER: &str = "bindings must be sorted by scope and name, and distinct";
+const MISSING: &str = "an id without an entry";
+
+/// Reads the section of the bindings, whose subjects, scopes and roles are within these bounds.
+pub(super) fn read(bounds: Bounds, from: &mut Reader<'_>) -> Result<Bindings, OpenError> {
+    let counts_wrong = from.wrong("subjects have other bindings than there are");
+    // No binding speaks of everyone, who is the last subject.
+    let counts = from.words(bounds.subjects() - 1)?;
     let names = read_labels(from)?;
     let count = names.len();
-    let flags = read_flags(count, KNOWN, from)?;
-    let counts_wrong = from.wrong("several subjects are two or more");
-    let counts = from.words(flagged(flags, SEVERAL))?;
-    if numbers(counts).any(|count| count < 2) {
-        return Err(counts_wrong);
+    let ends = ends_of(counts, count).ok_or(counts_wrong)?;
+    let flags = Flags::read(count, KNOWN, from)?;
+    let scopes = ids(from.within(count, bounds.scopes, MISSING)?, ScopeId);
+    let limit = bounds.role_sets.min(MAX_ROLE_SETS);
+    let sets = from.within(count, limit, MISSING)?;
+    let sets: Vec<FlaggedSet> = sets.iter().zip(flags.each).map(flagged_set).collect();
+    if !is_sorted(&ends, &scopes, &names) {
+        return Err(from.wrong(WRONG_ORDER));
     }
-    let several: u64 = numbers(counts).map(u64::from).sum();
-    let total = usize::try_from(several).unwrap_or(usize::MAX);
-    let total = total.saturating_add(count - counts.len());
-    let sets_wrong = from.wrong("an id without an entry");
-    let subjects_wrong = from.wrong("subjects must exist, and be sorted and distinct");
-    let columns = Raw {
-        flags,
-        counts,
-        subjects: from.words(total)?,
-        scopes: from.words(count)?,
-        sets: from.words(count)?,
-    };
-    if numbers(columns.sets).any(|set| set as usize >= MAX_ROLE_SETS) {
-        return Err(sets_wrong);
-    }
+    let more = Further::read(flags, from)?;
     let conditions_wrong = from.wrong("as many conditions as flags were expected");
-    let conditions = ids(from.words(flagged(flags, CONDITIONAL))?, FormulaId);
-    let marks = flags.iter().map(|it| it & CONDITIONAL != 0);
-    let conditions = Sparse::from_marks(marks, conditions).ok_or(conditions_wrong)?;
+    let conditions = ids(from.words(flags.count(CONDITIONAL))?, FormulaId);
+    let conditions = flags
+        .sparse(CONDITIONAL, conditions)
+        .ok_or(conditions_wrong)?;
     let dates = read_periods(flags, [NOT_BEFORE, EXPIRES], from)?;
-    columns
-        .lay_out(holders)
-        .map(|layout| Bindings::from_parts(names, conditions, dates, holders, layout))
-        .ok_or(subjects_wrong)
+    let mut bindings = Bindings {
+        names,
+        conditions,
+        dates,
+        bounds,
+        scopes,
+        sets,
+        ends,
+        more: More::default(),
+    };
+    let rows = more.rows(&bindings).ok_or(from.wrong(WRONG_SUBJECTS))?;
+    bindings.more = More::new(bounds, rows);
+    Ok(bindings)
 }
 
-/// The columns that become rows.
-struct Raw<'a> {
-    flags: &'a [u8],
-    /// How many subjects each binding has that has several.
+/// Where the bindings of each subject end, and at last of everyone, who has none.
+fn ends_of(counts: &[[u8; 4]], total: usize) -> Option<Vec<u32>> {
+    let mut ends = Vec::with_capacity(counts.len() + 1);
+    let mut end = 0_u32;
+    for count in numbers(counts) {
+        end = end.checked_add(count)?;
+        ends.push(end);
+    }
+    ends.push(end);
+    (end as usize == total).then_some(ends)
+}
+
+fn flagged_set((set, flags): (&[u8; 4], &u8)) -> FlaggedSet {
+    FlaggedSet::new(
+        RoleSetId(u32::from_le_bytes(*set)),
+        flags & CONDITIONAL != 0,
+        flags & (NOT_BEFORE | EXPIRES) != 0,
+        flags & CROSS_ORGANIZATION != 0,
+    )
+}
+
+/// Whether the bindings of each subject are sorted by scope and then name, and distinct.
+fn is_sorted(ends: &[u32], scopes: &[ScopeId], names: &Strings) -> bool {
+    let mut start = 0;
+    ends.iter().all(|end| {
+        let end = *end as usize;
+        let own = scopes.get(start..end).unwrap_or_default();
+        let sorted = own.windows(2).zip(start..).all(|(pair, at)| match pair {
+            [a, b] if a == b => names.get(at) < names.get(at + 1),
+            [a, b] => a < b,
+            _ => true,
+        });
+        start = end;
+        sorted
+    })
+}
+
+/// The subjects that bindings name besides their first.
+struct Further<'a> {
+    bindings: Vec<u32>,
+    /// How many further subjects each has.
     counts: &'a [[u8; 4]],
     subjects: &'a [[u8; 4]],
-    scopes: &'a [[u8; 4]],
-    sets: &'a [[u8; 4]],
 }
 
-impl Raw<'_> {
-    /// The rows of all bindings; `None` when a subject does not exist, or those of a binding are
-    /// not sorted and distinct.
-    fn lay_out(&self, holders: Holders) -> Option<Layout> {
-        let numbers_of = Numbers::of(holders);
-        let mut layout = Layout::count(
-            holders,
-            numbers(self.subjects).map(|subject| numbers_of.number(subject)),
-        )?;
-        let mut counts = numbers(self.counts);
-        let mut subjects = self.subjects;
-        let columns = self
-            .flags
-            .iter()
-            .zip(numbers(self.scopes))
-            .zip(numbers(self.sets));
-        for (((flags, scope), set), binding) in columns.zip(0..) {
-            let row = Row::new(ScopeId(scope), BindingId(binding), RoleSetId(set)).with(
-                flags & CONDITIONAL != 0,
-                flags & (NOT_BEFORE | EXPIRES) != 0,
-                flags & CROSS_ORGANIZATION != 0,
-            );
-            let count = if flags & SEVERAL == 0 {
-                1
-            } else {
-                counts.next()?
-            };
-            let (own, rest) = subjects.split_at_checked(count as usize)?;
-            subjects = rest;
-            if let [first, more @ ..] = own {
-                let mut before = u32::from_le_bytes(*first);
-                layout.put(numbers_of.number(before)?, row);
-                for subject in numbers(more) {
-                    if subject <= before {
-                        return None;
-                    }
-                    before = subject;
-                    layout.put(numbers_of.number(subject)?, row);
+impl<'a> Further<'a> {
+    fn read(flags: Flags<'_>, from: &mut Reader<'a>) -> Result<Self, OpenError> {
+        let wrong = from.wrong("a list that must not be empty");
+        let counts = from.words(flags.count(SEVERAL))?;
+        if numbers(counts).any(|count| count == 0) {
+            return Err(wrong);
+        }
+        let total: u64 = numbers(counts).map(u64::from).sum();
+        Ok(Self {
+            bindings: flags.positions(SEVERAL).collect(),
+            counts,
+            subjects: from.words(usize::try_from(total).unwrap_or(usize::MAX))?,
+        })
+    }
+
+    /// A row for each, with the number of its subject; `None` when a subject does not exist, or
+    /// those of a binding are not sorted and distinct.
+    fn rows(&self, bindings: &Bindings) -> Option<Vec<(u32, Row)>> {
+        let bounds = bindings.bounds;
+        let mut rows = Vec::with_capacity(self.subjects.len());
+        let mut subjects = numbers(self.subjects);
+        for (binding, count) in self.bindings.iter().zip(numbers(self.counts)) {
+            // The first subject is the one within whose bindings this one lies.
+            let first = bindings.ends.partition_point(|end| end <= binding);
+            let mut before = u32::try_from(first).ok()?;
+            for subject in subjects.by_ref().take(count as usize) {
+                let number = number(bounds, subject)?;
+                if number <= before {
+                    return None;
                 }
+                before = number;
+                rows.push((number, bindings.row(BindingId(*binding))?));
             }
         }
-        Some(layout)
+        Some(rows)
     }
 }
 
-/// How the subjects of bindings become dense numbers.
-struct Numbers {
-    /// For each kind how many there are, and the number of the first.
-    kinds: [(u32, u32); 8],
+/// The dense number of a subject that a binding may name.
+fn number(bounds: Bounds, subject: u32) -> Option<u32> {
+    let at = subject & ((1 << KIND) - 1);
+    let (count, first) = match subject >> KIND {
+        0 => (bounds.principals, Subject::Principal(PrincipalId(0))),
+        1 => (bounds.groups, Subject::Group(GroupId(0))),
+        2 => (bounds.tags, Subject::Tag(TagId(0))),
+        3 => (3, Subject::Type(PrincipalType::Human)),
+        // No binding speaks of everyone.
+        _ => return None,
+    };
+    (at < count).then(|| bounds.number(first).saturating_add(at))
 }
 
-impl Numbers {
-    fn of(holders: Holders) -> Self {
-        let first = |subject| holders.number(subject);
-        let none = (0, 0);
-        Self {
-            kinds: [
-                (holders.principals, 0),
-                (holders.groups, first(Subject::Group(GroupId(0)))),
-                (holders.tags, first(Subject::Tag(TagId(0)))),
-                (3, first(Subject::Type(PrincipalType::Human))),
-                // No binding speaks of everyone.
-                none,
-                none,
-                none,
-                none,
-            ],
-        }
-    }
-
-    #[inline]
-    fn number(&self, subject: u32) -> Option<u32> {
-        let (count, first) = self.kinds.get((subject >> KIND) as usize)?;
-        let at = subject & ((1 << KIND) - 1);
-        (at < *count).then_some(*first + at)
-    }
+/// A subject as it is spelt; `None` when its position is too large.
+fn packed(subject: Subject) -> Option<u32> {
+    let (kind, at) = match subject {
+        Subject::Principal(it) => (0, it.0),
+        Subject::Group(it) => (1, it.0),
+        Subject::Tag(it) => (2, it.0),
+        Subject::Type(PrincipalType::Human) => (3, 0),
+        Subject::Type(PrincipalType::Service) => (3, 1),
+        Subject::Type(PrincipalType::Agent) => (3, 2),
+        Subject::Everyone => (4, 0),
+    };
+    (at >> KIND == 0).then_some(kind << KIND | at)
 }
 
 impl Wire for Subject {
     const MIN: usize = 4;
 
     fn write(&self, to: &mut Writer) {
-        let (kind, at) = match self {
-            Self::Principal(it) => (0, it.0),
-            Self::Group(it) => (1, it.0),
-            Self::Tag(it) => (2, it.0),
-            Self::Type(PrincipalType::Human) => (3, 0),
-            Self::Type(PrincipalType::Service) => (3, 1),
-            Self::Type(PrincipalType::Agent) => (3, 2),
-            Self::Everyone => (4, 0),
-        };
-        to.overflow |= at >> KIND != 0;
-        (kind << KIND | at).write(to);
+        let packed = packed(*self);
+        to.overflow |= packed.is_none();
+        packed.unwrap_or(u32::MAX).write(to);
     }
 
     fn read(from: &mut Reader<'_>) -> Result<Self, OpenError> {
@@ -297,8 +338,6 @@ impl Wire for Subject {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    use crate::strings::Strings;
 
     fn columns(subjects: &[&[Subject]]) -> BindingColumns {
         let count = subjects.len();
@@ -324,11 +363,25 @@ mod tests {
         columns
     }
 
-    const HOLDERS: Holders = Holders {
+    const BOUNDS: Bounds = Bounds {
         principals: 2,
         groups: 1,
         tags: 0,
+        scopes: 40,
+        role_sets: 1,
     };
+
+    /// What the columns say of each binding, by name.
+    fn lines(columns: &BindingColumns) -> Vec<String> {
+        let line = |at: usize| {
+            let id = BindingId(u32::try_from(at).unwrap());
+            let (name, scope) = (columns.names.get(at), columns.scopes[at]);
+            format!("{name} {scope:?} {:?}", columns.subjects_of(id))
+        };
+        let mut lines: Vec<String> = (0..columns.names.len()).map(line).collect();
+        lines.sort();
+        lines
+    }
 
     #[test]
     fn bindings_are_their_columns_again() {
@@ -343,7 +396,10 @@ mod tests {
             columns(&[&[two], &[one, two, group], &[group]]),
             columns(&vec![&[one, group][..]; 40]),
         ] {
-            assert_eq!(Bindings::new(&given, HOLDERS).unwrap().columns(), given);
+            let bindings = Bindings::new(&given, BOUNDS).unwrap();
+            assert_eq!(lines(&bindings.columns()), lines(&given));
+            let again = Bindings::new(&bindings.columns(), BOUNDS).unwrap();
+            assert_eq!(again, bindings);
         }
     }
 
@@ -360,7 +416,7 @@ mod tests {
             &[],
         ] {
             assert!(
-                Bindings::new(&columns(&[wrong]), HOLDERS).is_err(),
+                Bindings::new(&columns(&[wrong]), BOUNDS).is_err(),
                 "{wrong:?}"
             );
         }

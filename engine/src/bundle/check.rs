@@ -10,7 +10,6 @@ use crate::{
         Access, Effect, Index, Principals, Risk, Rule, ScopeSource, Subject, Surface,
         bindings::MAX_ROLE_SETS,
     },
-    lists::Lists,
     name::{is_label, is_surface},
     policy::{facts, obligations},
     strings::Strings,
@@ -145,15 +144,22 @@ impl Check<'_> {
     fn identities(&self, principals: &Principals) -> Outcome {
         let (identities, subjects) = (&principals.identities, &principals.identity_subjects);
         ensure(identities.len() == subjects.len(), UNEQUAL)?;
-        let keys = || identities.iter().map(|(it, _)| *it).zip(subjects.iter());
-        let rising = keys().zip(keys().skip(1)).all(|(a, b)| a < b);
-        ensure(rising, UNSORTED)?;
-        for ((issuer, principal), subject) in identities.iter().zip(subjects.iter()) {
-            within(issuer.index(), self.index.issuers.len())?;
-            within(principal.index(), principals.names.len())?;
-            ensure(!subject.is_empty(), "an identity without a subject")?;
+        let mut start = 0;
+        for own in identities.chunk_by(|a, b| a.0 == b.0) {
+            let end = start + own.len();
+            ensure(subjects.is_rising(start..end), UNSORTED)?;
+            // The lowest is the only one that can be.
+            ensure(
+                !subjects.get(start).is_empty(),
+                "an identity without a subject",
+            )?;
+            start = end;
         }
-        Ok(())
+        ensure(identities.is_sorted_by(|a, b| a.0 <= b.0), UNSORTED)?;
+        let issuers = identities.last().map_or(0, |(last, _)| last.index() + 1);
+        ensure(issuers <= self.index.issuers.len(), MISSING)?;
+        let last = identities.iter().map(|(_, principal)| *principal).max();
+        last.map_or(Ok(()), |last| within(last.index(), principals.names.len()))
     }
 
     fn servers(&self) -> Outcome {
@@ -272,11 +278,8 @@ impl Check<'_> {
         let roles = &self.index.roles;
         labels(&roles.names)?;
         ensure(roles.permissions.len() == roles.names.len(), UNEQUAL)?;
-        ensure(
-            roles.permissions.iter().all(|list| !list.is_empty()),
-            "no permission",
-        )?;
-        ensure(each_sorted(&roles.permissions), UNSORTED)?;
+        ensure(!roles.permissions.has_empty(), "no permission")?;
+        ensure(roles.permissions.each_rises(), UNSORTED)?;
         let last = roles.permissions.items().iter().max();
         last.map_or(Ok(()), |last| within(last.index(), self.permissions))
     }
@@ -291,14 +294,14 @@ impl Check<'_> {
     fn role_sets(&self) -> Outcome {
         let sets = &self.index.role_sets;
         ensure(
-            self.index.role_set_count() <= MAX_ROLE_SETS,
+            self.index.role_set_count() <= MAX_ROLE_SETS as usize,
             "too many sets of roles",
         )?;
         ensure(
             sets.iter().all(|set| set.len() > 1),
             "a set of less than two roles",
         )?;
-        ensure(each_sorted(sets), UNSORTED)?;
+        ensure(sets.each_rises(), UNSORTED)?;
         let rising = sets.iter().zip(sets.iter().skip(1)).all(|(a, b)| a < b);
         ensure(rising, UNSORTED)?;
         let last = sets.items().iter().max();
@@ -307,22 +310,11 @@ impl Check<'_> {
         })
     }
 
-    /// Their subjects are proved where they are read.
+    /// What they say of each other, and their ids, are proved where they are read.
     fn bindings(&self) -> Outcome {
         let bindings = &self.index.bindings;
-        labels(&bindings.names)?;
-        ensure(
-            bindings.holders == self.index.holders(),
-            "an id without an entry",
-        )?;
-        let mut last = (0, 0);
-        for row in bindings.rows() {
-            last = (last.0.max(row.scope.0), last.1.max(row.roles().0));
-        }
-        if !bindings.rows().is_empty() {
-            self.scope(ScopeId(last.0))?;
-            within(last.1 as usize, self.index.role_set_count())?;
-        }
+        ensure(bindings.names.are_labels(), "an illegal name")?;
+        ensure(bindings.bounds == self.index.bounds(), MISSING)?;
         self.conditions(bindings.conditions.values().iter().copied())
     }
 
@@ -380,6 +372,7 @@ impl Check<'_> {
 /// The most nodes of one condition as a tree: more than its longest text can spell.
 const MAX_CONDITION: usize = 1 << 13;
 
+const MISSING: &str = "an id without an entry";
 const UNSORTED: &str = "entries must be sorted and distinct";
 const UNEQUAL: &str = "columns of different lengths";
 
@@ -388,7 +381,7 @@ fn ensure(holds: bool, what: &'static str) -> Outcome {
 }
 
 fn within(at: usize, count: usize) -> Outcome {
-    ensure(at < count, "an id without an entry")
+    ensure(at < count, MISSING)
 }
 
 fn sorted<T: Ord>(entries: &[T]) -> bool {
@@ -403,14 +396,13 @@ fn sorted_by<'a, T, K: Ord>(entries: &'a [T], key: impl Fn(&'a T) -> K) -> bool 
     keys().zip(keys().skip(1)).all(|(a, b)| a < b)
 }
 
-/// Whether each list is sorted and distinct: whether all falls are where a list starts.
-fn each_sorted<T: Ord>(lists: &Lists<T>) -> bool {
-    lists.iter().all(sorted)
-}
-
 /// Names of a table of their own.
-fn labels(all: &Strings) -> Outcome {
-    names(all.iter())
+fn labels(names: &Strings) -> Outcome {
+    ensure(names.are_labels(), "an illegal name")?;
+    ensure(
+        names.is_rising(0..names.len()),
+        "names must be sorted and distinct",
+    )
 }
 
 fn names<'a>(names: impl Iterator<Item = &'a str> + Clone) -> Outcome {

@@ -4,7 +4,7 @@ use super::{
     OpenError,
     format::{Reader, Wire, Writer},
 };
-use crate::{lists::Lists, strings::Strings};
+use crate::{lists::Lists, sparse::Sparse, strings::Strings};
 
 /// Appends names: their count, the length of each in one byte, and all bytes.
 pub(super) fn write_labels(names: &Strings, to: &mut Writer) {
@@ -98,28 +98,57 @@ pub(super) fn read_lists<T>(
     Lists::from_lengths(numbers(lengths), items).ok_or(wrong)
 }
 
-/// A column of one byte of flags for each entry, of which only these bits may be set.
-pub(super) fn read_flags<'a>(
-    count: usize,
-    known: u8,
-    from: &mut Reader<'a>,
-) -> Result<&'a [u8], OpenError> {
-    let wrong = from.wrong("a flag that does not exist");
-    let flags = from.take(count)?;
-    let all = flags.iter().fold(0, |all, flag| all | flag);
-    if all & !known == 0 {
-        Ok(flags)
-    } else {
-        Err(wrong)
-    }
+/// A column of one byte of flags for each entry.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Flags<'a> {
+    pub(super) each: &'a [u8],
+    /// The flags that some entry has.
+    some: u8,
 }
 
-/// How many entries have a flag.
-pub(super) fn flagged(flags: &[u8], flag: u8) -> usize {
-    let in_chunk = |chunk: &[u8]| {
-        let marks = chunk.iter().map(|it| u8::from(it & flag != 0));
-        usize::from(marks.sum::<u8>())
-    };
-    // Few enough at a time that a byte holds their count.
-    flags.chunks(255).map(in_chunk).sum()
+impl<'a> Flags<'a> {
+    /// Reads a column in which only these bits may be set.
+    pub(super) fn read(count: usize, known: u8, from: &mut Reader<'a>) -> Result<Self, OpenError> {
+        let wrong = from.wrong("a flag that does not exist");
+        let each = from.take(count)?;
+        let some = each.iter().fold(0, |some, flags| some | flags);
+        if some & !known == 0 {
+            Ok(Self { each, some })
+        } else {
+            Err(wrong)
+        }
+    }
+
+    /// How many entries have a flag.
+    pub(super) fn count(self, flag: u8) -> usize {
+        if self.some & flag == 0 {
+            return 0;
+        }
+        let in_chunk = |chunk: &[u8]| {
+            let marks = chunk.iter().map(|it| u8::from(it & flag != 0));
+            usize::from(marks.fold(0, u8::wrapping_add))
+        };
+        // Few enough at a time that a byte holds their count.
+        self.each.chunks(255).map(in_chunk).sum()
+    }
+
+    /// The positions of the entries that have a flag.
+    pub(super) fn positions(self, flag: u8) -> impl Iterator<Item = u32> + 'a {
+        let each = if self.some & flag == 0 {
+            &[]
+        } else {
+            self.each
+        };
+        let all = each.iter().zip(0..);
+        all.filter(move |(flags, _)| *flags & flag != 0)
+            .map(|(_, at)| at)
+    }
+
+    /// The column of the values that the entries with a flag have.
+    pub(super) fn sparse<T: Copy>(self, flag: u8, values: Vec<T>) -> Option<Sparse<T>> {
+        if self.some & flag == 0 {
+            return values.is_empty().then(Sparse::default);
+        }
+        Sparse::from_marks(self.each.iter().map(|it| it & flag != 0), values)
+    }
 }

@@ -28,7 +28,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Index, OpenError> {
         rules: Vec::new(),
     };
     index.bindings = sections.next_with(Section::Bindings, |reader| {
-        bindings::read(index.holders(), reader)
+        bindings::read(index.bounds(), reader)
     })?;
     index.rules = sections.next(Section::Rules)?;
     sections.bodies.end()?;

@@ -50,7 +50,7 @@ fn write_section(section: Section, index: &Index, to: &mut Writer) -> Result<(),
         Section::Formulas => index.formulas.write(to),
         Section::Roles => index.roles.write(to),
         Section::RoleSets => index.role_sets.write(to),
-        Section::Bindings => bindings::write(&index.bindings.columns(), to)?,
+        Section::Bindings => bindings::write(&index.bindings.columns(), index.bounds(), to)?,
         Section::Rules => index.rules.write(to),
     }
     Ok(())

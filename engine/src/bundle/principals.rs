@@ -2,16 +2,14 @@
 
 use super::{
     OpenError,
-    columns::{
-        flagged, ids, numbers, read_flags, read_labels, read_texts, write_labels, write_texts,
-    },
+    columns::{Flags, ids, numbers, read_labels, read_texts, write_labels, write_texts},
     format::{Reader, Wire, Writer},
 };
 use crate::{
     id::{GroupId, IssuerId, PrincipalId, ScopeId, TagId},
-    index::Principals,
+    index::{PrincipalType, Principals},
     scope::ScopeTree,
-    sparse::{Periods, Sparse},
+    sparse::Periods,
     time::Time,
 };
 
@@ -56,31 +54,39 @@ impl Wire for Principals {
     fn read(from: &mut Reader<'_>) -> Result<Self, OpenError> {
         let names = read_labels(from)?;
         let count = names.len();
-        let types = (0..count)
-            .map(|_| Wire::read(from))
-            .collect::<Result<Vec<_>, _>>()?;
+        let types = read_types(count, from)?;
         let scopes = ids(from.words(count)?, ScopeId);
-        let flags = read_flags(count, KNOWN, from)?;
+        let flags = Flags::read(count, KNOWN, from)?;
         let dates = read_periods(flags, [NOT_BEFORE, EXPIRES], from)?;
-        let with = |flag: u8| {
-            let all = flags.iter().zip(0..).filter(move |it| it.0 & flag != 0);
-            all.map(|(_, at)| PrincipalId(at))
-        };
-        let tags = read_relation(with(TAGGED), flagged(flags, TAGGED), from, TagId)?;
-        let groups = read_relation(with(GROUPED), flagged(flags, GROUPED), from, GroupId)?;
+        let tags = read_relation(flags, TAGGED, from, TagId)?;
+        let groups = read_relation(flags, GROUPED, from, GroupId)?;
         let (identities, identity_subjects) = read_identities(from)?;
         Ok(Self {
             names,
             types,
             scopes,
             dates,
-            suspended: with(SUSPENDED).collect(),
+            suspended: flags.positions(SUSPENDED).map(PrincipalId).collect(),
             identities,
             identity_subjects,
             tags,
             groups,
         })
     }
+}
+
+fn read_types(count: usize, from: &mut Reader<'_>) -> Result<Vec<PrincipalType>, OpenError> {
+    let wrong = from.wrong("a choice that does not exist");
+    let types = from.take(count)?;
+    if types.iter().fold(0, |highest, it| highest.max(*it)) > 2 {
+        return Err(wrong);
+    }
+    let kind = |it: &u8| match it {
+        0 => PrincipalType::Human,
+        1 => PrincipalType::Service,
+        _ => PrincipalType::Agent,
+    };
+    Ok(types.iter().map(kind).collect())
 }
 
 /// Appends the ends of periods that are there: all beginnings, then all ends.
@@ -95,16 +101,15 @@ pub(super) fn write_periods(periods: &Periods, to: &mut Writer) {
 
 /// Reads the periods of entries with these flags.
 pub(super) fn read_periods(
-    flags: &[u8],
+    flags: Flags<'_>,
     [not_before, expires]: [u8; 2],
     from: &mut Reader<'_>,
 ) -> Result<Periods, OpenError> {
     let mut times = |flag: u8| {
         let wrong = from.wrong("as many values as flags were expected");
-        let values = from.longs(flagged(flags, flag))?;
+        let values = from.longs(flags.count(flag))?;
         let values = values.iter().map(|it| Time(i64::from_le_bytes(*it)));
-        let marks = flags.iter().map(|it| it & flag != 0);
-        Sparse::from_marks(marks, values.collect()).ok_or(wrong)
+        flags.sparse(flag, values.collect()).ok_or(wrong)
     };
     Ok(Periods {
         not_before: times(not_before)?,
@@ -134,19 +139,20 @@ fn write_relation(counts: &[u32], items: impl Iterator<Item = u32>, to: &mut Wri
 }
 
 fn read_relation<T>(
-    principals: impl Iterator<Item = PrincipalId>,
-    count: usize,
+    flags: Flags<'_>,
+    flag: u8,
     from: &mut Reader<'_>,
     make: impl Fn(u32) -> T,
 ) -> Result<Vec<(PrincipalId, T)>, OpenError> {
     let wrong = from.wrong("a list that must not be empty");
-    let counts = from.words(count)?;
+    let counts = from.words(flags.count(flag))?;
     if numbers(counts).any(|count| count == 0) {
         return Err(wrong);
     }
     let total: u64 = numbers(counts).map(u64::from).sum();
     let mut items = numbers(from.words(usize::try_from(total).unwrap_or(usize::MAX))?);
     let mut pairs = Vec::with_capacity(items.len());
+    let principals = flags.positions(flag).map(PrincipalId);
     for (principal, count) in principals.zip(numbers(counts)) {
         let own = items.by_ref().take(count as usize);
         pairs.extend(own.map(|item| (principal, make(item))));

@@ -63,7 +63,8 @@ fn all_granted<T: Trace>(
                     continue;
                 };
                 let before = outcome.binding.unwrap_or(binding);
-                outcome.binding = Some(before.min(binding));
+                let bindings = &ask.policy.index().bindings;
+                outcome.binding = Some(bindings.lower(before, binding));
             }
         }
     }
@@ -100,9 +101,11 @@ impl Search<'_> {
         let index = policy.index();
         let (grants, scopes) = (&self.caller.grants, self.covering.as_slice());
         grants.visit(&index.bindings, scopes, |row| {
-            let known = lowest.is_some_and(|lowest| lowest <= row.binding);
-            let gives = || policy.roles.gives(index, row.roles(), self.permission);
-            if (known && !T::FULL) || !gives() {
+            if !policy.roles.gives(index, row.set.roles(), self.permission) {
+                return;
+            }
+            let known = lowest.is_some_and(|it| index.bindings.lower(it, row.binding) == it);
+            if known && !T::FULL {
                 return;
             }
             if let Some(why) = self.obstacle(row, trace) {
@@ -122,15 +125,15 @@ impl Search<'_> {
 
     /// Why a row that gives the permission here does not grant it.
     fn obstacle<T: Trace>(&self, row: Row, trace: &mut T) -> Option<Missed> {
-        if self.abroad && !row.crosses() {
+        if self.abroad && !row.set.crosses() {
             return Some(Missed::Organization);
         }
         let bindings = &self.ask.policy.index().bindings;
         let at = row.binding.index();
-        if row.is_dated() && !self.ask.in_force(bindings.dates.get(at)) {
+        if row.set.is_dated() && !self.ask.in_force(bindings.dates.get(at)) {
             return Some(Missed::Dates);
         }
-        if !row.is_conditional() {
+        if !row.set.is_conditional() {
             return None;
         }
         let holds = bindings.conditions.get(at).is_some_and(|condition| {
@@ -147,7 +150,7 @@ impl Search<'_> {
         let index = policy.index();
         self.caller.grants.visit_all(&index.bindings, |row| {
             let here = self.covering.as_slice().contains(&row.scope);
-            if !here && policy.roles.gives(index, row.roles(), self.permission) {
+            if !here && policy.roles.gives(index, row.set.roles(), self.permission) {
                 trace.missed(self.position, row.binding, Missed::Scope);
             }
         });

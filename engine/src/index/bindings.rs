@@ -1,9 +1,9 @@
 //! Bindings, laid out as decisions search them.
 //!
-//! A binding has one **row** for each subject that it names. The rows of one subject lie together,
-//! so that a caller, who is several subjects at once, is a few ranges of rows. What only some
-//! bindings have is in sparse columns. The other way, from a binding to its subjects, is found on
-//! demand: only tools ask for it.
+//! Bindings are sorted by the first subject that they name, then by scope, then by name, so that
+//! what one subject holds lies together and can be searched by scope, and a binding's position
+//! says whose it is. Subjects that a binding names besides its first have rows of their own. What
+//! only some bindings have is in sparse columns.
 
 use super::Subject;
 use crate::{
@@ -14,48 +14,61 @@ use crate::{
     time::Dates,
 };
 
-/// Up to this many rows, looking at all of them beats searching; longer lists are sorted by scope.
-pub(crate) const SCAN: usize = 16;
-
-/// Set in a row whose binding has a condition.
+/// Set beside a role set when the binding has a condition.
 const CONDITIONAL: u32 = 1 << 31;
-/// Set in a row whose binding has dates.
+/// Set beside a role set when the binding has dates.
 const DATED: u32 = 1 << 30;
-/// Set in a row whose binding reaches into other organizations.
+/// Set beside a role set when the binding reaches into other organizations.
 const CROSS: u32 = 1 << 29;
 const FLAGS: u32 = CONDITIONAL | DATED | CROSS;
 
 /// The most roles and sets of roles together, so that the flags fit beside one.
-pub(crate) const MAX_ROLE_SETS: usize = CROSS as usize;
+pub(crate) const MAX_ROLE_SETS: u32 = CROSS;
 
 /// All bindings. Made from [`BindingColumns`], and by opening a bundle.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Bindings {
-    /// Names, sorted.
+    /// The name of each.
     pub names: Strings,
     /// The condition of each.
     pub conditions: Sparse<FormulaId>,
     /// The period of each.
     pub dates: Periods,
-    pub(crate) holders: Holders,
-    /// Where the rows of each subject end.
-    ends: Vec<u32>,
-    rows: Vec<Row>,
+    pub(crate) bounds: Bounds,
+    /// The scope of each.
+    pub(crate) scopes: Vec<ScopeId>,
+    /// What else a row has of each.
+    pub(crate) sets: Vec<FlaggedSet>,
+    /// Where the bindings of each first subject end.
+    pub(crate) ends: Vec<u32>,
+    /// The rows of subjects that are not the first of their binding.
+    pub(crate) more: More,
 }
+
+/// Rows of further subjects: those of one subject lie together, sorted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct More {
+    /// Where the rows of each subject end; nothing when there are no rows.
+    pub(crate) ends: Vec<u32>,
+    pub(crate) rows: Vec<Row>,
+}
+
+/// A role set, with what else decisions must know of the binding at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct FlaggedSet(u32);
 
 /// What one binding gives one subject.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Row {
     pub(crate) scope: ScopeId,
     pub(crate) binding: BindingId,
-    /// The role set, with the flags.
-    set: u32,
+    pub(crate) set: FlaggedSet,
 }
 
-/// The same as columns of equal length, binding by binding: what the compiler fills in.
+/// The same as columns of equal length, in any order: what the compiler fills in.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct BindingColumns {
-    /// Names, sorted.
+    /// Names.
     pub names: Strings,
     /// Where each binding's subjects end in `subjects`.
     pub subject_ends: Vec<u32>,
@@ -86,63 +99,56 @@ impl BindingColumns {
     }
 }
 
-impl Row {
-    pub(crate) fn new(scope: ScopeId, binding: BindingId, set: RoleSetId) -> Self {
-        Self {
-            scope,
-            binding,
-            set: set.0,
-        }
-    }
-
-    /// The same row of a binding with or without these.
-    pub(crate) fn with(mut self, conditional: bool, dated: bool, crosses: bool) -> Self {
-        for (holds, flag) in [(conditional, CONDITIONAL), (dated, DATED), (crosses, CROSS)] {
-            if holds {
-                self.set |= flag;
-            }
-        }
-        self
+impl FlaggedSet {
+    /// The set of these roles, of a binding with or without the others.
+    #[inline]
+    pub(crate) fn new(set: RoleSetId, conditional: bool, dated: bool, crosses: bool) -> Self {
+        let conditional = u32::from(conditional) << 31;
+        Self(set.0 | conditional | u32::from(dated) << 30 | u32::from(crosses) << 29)
     }
 
     /// The roles that the binding gives.
     #[inline]
     pub(crate) fn roles(self) -> RoleSetId {
-        RoleSetId(self.set & !FLAGS)
+        RoleSetId(self.0 & !FLAGS)
     }
 
     /// Whether the binding has a condition.
     #[inline]
     pub(crate) fn is_conditional(self) -> bool {
-        self.set & CONDITIONAL != 0
+        self.0 & CONDITIONAL != 0
     }
 
     /// Whether the binding has dates.
     #[inline]
     pub(crate) fn is_dated(self) -> bool {
-        self.set & DATED != 0
+        self.0 & DATED != 0
     }
 
     /// Whether the binding reaches into other organizations.
     #[inline]
     pub(crate) fn crosses(self) -> bool {
-        self.set & CROSS != 0
+        self.0 & CROSS != 0
     }
 }
 
-/// How many there are of each kind of subject, so that every subject has one dense number:
-/// principals, groups, tags, types, everyone.
+/// How many there are of what bindings name. So every subject has one dense number: principals,
+/// groups, tags, types, everyone.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Holders {
+pub struct Bounds {
     /// How many principals there are.
     pub principals: u32,
     /// How many groups there are.
     pub groups: u32,
     /// How many tags there are.
     pub tags: u32,
+    /// How many scopes there are.
+    pub scopes: u32,
+    /// How many role sets there are, those of one role among them.
+    pub role_sets: u32,
 }
 
-impl Holders {
+impl Bounds {
     /// The number of a subject.
     pub(crate) fn number(self, subject: Subject) -> u32 {
         let groups = self.principals;
@@ -160,12 +166,12 @@ impl Holders {
     }
 
     /// How many numbers there are.
-    pub(crate) fn len(self) -> usize {
+    pub(crate) fn subjects(self) -> usize {
         self.number(Subject::Everyone) as usize + 1
     }
 
     /// All subjects, in the order of their numbers.
-    fn subjects(self) -> impl Iterator<Item = Subject> {
+    fn all_subjects(self) -> impl Iterator<Item = Subject> {
         let kinds = [
             PrincipalType::Human,
             PrincipalType::Service,
@@ -180,145 +186,110 @@ impl Holders {
     }
 }
 
-/// Where the rows of bindings go, while they are laid out.
-#[derive(Debug)]
-pub(crate) struct Layout {
-    /// How many rows each subject has; then where its next one goes.
-    next: Vec<u32>,
-    rows: Vec<Row>,
-}
-
-impl Layout {
-    /// Counts the rows of each subject, by number; `None` when a number is not of these holders.
-    pub(crate) fn count(
-        holders: Holders,
-        numbers: impl Iterator<Item = Option<u32>>,
-    ) -> Option<Self> {
-        let mut next = vec![0_u32; holders.len()];
-        for number in numbers {
-            *next.get_mut(number? as usize)? += 1;
+impl More {
+    /// Lays out the rows of further subjects, by number.
+    pub(crate) fn new(bounds: Bounds, mut rows: Vec<(u32, Row)>) -> Self {
+        if rows.is_empty() {
+            return Self::default();
+        }
+        rows.sort_unstable();
+        let mut ends = vec![0_u32; bounds.subjects()];
+        for (number, _) in &rows {
+            if let Some(end) = ends.get_mut(*number as usize) {
+                *end = end.saturating_add(1);
+            }
         }
         let mut total = 0_u32;
-        for start in &mut next {
-            let count = *start;
-            *start = total;
-            total = total.checked_add(count)?;
+        for end in &mut ends {
+            total = total.saturating_add(*end);
+            *end = total;
         }
-        let none = Row::new(ScopeId(0), BindingId(0), RoleSetId(0));
-        Some(Self {
-            next,
-            rows: vec![none; total as usize],
-        })
-    }
-
-    /// Puts the next row of a subject, which was counted.
-    #[inline]
-    pub(crate) fn put(&mut self, number: u32, row: Row) {
-        if let Some(next) = self.next.get_mut(number as usize)
-            && let Some(slot) = self.rows.get_mut(*next as usize)
-        {
-            *slot = row;
-            *next += 1;
+        Self {
+            ends,
+            rows: rows.into_iter().map(|(_, row)| row).collect(),
         }
     }
 }
 
 impl Bindings {
-    /// The bindings of these parts. Rows must have been put binding by binding, each that was
-    /// counted.
-    pub(crate) fn from_parts(
-        names: Strings,
-        conditions: Sparse<FormulaId>,
-        dates: Periods,
-        holders: Holders,
-        layout: Layout,
-    ) -> Self {
-        // Where the next row would go is now where each list ends.
-        let (ends, mut rows) = (layout.next, layout.rows);
-        let mut start = 0;
-        for end in &ends {
-            let end = *end as usize;
-            if let Some(list) = rows.get_mut(start..end)
-                && list.len() > SCAN
-            {
-                list.sort_unstable();
-            }
-            start = end;
-        }
-        Self {
-            names,
-            conditions,
-            dates,
-            holders,
-            ends,
-            rows,
-        }
+    /// The row of a binding's first subject.
+    #[inline]
+    pub(crate) fn row(&self, binding: BindingId) -> Option<Row> {
+        Some(Row {
+            scope: *self.scopes.get(binding.index())?,
+            binding,
+            set: *self.sets.get(binding.index())?,
+        })
     }
 
-    /// All rows.
-    pub(crate) fn rows(&self) -> &[Row] {
-        &self.rows
+    /// All rows of first subjects.
+    pub(crate) fn rows(&self) -> impl Iterator<Item = Row> {
+        let columns = self.scopes.iter().zip(&self.sets).zip(0..);
+        columns.map(|((scope, set), at)| Row {
+            scope: *scope,
+            binding: BindingId(at),
+            set: *set,
+        })
     }
 
-    /// Where the rows of a subject lie, by its number.
-    pub(crate) fn span(&self, number: u32) -> (u32, u32) {
-        let at = number as usize;
-        let end = self.ends.get(at).copied().unwrap_or(0);
-        let start = at.checked_sub(1).and_then(|before| self.ends.get(before));
-        (start.copied().unwrap_or(0).min(end), end)
+    /// Which bindings have this subject, by its number, as their first.
+    pub(crate) fn first_of(&self, number: u32) -> (u32, u32) {
+        span(&self.ends, number)
+    }
+
+    /// Which further rows speak of this subject, by its number.
+    pub(crate) fn more_of(&self, number: u32) -> (u32, u32) {
+        span(&self.more.ends, number)
+    }
+
+    /// Which of two bindings has the lower name.
+    #[inline]
+    pub(crate) fn lower(&self, one: BindingId, other: BindingId) -> BindingId {
+        let name = |it: BindingId| self.names.get(it.index());
+        if one == other || name(one) <= name(other) {
+            one
+        } else {
+            other
+        }
     }
 
     /// The bindings one by one, with their subjects.
     #[must_use]
     pub fn columns(&self) -> BindingColumns {
+        let mut named: Vec<(BindingId, Subject)> = Vec::with_capacity(self.names.len());
+        for (subject, number) in self.bounds.all_subjects().zip(0..) {
+            let (start, end) = self.first_of(number);
+            named.extend((start..end).map(|at| (BindingId(at), subject)));
+            let (start, end) = self.more_of(number);
+            let rows = self.more.rows.get(start as usize..end as usize);
+            named.extend(rows.into_iter().flatten().map(|row| (row.binding, subject)));
+        }
+        named.sort_unstable();
         let count = self.names.len();
-        let mut ends = vec![0_u32; count];
-        for row in &self.rows {
-            if let Some(end) = ends.get_mut(row.binding.index()) {
-                *end += 1;
+        let mut ends = Vec::with_capacity(count);
+        for (next, (binding, _)) in (0_u32..).zip(&named) {
+            while ends.len() < binding.index() {
+                ends.push(next);
             }
         }
-        let mut total = 0;
-        for start in &mut ends {
-            total += std::mem::replace(start, total);
-        }
-        let mut columns = BindingColumns {
+        ends.resize(count, u32::try_from(named.len()).unwrap_or(u32::MAX));
+        BindingColumns {
             names: self.names.clone(),
-            subjects: vec![Subject::Everyone; self.rows.len()],
-            roles: vec![RoleSetId(0); count],
-            scopes: vec![ScopeId(0); count],
+            subject_ends: ends,
+            subjects: named.into_iter().map(|(_, subject)| subject).collect(),
+            roles: self.sets.iter().map(|set| set.roles()).collect(),
+            scopes: self.scopes.clone(),
             conditions: (0..count).map(|at| self.conditions.get(at)).collect(),
             dates: (0..count).map(|at| self.dates.get(at)).collect(),
-            cross_organization: vec![false; count],
-            subject_ends: ends,
-        };
-        for (subject, number) in self.holders.subjects().zip(0..) {
-            let (start, end) = self.span(number);
-            let rows = self.rows.get(start as usize..end as usize);
-            for row in rows.unwrap_or_default() {
-                columns.add(*row, subject);
-            }
+            cross_organization: self.sets.iter().map(|set| set.crosses()).collect(),
         }
-        columns
     }
 }
 
-impl BindingColumns {
-    /// Adds one row to its binding; the ends are where the binding's next subject goes.
-    fn add(&mut self, row: Row, subject: Subject) {
-        let at = row.binding.index();
-        if let Some(next) = self.subject_ends.get_mut(at)
-            && let Some(slot) = self.subjects.get_mut(*next as usize)
-        {
-            *slot = subject;
-            *next += 1;
-        }
-        if let (Some(set), Some(scope), Some(crosses)) = (
-            self.roles.get_mut(at),
-            self.scopes.get_mut(at),
-            self.cross_organization.get_mut(at),
-        ) {
-            (*set, *scope, *crosses) = (row.roles(), row.scope, row.crosses());
-        }
-    }
+/// What lies between two ends.
+fn span(ends: &[u32], number: u32) -> (u32, u32) {
+    let at = number as usize;
+    let end = ends.get(at).copied().unwrap_or(0);
+    let start = at.checked_sub(1).and_then(|before| ends.get(before));
+    (start.copied().unwrap_or(0).min(end), end)
 }

@@ -4,41 +4,41 @@
 //! a few ranges of rows, or hold one merged copy when there would be many.
 
 use crate::{
-    id::{GroupId, PrincipalId, ScopeId, TagId},
-    index::{
-        Bindings, Holders, PrincipalType, Subject,
-        bindings::{Row, SCAN},
-    },
+    id::{BindingId, GroupId, PrincipalId, ScopeId, TagId},
+    index::{Bindings, Bounds, PrincipalType, Subject, bindings::Row},
 };
 
 /// With more lists than this, a caller's rows are merged.
 const MAX_LISTS: usize = 4;
 /// Above this many rows, lists stay apart: every cached caller would hold a copy.
 const MAX_MERGED: usize = 1024;
+/// Up to this many rows, looking at all of them beats searching.
+const SCAN: usize = 16;
 
 /// The grants of one caller, resolved once for one policy.
 #[derive(Debug, Clone, Default)]
 pub struct Grants {
-    /// Ranges of the policy's rows; those after the last are empty.
+    /// Ranges of bindings; those after the last are empty.
     first: [(u32, u32); MAX_LISTS],
-    /// More ranges, or the caller's own rows instead of any range.
     rest: Rest,
     /// Which selectors of rules speak of the caller, as bits.
     pub(crate) selectors: Vec<u64>,
 }
 
+/// What few callers have.
 #[derive(Debug, Clone, Default)]
 enum Rest {
     #[default]
     None,
-    Ranges(Box<[(u32, u32)]>),
-    /// Sorted by scope and then binding.
+    /// More ranges of bindings, and ranges of the rows of further subjects.
+    Ranges(Box<[(u32, u32)]>, Box<[(u32, u32)]>),
+    /// Instead of all ranges the caller's own rows, sorted.
     Merged(Box<[Row]>),
 }
 
 /// The numbers of all subjects that a caller is, sorted.
 pub(crate) fn numbers(
-    holders: Holders,
+    bounds: Bounds,
     principal: Option<PrincipalId>,
     kind: Option<PrincipalType>,
     groups: impl Iterator<Item = GroupId>,
@@ -50,33 +50,37 @@ pub(crate) fn numbers(
         .chain(tags.map(Subject::Tag))
         .chain(kind)
         .chain([Subject::Everyone])
-        .map(|subject| holders.number(subject))
+        .map(|subject| bounds.number(subject))
         .collect()
 }
 
 impl Grants {
     /// The rows of a caller that is all these subjects.
     pub(crate) fn resolve(bindings: &Bindings, subjects: &[u32], selectors: Vec<u64>) -> Self {
-        let ranges: Vec<(u32, u32)> = subjects
-            .iter()
-            .map(|subject| bindings.span(*subject))
-            .filter(|(from, to)| from < to)
-            .collect();
-        let total: usize = ranges.iter().map(|(from, to)| (to - from) as usize).sum();
-        if ranges.len() > MAX_LISTS && total <= MAX_MERGED {
+        let ranges = |of: &dyn Fn(u32) -> (u32, u32)| -> Vec<(u32, u32)> {
+            let all = subjects.iter().map(|subject| of(*subject));
+            all.filter(|(from, to)| from < to).collect()
+        };
+        let own = ranges(&|subject| bindings.first_of(subject));
+        let more = ranges(&|subject| bindings.more_of(subject));
+        let all = own.iter().chain(&more);
+        let total: usize = all.map(|(from, to)| (to - from) as usize).sum();
+        let mut first = [(0, 0); MAX_LISTS];
+        if own.len() + more.len() > MAX_LISTS && total <= MAX_MERGED {
             return Self {
-                first: [(0, 0); MAX_LISTS],
-                rest: Rest::Merged(merged(bindings, &ranges)),
+                first,
+                rest: Rest::Merged(merged(bindings, &own, &more)),
                 selectors,
             };
         }
-        let mut first = [(0, 0); MAX_LISTS];
-        for (slot, range) in first.iter_mut().zip(&ranges) {
+        for (slot, range) in first.iter_mut().zip(&own) {
             *slot = *range;
         }
-        let rest = match ranges.get(MAX_LISTS..) {
-            None | Some([]) => Rest::None,
-            Some(more) => Rest::Ranges(more.into()),
+        let own = own.get(MAX_LISTS..).unwrap_or_default();
+        let rest = if own.is_empty() && more.is_empty() {
+            Rest::None
+        } else {
+            Rest::Ranges(own.into(), more.into())
         };
         Self {
             first,
@@ -88,58 +92,96 @@ impl Grants {
     /// Shows every row of the caller whose scope is one of these, sorted.
     #[inline]
     pub(crate) fn visit(&self, bindings: &Bindings, scopes: &[ScopeId], mut see: impl FnMut(Row)) {
-        self.lists(bindings, |rows| visit(rows, scopes, &mut see));
+        for (from, to) in self.first {
+            if from == to {
+                break;
+            }
+            visit_bindings(bindings, from, to, scopes, &mut see);
+        }
+        match &self.rest {
+            Rest::None => {}
+            Rest::Ranges(own, more) => {
+                for (from, to) in own {
+                    visit_bindings(bindings, *from, *to, scopes, &mut see);
+                }
+                for (from, to) in more {
+                    let rows = bindings.more.rows.get(*from as usize..*to as usize);
+                    visit_rows(rows.unwrap_or_default(), scopes, &mut see);
+                }
+            }
+            Rest::Merged(rows) => visit_rows(rows, scopes, &mut see),
+        }
     }
 
     /// Shows every row of the caller, in any scope.
     pub(crate) fn visit_all(&self, bindings: &Bindings, mut see: impl FnMut(Row)) {
-        self.lists(bindings, |rows| rows.iter().copied().for_each(&mut see));
-    }
-
-    #[inline]
-    fn lists<'a>(&'a self, bindings: &'a Bindings, mut see: impl FnMut(&'a [Row])) {
-        let all = bindings.rows();
-        let mut range = |(from, to): (u32, u32)| {
-            see(all.get(from as usize..to as usize).unwrap_or_default());
+        let (own, more): (&[_], &[_]) = match &self.rest {
+            Rest::None => (&[], &[]),
+            Rest::Ranges(own, more) => (own, more),
+            Rest::Merged(rows) => return rows.iter().copied().for_each(see),
         };
-        for each in self.first {
-            if each.0 == each.1 {
-                break;
-            }
-            range(each);
+        for (from, to) in self.first.iter().chain(own) {
+            let rows = (*from..*to).filter_map(|at| bindings.row(BindingId(at)));
+            rows.for_each(&mut see);
         }
-        match &self.rest {
-            Rest::None => {}
-            Rest::Ranges(more) => more.iter().copied().for_each(range),
-            Rest::Merged(rows) => see(rows),
+        for (from, to) in more {
+            let rows = bindings.more.rows.get(*from as usize..*to as usize);
+            rows.into_iter().flatten().copied().for_each(&mut see);
         }
     }
 }
 
 /// The rows of all ranges, sorted.
-fn merged(bindings: &Bindings, ranges: &[(u32, u32)]) -> Box<[Row]> {
-    let all = bindings.rows();
-    let each = ranges
+fn merged(bindings: &Bindings, own: &[(u32, u32)], more: &[(u32, u32)]) -> Box<[Row]> {
+    let own = own.iter().flat_map(|(from, to)| *from..*to);
+    let own = own.filter_map(|at| bindings.row(BindingId(at)));
+    let more = more
         .iter()
-        .filter_map(|(from, to)| all.get(*from as usize..*to as usize));
-    let mut rows: Vec<Row> = each.flatten().copied().collect();
+        .filter_map(|(from, to)| bindings.more.rows.get(*from as usize..*to as usize));
+    let mut rows: Vec<Row> = own.chain(more.flatten().copied()).collect();
     rows.sort_unstable();
     // One binding may name several of the caller's groups.
     rows.dedup();
     rows.into()
 }
 
+/// Shows those of a range of bindings, all of one subject, that hold in one of these scopes.
 #[inline]
-fn visit(rows: &[Row], wanted: &[ScopeId], see: &mut impl FnMut(Row)) {
-    if rows.len() <= SCAN {
-        for row in rows {
+fn visit_bindings(
+    bindings: &Bindings,
+    from: u32,
+    to: u32,
+    wanted: &[ScopeId],
+    see: &mut impl FnMut(Row),
+) {
+    let Some(column) = bindings.scopes.get(from as usize..to as usize) else {
+        return;
+    };
+    let mut show = |at: u32| {
+        if let Some(row) = bindings.row(BindingId(at)) {
+            see(row);
+        }
+    };
+    if column.len() <= SCAN {
+        for (scope, at) in column.iter().zip(from..) {
             // At most three: `contains` would be a call for each row.
-            if wanted.iter().any(|it| *it == row.scope) {
-                see(*row);
+            if wanted.iter().any(|it| it == scope) {
+                show(at);
             }
         }
         return;
     }
+    for scope in wanted {
+        let first = column.partition_point(|it| it < scope);
+        let found = column.iter().zip(from..).skip(first);
+        found
+            .take_while(|(it, _)| *it == scope)
+            .for_each(|(_, at)| show(at));
+    }
+}
+
+#[inline]
+fn visit_rows(rows: &[Row], wanted: &[ScopeId], see: &mut impl FnMut(Row)) {
     for scope in wanted {
         let first = rows.partition_point(|row| row.scope < *scope);
         let found = rows.get(first..).unwrap_or_default().iter();

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use super::grants::Grants;
 use crate::{
     id::{PermissionId, RuleId, ScopeId},
-    index::{Effect, Holders, Index, Rule, Subject},
+    index::{Bounds, Effect, Index, Rule, Subject},
 };
 
 /// The rules of every permission.
@@ -46,7 +46,7 @@ struct Selectors {
 impl Table {
     pub(crate) fn build(index: &Index, permission_starts: &[PermissionId]) -> Self {
         let count = permission_starts.last().map_or(0, |end| end.index());
-        let holders = index.holders();
+        let bounds = index.bounds();
         let mut numbers: BTreeMap<(&[Subject], &[Subject]), u32> = BTreeMap::new();
         let mut selector_of = Vec::with_capacity(index.rules.len());
         for rule in &index.rules {
@@ -54,8 +54,8 @@ impl Table {
             let key = (rule.who.as_slice(), rule.except.as_slice());
             selector_of.push(*numbers.entry(key).or_insert(next));
         }
-        let selectors = Selectors::build(&numbers, holders);
-        let anonymous = selectors.of(&[holders.number(Subject::Everyone)]);
+        let selectors = Selectors::build(&numbers, bounds);
+        let anonymous = selectors.of(&[bounds.number(Subject::Everyone)]);
         Self {
             deny: Candidates::build(index, count, |rule| rule.effect == Effect::Deny),
             require: Candidates::build(index, count, |rule| rule.effect != Effect::Deny),
@@ -187,7 +187,7 @@ impl Candidates {
 }
 
 impl Selectors {
-    fn build(numbers: &BTreeMap<(&[Subject], &[Subject]), u32>, holders: Holders) -> Self {
+    fn build(numbers: &BTreeMap<(&[Subject], &[Subject]), u32>, bounds: Bounds) -> Self {
         let mut selectors = Self {
             count: numbers.len(),
             all: Vec::new(),
@@ -198,7 +198,7 @@ impl Selectors {
             if who.is_empty() {
                 selectors.all.push(*selector);
             }
-            let pair = |subject: &Subject| (holders.number(*subject), *selector);
+            let pair = |subject: &Subject| (bounds.number(*subject), *selector);
             selectors.who.extend(who.iter().map(pair));
             selectors.except.extend(except.iter().map(pair));
         }

@@ -63,9 +63,14 @@ fn guarded(
     index: &Index,
 ) -> impl Iterator<Item = (FormulaId, Box<dyn Iterator<Item = PermissionId> + '_>)> {
     let bindings = &index.bindings;
-    let rows = bindings.rows().iter().filter(|row| row.is_conditional());
+    let rows = bindings.rows().filter(|row| row.set.is_conditional());
     let mut bindings: Vec<(FormulaId, RoleSetId)> = rows
-        .filter_map(|row| Some((bindings.conditions.get(row.binding.index())?, row.roles())))
+        .filter_map(|row| {
+            Some((
+                bindings.conditions.get(row.binding.index())?,
+                row.set.roles(),
+            ))
+        })
         .collect();
     bindings.sort_unstable();
     bindings.dedup();
