@@ -340,9 +340,13 @@ impl Made {
 
     /// With a pointer to a statement.
     pub(crate) fn pointing(mut self, version: u64, statement: Digest) -> Self {
-        let payload = format!(
-            r#"{{"project":"acme","channel":"main","statement":"{statement}","pointer_version":{version}}}"#
-        );
+        let payload = serde_json::json!({
+            "project": "acme",
+            "channel": "main",
+            "statement": statement,
+            "pointer_version": version,
+        });
+        let payload = payload.to_string();
         let pointer = envelope(payload.as_bytes());
         self.files.insert(names::POINTER.to_owned(), pointer);
         self

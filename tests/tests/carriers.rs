@@ -17,6 +17,7 @@ use std::{
 };
 
 use latchkey_carrier::{Carrier, How, Kind, Location, Options, names, publish};
+use latchkey_tests::program::program;
 use releases::{Made, Program, free_address, run};
 use tempfile::TempDir;
 
@@ -173,4 +174,78 @@ fn a_server_that_only_serves_says_so_to_a_push() {
     let error = refused.unwrap_err();
     assert_eq!(error.kind(), Kind::Answer);
     assert!(error.to_string().contains("405"), "{error}");
+}
+
+/// A certificate for loopback, by an authority that only those trust who are told to.
+fn certificate(folder: &Path) {
+    fs::write(folder.join("extensions"), "subjectAltName=IP:127.0.0.1\n").unwrap();
+    for arguments in [
+        "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=authority -keyout authority.key \
+         -out authority.pem",
+        "req -newkey rsa:2048 -nodes -subj /CN=loopback -keyout key.pem -out request.pem",
+        "x509 -req -in request.pem -CA authority.pem -CAkey authority.key -set_serial 1 -days 2 \
+         -extfile extensions -out certificate.pem",
+    ] {
+        let made = Command::new("openssl")
+            .args(arguments.split_whitespace())
+            .current_dir(folder)
+            .output();
+        let made = made.unwrap_or_else(|error| {
+            panic!("this test needs openssl; install it (`apt-get install openssl`): {error}")
+        });
+        assert!(
+            made.status.success(),
+            "{}",
+            String::from_utf8_lossy(&made.stderr)
+        );
+    }
+}
+
+/// Pulls as an operator does, trusting the authorities in a file.
+fn pull_with(authorities: &Path, from: &str, into: &Path) -> Result<(), String> {
+    let output = Command::new(program("latchkey"))
+        .args(["pull", from])
+        .arg(into)
+        .env("SSL_CERT_FILE", authorities)
+        .env_remove("SSL_CERT_DIR")
+        .output()
+        .unwrap();
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(String::from_utf8(output.stderr).unwrap())
+}
+
+#[test]
+fn over_tls_the_certificate_counts_and_no_redirect_leads_out_of_it() {
+    let keys = tempfile::tempdir().unwrap();
+    certificate(keys.path());
+    let plain = Nginx::start("");
+    let address = free_address();
+    let nginx = Nginx::start(&format!(
+        "listen {address} ssl; ssl_certificate {0}/certificate.pem;\n\
+         ssl_certificate_key {0}/key.pem;\n\
+         rewrite ^/out/(.*)$ http://{1}/$1 redirect; rewrite ^/on/(.*)$ /$1 redirect;",
+        keys.path().display(),
+        plain.address,
+    ));
+    let made = Made::first();
+    for server in [&plain, &nginx] {
+        made.push(&server.served(), &Options::default());
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let into = folder.path().join("release");
+    let trusted = keys.path().join("authority.pem");
+    let from = |path: &str| format!("https://{address}/{path}");
+
+    let error = pull_with(&trusted, &from("out/"), &into).unwrap_err();
+    assert!(error.contains("from https to http"), "{error}");
+    assert!(plain.requests().is_empty());
+    let other = tempfile::tempdir().unwrap();
+    certificate(other.path());
+    let error = pull_with(&other.path().join("authority.pem"), &from(""), &into).unwrap_err();
+    assert!(error.contains("certificate"), "{error}");
+    assert!(!into.exists());
+    pull_with(&trusted, &from("on/"), &into).unwrap();
+    made.assert_in(&into);
 }
