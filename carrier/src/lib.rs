@@ -5,8 +5,9 @@
 //! gives, and every transfer has a cap on bytes and on time. Whether the statement itself is to be
 //! believed is `latchkey_gate::supply`'s question: nothing here judges a signature.
 //!
-//! Reading files, hashing and patching happen on the calling thread, so a carrier belongs on a
-//! runtime that serves nothing else.
+//! Proxies are taken from the environment (`HTTPS_PROXY`, `HTTP_PROXY`, `NO_PROXY`), except for
+//! loopback. Reading files, hashing and patching happen on the calling thread, so a carrier belongs
+//! on a runtime that serves nothing else.
 
 mod carrier;
 mod error;

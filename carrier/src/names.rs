@@ -36,6 +36,19 @@ pub fn file(digest: &Digest) -> String {
     format!("files/{digest}")
 }
 
+/// The digest in the name of a subject.
+pub(crate) fn file_digest(name: &str) -> Option<Digest> {
+    name.strip_prefix("files/")?.parse().ok()
+}
+
+/// Whether a name is taken by what goes with the subjects of a release.
+pub(crate) fn is_reserved(name: &str) -> bool {
+    name == RELEASE
+        || name == POINTER
+        || name.starts_with("release.sigstore.")
+        || trust_version(name).is_some()
+}
+
 /// A statement by the digest of its payload.
 pub fn statement(digest: &Digest) -> String {
     format!("releases/{digest}.dsse.json")
@@ -68,6 +81,21 @@ pub(crate) fn is_mutable(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_of_the_layout_are_not_for_subjects() {
+        for name in [RELEASE, POINTER, &sigstore(3), &trust(12)] {
+            assert!(is_reserved(name), "{name}");
+        }
+        for name in [
+            "all.lkb",
+            "release.json",
+            "trust.x.dsse.json",
+            "trust.01.dsse.json",
+        ] {
+            assert!(!is_reserved(name), "{name}");
+        }
+    }
 
     #[test]
     fn names_stay_inside() {

@@ -61,7 +61,8 @@ pub struct Pulled {
 
 /// Publishes the release in a folder, with patches from the last ten versions at the target.
 ///
-/// Every file is checked against the statement before anything is written. A target that holds a
+/// Nothing is deleted at the target but, in a registry, the files and patches of releases before
+/// the last ten. Every file is checked against the statement before anything is written. A target that holds a
 /// higher version, another release under the same version, or another project is refused. Pushes to
 /// one location are the caller's to keep apart: two at once may each not see the other.
 pub async fn push(from: &Path, to: &Location, options: &Options) -> Result<Pushed, CarrierError> {

@@ -60,10 +60,16 @@ impl Offer {
 
 /// Reads the statement in an envelope, for what it says and not for whether it is to be believed.
 pub(super) fn read_statement(carrier: &Carrier, envelope: &[u8]) -> Result<Peeked, CarrierError> {
-    peek::statement(envelope).map_err(|error| {
+    let damaged = |error: &str| {
         let what = format!("{}: {error}; release it again", names::RELEASE);
         carrier.error(Kind::Damaged, what)
-    })
+    };
+    let peeked = peek::statement(envelope).map_err(|error| damaged(&error))?;
+    let mut subjects = peeked.statement.subjects.iter();
+    match subjects.find(|subject| names::is_reserved(&subject.name)) {
+        Some(subject) => Err(damaged(&format!("{} cannot be a subject", subject.name))),
+        None => Ok(peeked),
+    }
 }
 
 async fn trust_roots(

@@ -416,3 +416,18 @@ fn trust_roots_are_pulled_also_where_the_earliest_are_gone() {
         assert!(into.join(names::trust(version)).exists());
     }
 }
+
+#[test]
+fn a_push_repairs_a_file_in_a_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let location = Location::Folder(folder.path().to_owned());
+    let made = Made::new(1, None, &noise(1000, 1));
+    publish(&made, &location);
+    let subject = made.subject("github.lkb");
+    let damaged = folder.path().join(names::file(&subject.sha256));
+    fs::write(&damaged, noise(1000, 2)).unwrap();
+    let error = run(open(&location).subject(&subject, None)).unwrap_err();
+    assert_eq!(error.kind(), Kind::Damaged);
+    publish(&made, &location);
+    run(open(&location).subject(&subject, None)).unwrap();
+}

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use latchkey_gate::supply::Digest;
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
@@ -16,6 +17,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::lock;
 use crate::carrier::Options;
 use crate::error::{CarrierError, Kind};
+use crate::names;
 
 /// A writer touches several files one after the other; they are looked at together.
 const SETTLE: Duration = Duration::from_millis(20);
@@ -111,8 +113,13 @@ impl Folder {
         }
     }
 
-    /// Whether a file, of this size where one is given, is there.
+    /// Whether a file, of this size where one is given, is there; one that goes by its digest is
+    /// hashed, so that a push repairs it.
     pub(crate) fn has(&self, name: &str, size: Option<u64>) -> bool {
+        if let Some(digest) = names::file_digest(name) {
+            let bytes = self.get(name, size.unwrap_or(u64::MAX)).ok().flatten();
+            return bytes.is_some_and(|bytes| Digest::of(&bytes) == digest);
+        }
         let metadata = fs::metadata(self.root.join(name)).ok();
         metadata
             .filter(fs::Metadata::is_file)

@@ -124,7 +124,8 @@ impl Oci {
         Ok(changed)
     }
 
-    /// Whether the manifest has the name; what a push finds there, it keeps.
+    /// Whether the manifest has the name and, where a size is given, the registry the blob; what a
+    /// push finds there, it keeps.
     pub(crate) async fn has(&self, name: &str, size: Option<u64>) -> Result<bool, CarrierError> {
         let manifest = self.manifest().await?;
         let layer = manifest
@@ -134,6 +135,9 @@ impl Oci {
         let Some(layer) = layer else {
             return Ok(false);
         };
+        if size.is_some() && !self.holds(&layer.digest).await? {
+            return Ok(false);
+        }
         lock(&self.laid).insert(name.to_owned(), layer.clone());
         Ok(true)
     }
@@ -246,11 +250,19 @@ impl Oci {
         Ok(Some(oci_digest(&bytes)))
     }
 
-    async fn upload(&self, digest: &str, bytes: &[u8]) -> Result<(), CarrierError> {
-        let there = self.url(&format!("blobs/{digest}"))?;
-        let request = Request::new(Method::HEAD, there);
+    async fn holds(&self, digest: &str) -> Result<bool, CarrierError> {
+        let url = self.url(&format!("blobs/{digest}"))?;
+        let request = Request::new(Method::HEAD, url.clone());
         let response = self.send(request, Duration::ZERO, Access::Push).await?;
-        if response.status() == StatusCode::OK {
+        match response.status() {
+            StatusCode::OK => Ok(true),
+            StatusCode::NOT_FOUND => Ok(false),
+            _ => Err(unexpected(&url, &response)),
+        }
+    }
+
+    async fn upload(&self, digest: &str, bytes: &[u8]) -> Result<(), CarrierError> {
+        if self.holds(digest).await? {
             return Ok(());
         }
         let start = self.url("blobs/uploads/")?;
