@@ -157,7 +157,7 @@ class Stage:
         path = home / "sidecar.toml"
         path.write_text(
             f"""[bundle]
-directory = "{self.bundle}"
+source = "{self.bundle}"
 server = "{server}"
 
 [trust]

@@ -114,7 +114,7 @@ pub fn build_policy(folder: &Path, upstream: SocketAddr) -> Result<String, Failu
     let sequence = ["--sequence".as_ref(), "1".as_ref()];
     process::run(&latchkey, &[&at[..], &build, &signed, &sequence].concat())?;
     Ok(format!(
-        "[bundle]\ndirectory = {bundle:?}\nserver = \"tickets\"\n[trust]\nfile = {:?}\n",
+        "[bundle]\nsource = {bundle:?}\nserver = \"tickets\"\n[trust]\nfile = {:?}\n",
         key.with_extension("trust.json")
     ))
 }

@@ -1,4 +1,6 @@
-//! What operators see: `/metrics`, `/healthz`, `/readyz`, `/status`.
+//! What operators see: `/metrics`, `/healthz`, `/readyz`, `/status`; and `POST /poll`.
+
+mod status;
 
 use std::{convert::Infallible, sync::Arc};
 
@@ -12,35 +14,9 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
-use serde::Serialize;
 use tokio::net::TcpListener;
 
 use crate::run::Shared;
-
-/// What `/status` says.
-#[derive(Debug, Serialize)]
-struct Report<'a> {
-    /// `ready`, or why calls are refused.
-    state: &'static str,
-    server: &'a str,
-    sidecar_id: &'a str,
-    sidecar_version: &'static str,
-    bundle: Option<BundleReport>,
-    last_error: Option<&'a str>,
-    overlay_error: Option<&'a str>,
-}
-
-#[derive(Debug, Serialize)]
-struct BundleReport {
-    digest: String,
-    version: u64,
-    signed: bool,
-    not_after: Option<String>,
-    commit: Option<String>,
-    age_seconds: u64,
-    source: &'static str,
-    generation: u64,
-}
 
 /// Serves operators for as long as it is polled.
 pub async fn serve(shared: Arc<Shared>, listener: TcpListener) {
@@ -66,20 +42,27 @@ pub async fn serve(shared: Arc<Shared>, listener: TcpListener) {
 }
 
 fn answer(shared: &Shared, request: &Request<Incoming>) -> Response<Full<Bytes>> {
-    if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        return text(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "only GET is served\n".to_owned(),
-        );
-    }
+    let reads = matches!(*request.method(), Method::GET | Method::HEAD);
     match request.uri().path() {
+        "/poll" if *request.method() == Method::POST => {
+            shared.poll_now();
+            text(StatusCode::ACCEPTED, "the source is asked now\n".to_owned())
+        }
+        "/poll" => text(StatusCode::METHOD_NOT_ALLOWED, "send POST\n".to_owned()),
+        _ if !reads => text(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "only GET is served, and POST /poll\n".to_owned(),
+        ),
         "/healthz" => text(StatusCode::OK, "ok\n".to_owned()),
         "/readyz" => ready(shared),
         "/metrics" => metrics(shared),
-        "/status" => status(shared),
+        "/status" => match status::report(shared, state(shared)) {
+            Some(body) => typed(StatusCode::OK, "application/json", body),
+            None => text(StatusCode::INTERNAL_SERVER_ERROR, String::new()),
+        },
         _ => text(
             StatusCode::NOT_FOUND,
-            "served are /metrics, /healthz, /readyz and /status\n".to_owned(),
+            "served are /metrics, /healthz, /readyz, /status and POST /poll\n".to_owned(),
         ),
     }
 }
@@ -103,11 +86,22 @@ fn state(shared: &Shared) -> &'static str {
     } else if !shared.overlay_is_known() {
         "the overlay file cannot be read"
     } else {
-        "no verified bundle is in force"
+        let clock = crate::answer::now();
+        match shared.active() {
+            None => "no verified bundle is in force",
+            Some(active) if active.has_ended(shared.freshness.now(clock)) => {
+                "the bundle in force is past its end"
+            }
+            Some(_) => "the freshness pointer is past its end",
+        }
     }
 }
 
 fn metrics(shared: &Shared) -> Response<Full<Bytes>> {
+    let clock = crate::answer::now();
+    let freshness = &shared.freshness;
+    let (stale, behind) = (freshness.is_stale(clock), freshness.clock_behind(clock));
+    shared.metrics.supply.set_time(stale, behind);
     let age = shared.active().map(|active| active.since.elapsed());
     let Ok(body) = shared.metrics.text(age) else {
         return text(StatusCode::INTERNAL_SERVER_ERROR, String::new());
@@ -117,33 +111,6 @@ fn metrics(shared: &Shared) -> Response<Full<Bytes>> {
         "application/openmetrics-text; version=1.0.0; charset=utf-8",
         body,
     )
-}
-
-fn status(shared: &Shared) -> Response<Full<Bytes>> {
-    let status = shared.status.load();
-    let bundle = shared.active().map(|active| BundleReport {
-        digest: active.gate.digest().to_owned(),
-        version: active.release.version,
-        signed: active.release.signed,
-        not_after: active.release.not_after.map(|time| time.to_string()),
-        commit: active.release.commit.clone(),
-        age_seconds: active.since.elapsed().as_secs(),
-        source: active.source.as_str(),
-        generation: active.generation,
-    });
-    let report = Report {
-        state: state(shared),
-        server: &shared.config.bundle.server,
-        sidecar_id: shared.audit.sidecar(),
-        sidecar_version: env!("CARGO_PKG_VERSION"),
-        bundle,
-        last_error: status.bundle_error.as_deref(),
-        overlay_error: status.overlay_error.as_deref(),
-    };
-    match serde_json::to_string_pretty(&report) {
-        Ok(body) => typed(StatusCode::OK, "application/json", body + "\n"),
-        Err(_) => text(StatusCode::INTERNAL_SERVER_ERROR, String::new()),
-    }
 }
 
 fn text(status: StatusCode, body: String) -> Response<Full<Bytes>> {

@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use latchkey_carrier::{Location, Token, pace};
 use serde::{Deserialize, Deserializer};
 
 /// All settings of one sidecar.
@@ -45,23 +46,58 @@ pub struct Config {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BundleConfig {
-    /// The directory that holds the release.
-    pub directory: PathBuf,
+    /// The folder, `http(s)://` or `oci://` location that holds the release.
+    #[serde(deserialize_with = "location")]
+    pub source: Location,
     /// The server that this sidecar stands in front of.
     pub server: String,
-    /// The channel that is followed; absent means the only one of the trust file.
+    /// The channel that is followed; absent means the only one of the trust root.
     pub channel: Option<String>,
-    /// How often the directory is looked at.
-    #[serde(default = "one_second")]
-    pub poll: Span,
+    /// How often the source is asked; absent means 1 s for a folder and 30 s elsewhere.
+    pub poll: Option<Span>,
+    /// Whether a web server is asked to hold each poll until something changes.
+    #[serde(default)]
+    pub long_poll: bool,
+    /// How long the transfer of one file may take.
+    #[serde(default = "two_minutes")]
+    pub timeout: Span,
+    /// The file with the bearer token for a web server or registry, read for each request.
+    pub token_file: Option<PathBuf>,
+    /// The environment variable with that token.
+    pub token_env: Option<String>,
+    /// Whether a release must name the one before it that was accepted here.
+    #[serde(default)]
+    pub strict_chain: bool,
+    /// A version that nothing below is taken of.
+    #[serde(default)]
+    pub min_version: u64,
+    /// What happens to calls when the freshness pointer is past its end.
+    #[serde(default)]
+    pub on_stale: OnStale,
+    /// For how long calls are still served under a release that is past its end.
+    #[serde(default)]
+    pub serve_expired_for: Span,
+}
+
+/// What happens to calls when the freshness pointer is past its end.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnStale {
+    /// They are served under what is in force, and operators are told.
+    #[default]
+    Serve,
+    /// They are refused.
+    Deny,
 }
 
 /// Whose signatures count.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrustConfig {
-    /// The trust file.
+    /// The trust file: the first trust root, or a later one.
     pub file: PathBuf,
+    /// Sigstore's own roots (`trusted_root.json`), where the trust root names identities.
+    pub sigstore_root: Option<PathBuf>,
 }
 
 /// Where callers are served.
@@ -116,6 +152,9 @@ pub struct AdminConfig {
 pub struct StateConfig {
     /// The directory for the version floor, the last good bundle and the audit journal.
     pub directory: PathBuf,
+    /// Whether nothing new is taken where the version floor was lost or cannot be written.
+    #[serde(default)]
+    pub required: bool,
 }
 
 /// Where audit events go.
@@ -165,13 +204,13 @@ pub struct BoundsConfig {
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ProfileConfig {
-    /// Takes unsigned bundles. Anybody who can write the bundle directory then makes policy.
+    /// Takes unsigned bundles. Anybody who can write to the bundle source then makes policy.
     #[serde(default)]
     pub development: bool,
 }
 
 /// A length of time: `500ms`, `1s`, `2m`, `1h`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Span(pub Duration);
 
 /// Why the settings cannot be used: says what, where, and what to do.
@@ -211,13 +250,21 @@ impl Config {
 
     fn resolve(&mut self, base: &Path) {
         let join = |path: &mut PathBuf| *path = base.join(&*path);
-        join(&mut self.bundle.directory);
+        if let Location::Folder(folder) = &mut self.bundle.source {
+            join(folder);
+        }
+        if let Some(token) = &mut self.bundle.token_file {
+            join(token);
+        }
         join(&mut self.state.directory);
         if self.audit.file.as_os_str() != "-" {
             join(&mut self.audit.file);
         }
         if let Some(trust) = &mut self.trust {
             join(&mut trust.file);
+            if let Some(root) = &mut trust.sigstore_root {
+                join(root);
+            }
         }
         if let Some(overlay) = &mut self.overlay {
             join(&mut overlay.file);
@@ -237,9 +284,9 @@ impl Config {
                 "[bundle] server is empty: name the server as the policy does".to_owned(),
             ));
         }
-        let polled = ("[bundle] poll", self.bundle.poll);
+        self.check_source()?;
         let spans = [
-            polled,
+            ("[bundle] timeout", self.bundle.timeout),
             ("[listen] head_timeout", self.listen.head_timeout),
             ("[listen] body_timeout", self.listen.body_timeout),
             ("[listen] write_timeout", self.listen.write_timeout),
@@ -280,6 +327,59 @@ impl Config {
         }
         Ok(())
     }
+}
+
+impl Config {
+    fn check_source(&self) -> Result<(), ConfigError> {
+        let fault = |what: &str| Err(ConfigError(what.to_owned()));
+        let bundle = &self.bundle;
+        if !(pace::SHORTEST..=pace::LONGEST).contains(&bundle.poll()) {
+            return fault("[bundle] poll must be at least 10ms and at most 24h");
+        }
+        let remote = !matches!(bundle.source, Location::Folder(_));
+        if !remote && (bundle.token_file.is_some() || bundle.token_env.is_some()) {
+            return fault(
+                "[bundle] token_file and token_env have no use with a folder: remove them",
+            );
+        }
+        if bundle.token_file.is_some() && bundle.token_env.is_some() {
+            return fault("[bundle] token_file and token_env are both set: keep one");
+        }
+        if bundle.long_poll && !matches!(bundle.source, Location::Http(_)) {
+            return fault("[bundle] long_poll has a use with an http(s) source only: remove it");
+        }
+        if bundle.serve_expired_for.0 > MOST_EXPIRED {
+            return fault("[bundle] serve_expired_for is at most 720h: release more often");
+        }
+        Ok(())
+    }
+}
+
+/// The longest that calls may be served under a release past its end: 30 days.
+const MOST_EXPIRED: Duration = Duration::from_hours(720);
+
+impl BundleConfig {
+    /// How often the source is asked.
+    #[must_use]
+    pub fn poll(&self) -> Duration {
+        let default = match self.source {
+            Location::Folder(_) => Duration::from_secs(1),
+            Location::Http(_) | Location::Oci(_) => Duration::from_secs(30),
+        };
+        self.poll.map_or(default, |poll| poll.0)
+    }
+
+    /// Where the bearer token is.
+    #[must_use]
+    pub fn token(&self) -> Option<Token> {
+        let file = self.token_file.clone().map(Token::File);
+        file.or_else(|| self.token_env.clone().map(Token::Env))
+    }
+}
+
+fn location<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Location, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    text.parse().map_err(serde::de::Error::custom)
 }
 
 impl Default for UpstreamConfig {
@@ -356,9 +456,6 @@ const fn max_tokens() -> usize {
 const fn max_rate_keys() -> usize {
     100_000
 }
-const fn one_second() -> Span {
-    Span(Duration::from_secs(1))
-}
 const fn five_seconds() -> Span {
     Span(Duration::from_secs(5))
 }
@@ -378,7 +475,7 @@ mod tests {
 
     const GOOD: &str = r#"
         [bundle]
-        directory = "bundle"
+        source = "bundle"
         server = "github"
         [trust]
         file = "trust.json"
@@ -395,10 +492,14 @@ mod tests {
     #[test]
     fn reads_settings_and_resolves_paths() {
         let config = Config::parse(GOOD, Path::new("/etc/latchkey")).unwrap();
-        assert_eq!(config.bundle.directory, Path::new("/etc/latchkey/bundle"));
+        let bundle = Location::Folder(PathBuf::from("/etc/latchkey/bundle"));
+        assert_eq!(config.bundle.source, bundle);
         assert_eq!(config.state.directory, Path::new("/var/lib/latchkey"));
         assert_eq!(config.audit.file, Path::new("-"));
-        assert_eq!(config.bundle.poll, one_second());
+        assert_eq!(config.bundle.poll(), Duration::from_secs(1));
+        let remote = GOOD.replace("\"bundle\"", "\"https://policy.example/acme\"");
+        let config = Config::parse(&remote, Path::new("/etc/latchkey")).unwrap();
+        assert_eq!(config.bundle.poll(), Duration::from_secs(30));
     }
 
     #[test]
@@ -424,6 +525,23 @@ mod tests {
                 "server = \"github\"",
                 "server = \"g\"\npoll = \"1ms\"",
                 "at least 10ms",
+            ),
+            ("\"bundle\"", "\"ftp://host/a\"", "the scheme is not"),
+            ("\"bundle\"", "\"https://u:p@host/a\"", "no credentials"),
+            (
+                "server = \"github\"",
+                "server = \"g\"\ntoken_env = \"T\"",
+                "no use with a folder",
+            ),
+            (
+                "server = \"github\"",
+                "server = \"g\"\non_stale = \"ignore\"",
+                "ignore",
+            ),
+            (
+                "server = \"github\"",
+                "server = \"g\"\nserve_expired_for = \"721h\"",
+                "at most 720h",
             ),
             ("127.0.0.1:8080", "localhost", "address"),
             (

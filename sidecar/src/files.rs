@@ -2,10 +2,45 @@
 
 use std::{
     fs::{File, OpenOptions},
-    io::{self, Write},
-    os::unix::fs::OpenOptionsExt,
+    io::{self, Read, Write},
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::Path,
 };
+
+/// What tells a changed file from an unchanged one without reading it: inode, size, time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Stamp(Option<[i64; 4]>);
+
+impl Stamp {
+    /// The state of a file, which may not be there.
+    pub(crate) fn of(path: &Path) -> Self {
+        Self(std::fs::metadata(path).ok().map(|metadata| {
+            [
+                metadata.ino().cast_signed(),
+                metadata.len().cast_signed(),
+                metadata.mtime(),
+                metadata.mtime_nsec(),
+            ]
+        }))
+    }
+}
+
+/// The bytes of a file of at most `largest` bytes; `None` when there is none.
+pub(crate) fn read(path: &Path, largest: u64) -> io::Result<Option<Vec<u8>>> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let mut bytes = Vec::new();
+    file.take(largest.saturating_add(1))
+        .read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > largest {
+        let what = format!("it holds more than {largest} bytes");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, what));
+    }
+    Ok(Some(bytes))
+}
 
 /// Replaces a file so that after a crash it holds the old bytes or the new: written aside, synced,
 /// renamed, and the directory synced.

@@ -54,7 +54,7 @@ mod tests {
 
     fn served(listen: &str, headers: &[(&'static str, &str)]) -> bool {
         let text = format!(
-            "bundle = {{directory = \"b\", server = \"s\"}}\ntrust = {{file = \"t\"}}\n\
+            "bundle = {{source = \"b\", server = \"s\"}}\ntrust = {{file = \"t\"}}\n\
              listen = {{{listen}}}\nadmin = {{address = \"127.0.0.1:0\"}}\n\
              state = {{directory = \"s\"}}\naudit = {{file = \"-\"}}"
         );

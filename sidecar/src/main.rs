@@ -19,23 +19,31 @@ const CANNOT_START: u8 = 1;
 const CUT_OFF: u8 = 3;
 
 const HELP: &str = "\
-Usage: latchkey-sidecar --config FILE [--check]
+Usage: latchkey-sidecar --config FILE [--check | --init]
 
 Enforces a bundle on every request to a tool server.
 
   --config FILE  the settings (TOML)
   --check        read and check the settings, then stop
+  --init         write an empty version floor, which `[state] required` asks for, then stop
   --version      print the version, then stop
   --help         print this, then stop
 
-SIGTERM and SIGINT drain and stop. SIGHUP looks at the bundle directory at once.
+SIGTERM and SIGINT drain and stop. SIGHUP asks the bundle source at once.
 The log level is taken from LATCHKEY_LOG (for example `info` or `supply=debug`).
 Exit codes: 0 stopped, 1 cannot start, 2 usage or settings, 3 requests were cut off.
 ";
 
 enum Command {
-    Run { config: PathBuf, check: bool },
+    Run { config: PathBuf, then: Then },
     Print(String),
+}
+
+/// What is done with the settings once they are read.
+enum Then {
+    Serve,
+    Stop,
+    Init,
 }
 
 fn main() -> ExitCode {
@@ -43,8 +51,8 @@ fn main() -> ExitCode {
         Ok(command) => command,
         Err(error) => return say(&format!("error: {error}\n\n{HELP}"), USAGE),
     };
-    let (path, check) = match command {
-        Command::Run { config, check } => (config, check),
+    let (path, then) = match command {
+        Command::Run { config, then } => (config, then),
         Command::Print(text) => {
             use std::io::Write;
             // A closed pipe is no error of ours.
@@ -56,20 +64,33 @@ fn main() -> ExitCode {
         Ok(config) => config,
         Err(error) => return say(&format!("error: {error}\n"), USAGE),
     };
-    if check {
-        return ExitCode::SUCCESS;
+    match then {
+        Then::Serve => {}
+        Then::Stop => return ExitCode::SUCCESS,
+        Then::Init => return init(&config),
     }
     log();
     if config.profile.development {
         tracing::warn!(
-            "DEVELOPMENT PROFILE: unsigned bundles are taken. Whoever can write {} makes policy.",
-            config.bundle.directory.display()
+            "DEVELOPMENT PROFILE: unsigned bundles are taken. Whoever can write to {} makes policy.",
+            config.bundle.source
         );
     }
     match run(config) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(CUT_OFF),
         Err(error) => say(&format!("error: {error}\n"), CANNOT_START),
+    }
+}
+
+fn init(config: &Config) -> ExitCode {
+    let folder = &config.state.directory;
+    match latchkey_sidecar::supply::init(folder) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => say(
+            &format!("error: {}: {error}\n", folder.display()),
+            CANNOT_START,
+        ),
     }
 }
 
@@ -104,14 +125,15 @@ fn run(config: Config) -> Result<bool, Box<dyn std::error::Error>> {
 
 fn parse(mut arguments: impl Iterator<Item = OsString>) -> Result<Command, String> {
     let mut config = None;
-    let mut check = false;
+    let mut then = Then::Serve;
     while let Some(argument) = arguments.next() {
         match argument.to_str() {
             Some("--config") => {
                 let path = arguments.next().ok_or("--config needs a file")?;
                 config = Some(PathBuf::from(path));
             }
-            Some("--check") => check = true,
+            Some("--check") => then = Then::Stop,
+            Some("--init") => then = Then::Init,
             Some("--help" | "-h") => return Ok(Command::Print(HELP.to_owned())),
             Some("--version" | "-V") => {
                 return Ok(Command::Print(format!(
@@ -123,7 +145,7 @@ fn parse(mut arguments: impl Iterator<Item = OsString>) -> Result<Command, Strin
         }
     }
     let config = config.ok_or("--config is missing")?;
-    Ok(Command::Run { config, check })
+    Ok(Command::Run { config, then })
 }
 
 fn log() {

@@ -2,6 +2,8 @@
 //!
 //! Labels come from closed sets only (surfaces of the bundle, reasons); never from a request.
 
+mod supply;
+
 use std::{
     fmt,
     sync::atomic::{AtomicU64, Ordering},
@@ -19,6 +21,8 @@ use prometheus_client::{
     },
     registry::{Registry, Unit},
 };
+
+pub use supply::SupplyMetrics;
 
 /// Every metric of one sidecar.
 #[derive(Debug)]
@@ -43,8 +47,8 @@ pub struct Metrics {
     pub token_misses: Counter,
     /// Bundles put in force.
     pub swaps: Counter,
-    /// Bundles refused.
-    pub refused_bundles: Counter,
+    /// The supply of bundles.
+    pub supply: SupplyMetrics,
     bundle: Family<BundleLabels, Gauge>,
     bundle_version: Gauge<u64, AtomicU64>,
     bundle_age: Gauge,
@@ -93,7 +97,7 @@ impl Metrics {
             token_hits: Counter::default(),
             token_misses: Counter::default(),
             swaps: Counter::default(),
-            refused_bundles: Counter::default(),
+            supply: SupplyMetrics::default(),
             bundle: Family::default(),
             bundle_version: Gauge::default(),
             bundle_age: Gauge::default(),
@@ -103,6 +107,7 @@ impl Metrics {
         };
         metrics.register_requests();
         metrics.register_state();
+        metrics.supply.register(&mut metrics.registry);
         metrics
     }
 
@@ -201,7 +206,6 @@ impl Metrics {
             registry.register(format!("latchkey_{name}"), help, counter.clone());
         };
         counter("bundle_swaps", "Bundles put in force", &self.swaps);
-        counter("bundle_refused", "Bundles refused", &self.refused_bundles);
         counter("audit_events", "Audit events recorded", &self.audit_events);
         counter(
             "audit_failures",
@@ -250,6 +254,10 @@ mod tests {
         metrics.allowed.inc();
         metrics.deny("github/push_files", Reason::NoPermission);
         metrics.set_bundle("abc", 7, 9);
+        metrics.supply.polled("refused");
+        metrics.supply.refused("rollback");
+        metrics.supply.fetched("patch", 12);
+        metrics.supply.set_time(true, 3);
         metrics.observe(Duration::from_micros(70), Some(Duration::from_micros(60)));
         let text = metrics.text(Some(Duration::from_secs(3))).unwrap();
         for line in [
@@ -258,6 +266,11 @@ mod tests {
             "latchkey_bundle_version 7",
             "latchkey_bundle_age_seconds 3",
             "latchkey_bundle{digest=\"abc\"} 1",
+            "latchkey_bundle_polls_total{outcome=\"refused\"} 1",
+            "latchkey_bundle_refused_total{word=\"rollback\"} 1",
+            "latchkey_bundle_fetched_bytes_total{how=\"patch\"} 12",
+            "latchkey_pointer_stale 1",
+            "latchkey_clock_behind_seconds 3",
             "latchkey_request_duration_seconds_bucket{le=\"0.0001\"} 1",
             "latchkey_upstream_duration_seconds_count 1",
         ] {

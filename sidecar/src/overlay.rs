@@ -2,11 +2,97 @@
 //!
 //! `{"revoked_tokens": [], "suspended": ["alice"], "denied": ["github/push_files"]}`. The file is
 //! not signed, so it may take away and never give: one that claims break-glass is refused whole.
+//! What the freshness pointer denies at once is added to it: the union of both is in force.
 
-use std::{fmt, path::Path};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
 
+use arc_swap::ArcSwap;
 use latchkey_engine::overlay::Overlay;
+use latchkey_gate::supply::UrgentDeny;
 use serde::Deserialize;
+
+use crate::files::Stamp;
+
+/// What is taken away at run time, from both of its sources.
+#[derive(Debug, Default)]
+pub struct Overlays {
+    parts: Mutex<Parts>,
+    merged: ArcSwap<Overlay>,
+}
+
+#[derive(Debug, Default)]
+struct Parts {
+    file: Option<Overlay>,
+    urgent: UrgentDeny,
+}
+
+impl Overlays {
+    /// What is in force.
+    pub fn merged(&self) -> Arc<Overlay> {
+        self.merged.load_full()
+    }
+
+    /// Whether an overlay file has been read.
+    pub fn has_file(&self) -> bool {
+        let parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+        parts.file.is_some()
+    }
+
+    /// Puts the content of the overlay file in force.
+    pub fn set_file(&self, overlay: Overlay) {
+        self.change(|parts| parts.file = Some(overlay));
+    }
+
+    /// Puts the urgent denials of a pointer in force, in place of those of the one before.
+    pub fn set_urgent(&self, urgent: UrgentDeny) {
+        self.change(|parts| parts.urgent = urgent);
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Parts)) {
+        let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut parts);
+        let mut merged = parts.file.clone().unwrap_or_default();
+        let UrgentDeny {
+            revoked_tokens,
+            suspended,
+            denied,
+        } = parts.urgent.clone();
+        merged.revoked_tokens.extend(revoked_tokens);
+        merged.suspended.extend(suspended);
+        merged.denied.extend(denied);
+        // Under the lock, so that of two changes at a time none undoes the other.
+        self.merged.store(Arc::new(merged.sorted()));
+    }
+}
+
+/// Reads the overlay file again whenever it changes.
+#[derive(Debug)]
+pub struct Watch {
+    path: PathBuf,
+    seen: Option<Stamp>,
+}
+
+impl Watch {
+    /// A file that may not be there yet.
+    #[must_use]
+    pub fn new(path: PathBuf) -> Self {
+        Self { path, seen: None }
+    }
+
+    /// What the file holds, if it has changed since this was asked last.
+    pub fn look(&mut self) -> Option<Result<Overlay, OverlayError>> {
+        let stamp = Stamp::of(&self.path);
+        if self.seen.as_ref() == Some(&stamp) {
+            return None;
+        }
+        self.seen = Some(stamp);
+        Some(load(&self.path))
+    }
+}
 
 /// Why an overlay file cannot be used.
 #[derive(Debug, PartialEq, Eq)]
@@ -79,6 +165,21 @@ mod tests {
         assert_eq!(overlay.suspended, ["a", "b"]);
         assert_eq!(overlay.denied, ["s/t"]);
         assert_eq!(parse(r#"{"break_glass":[]}"#).unwrap(), Overlay::default());
+    }
+
+    #[test]
+    fn the_union_of_file_and_pointer_is_in_force() {
+        let overlays = Overlays::default();
+        let urgent = |names: &[&str]| UrgentDeny {
+            suspended: names.iter().map(|name| (*name).to_owned()).collect(),
+            ..UrgentDeny::default()
+        };
+        overlays.set_urgent(urgent(&["bob"]));
+        assert!(!overlays.has_file());
+        overlays.set_file(parse(r#"{"suspended":["zoe","alice"]}"#).unwrap());
+        assert_eq!(overlays.merged().suspended, ["alice", "bob", "zoe"]);
+        overlays.set_urgent(urgent(&[]));
+        assert_eq!(overlays.merged().suspended, ["alice", "zoe"]);
     }
 
     #[test]

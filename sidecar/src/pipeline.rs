@@ -149,7 +149,7 @@ async fn receive(
             exchange.facts.detail = Some(detail.to_owned());
             return Err(refused);
         }
-        None if received.active.has_ended(now) => Some(Reason::PolicyUnavailable),
+        None if worker.shared.is_over(&received.active, now) => Some(Reason::PolicyUnavailable),
         None if !worker.shared.overlay_is_known() => Some(Reason::PolicyUnavailable),
         fault => fault,
     };

@@ -4,15 +4,17 @@ use std::{
     fmt, io,
     net::SocketAddr,
     sync::{
-        Arc, LazyLock,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering},
+        mpsc,
     },
     thread::JoinHandle,
     time::{Duration, Instant},
 };
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use latchkey_engine::overlay::Overlay;
+use latchkey_carrier::Location;
+use latchkey_engine::{overlay::Overlay, time::Time};
 use tokio::{
     net::TcpListener,
     runtime::Builder,
@@ -22,12 +24,13 @@ use tokio::{
 use crate::{
     admin,
     audit::Audit,
-    config::Config,
+    config::{Config, OnStale},
     identity::Tokens,
     limit::Limits,
     listen,
     metrics::Metrics,
-    supply::{Active, Status, Supply},
+    overlay::{self, Overlays},
+    supply::{Active, Freshness, Status, Supply},
     upstream::Upstream,
 };
 
@@ -44,8 +47,16 @@ pub struct Shared {
     pub limits: Limits,
     /// What operators are told of the bundle.
     pub status: ArcSwap<Status>,
+    /// Why the overlay file's content is not in force.
+    pub overlay_error: ArcSwapOption<String>,
+    /// What is taken away at run time.
+    pub overlays: Overlays,
+    /// What time it is by trusted keys, and until when the pointer is fresh.
+    pub freshness: Freshness,
     active: ArcSwapOption<Active>,
-    overlay: ArcSwapOption<Overlay>,
+    /// Bundles that were replaced, kept until no request uses them, so that no request has to
+    /// free one.
+    retired: Mutex<Vec<Arc<Active>>>,
     connections: AtomicUsize,
     draining: watch::Sender<bool>,
     poll: Notify,
@@ -97,15 +108,15 @@ impl Shared {
         self.active.load_full()
     }
 
-    /// Puts a bundle in force; requests that have begun keep theirs. Answers the one before.
-    pub fn activate(&self, active: Arc<Active>) -> Option<Arc<Active>> {
+    /// Puts a bundle in force; requests that have begun keep theirs.
+    pub fn activate(&self, active: Arc<Active>) {
         self.swaps.fetch_add(1, Ordering::Relaxed);
-        self.active.swap(Some(active))
+        self.retire(self.active.swap(Some(active)));
     }
 
-    /// Puts no bundle in force: every call is refused. Answers the one before.
-    pub fn deactivate(&self) -> Option<Arc<Active>> {
-        self.active.swap(None)
+    /// Puts no bundle in force: every call is refused.
+    pub fn deactivate(&self) {
+        self.retire(self.active.swap(None));
     }
 
     /// A number for the next bundle that this process puts in force.
@@ -114,24 +125,36 @@ impl Shared {
         self.swaps.load(Ordering::Relaxed) + 1
     }
 
-    /// The overlay in force; empty before one is known.
+    /// Frees the bundles that no request uses any more.
+    pub fn free_retired(&self) {
+        let mut retired = self.retired.lock().unwrap_or_else(PoisonError::into_inner);
+        retired.retain(|active| Arc::strong_count(active) > 1);
+    }
+
+    fn retire(&self, active: Option<Arc<Active>>) {
+        let mut retired = self.retired.lock().unwrap_or_else(PoisonError::into_inner);
+        retired.extend(active);
+    }
+
+    /// Whether calls are served under a bundle no more: it is past its end, or nothing says that it
+    /// is current and the settings ask for that.
+    #[must_use]
+    pub fn is_over(&self, active: &Active, clock: Time) -> bool {
+        let denied_when_stale = self.config.bundle.on_stale == OnStale::Deny;
+        active.has_ended(self.freshness.now(clock))
+            || denied_when_stale && self.freshness.is_stale(clock)
+    }
+
+    /// What is taken away at run time.
     #[must_use]
     pub fn overlay(&self) -> Arc<Overlay> {
-        static EMPTY: LazyLock<Arc<Overlay>> = LazyLock::new(Arc::default);
-        self.overlay
-            .load_full()
-            .unwrap_or_else(|| Arc::clone(&EMPTY))
+        self.overlays.merged()
     }
 
     /// Whether the overlay that the settings name has been read.
     #[must_use]
     pub fn overlay_is_known(&self) -> bool {
-        self.config.overlay.is_none() || self.overlay.load().is_some()
-    }
-
-    /// Puts an overlay in force.
-    pub fn set_overlay(&self, overlay: Overlay) {
-        self.overlay.store(Some(Arc::new(overlay)));
+        self.config.overlay.is_none() || self.overlays.has_file()
     }
 
     /// Whether the sidecar stops.
@@ -146,9 +169,14 @@ impl Shared {
         self.draining.subscribe()
     }
 
-    /// Asks for the bundle directory to be looked at now.
+    /// Asks for the bundle source to be asked now.
     pub fn poll_now(&self) {
         self.poll.notify_one();
+    }
+
+    /// Waits until that is asked for.
+    pub async fn polled(&self) {
+        self.poll.notified().await;
     }
 
     /// Whether calls can be served.
@@ -158,7 +186,9 @@ impl Shared {
         !self.is_draining()
             && self.audit.is_available()
             && self.overlay_is_known()
-            && self.active().is_some_and(|active| !active.has_ended(now))
+            && self
+                .active()
+                .is_some_and(|active| !self.is_over(&active, now))
     }
 
     /// A place for one more connection, when there is one.
@@ -191,21 +221,25 @@ impl Running {
             audit,
             limits,
             status: ArcSwap::default(),
+            overlay_error: ArcSwapOption::empty(),
             active: ArcSwapOption::empty(),
-            overlay: ArcSwapOption::empty(),
+            retired: Mutex::default(),
+            overlays: Overlays::default(),
+            freshness: Freshness::default(),
             connections: AtomicUsize::new(0),
             draining: watch::Sender::new(false),
             poll: Notify::new(),
             swaps: AtomicU64::new(0),
             config,
         });
-        let mut supply = Supply::open(&shared).map_err(|error| StartError(error.to_string()))?;
-        supply.look(&shared);
+        let mut threads = Vec::new();
+        let mut housekeeping = Housekeeping::new(&shared);
+        housekeeping.look(&shared);
+        threads.push(supply(&shared)?);
         let calls = bind(shared.config.listen.address, "[listen] address")?;
         let operators = bind(shared.config.admin.address, "[admin] address")?;
         let address = local(&calls)?;
         let admin = local(&operators)?;
-        let mut threads = Vec::new();
         let control = Arc::clone(&shared);
         threads.push(spawn("control", move || async move {
             let Ok(listener) = TcpListener::from_std(operators) else {
@@ -213,7 +247,7 @@ impl Running {
             };
             tokio::select! {
                 () = admin::serve(Arc::clone(&control), listener) => {}
-                () = housekeeping(&control, supply) => {}
+                () = housekeeping.run(&control) => {}
             }
         })?);
         for n in 0..shared.config.listen.workers {
@@ -265,27 +299,81 @@ async fn work(shared: Arc<Shared>, listener: std::net::TcpListener) {
     }
 }
 
-/// Looks at the bundle directory, the overlay and the audit log for as long as the sidecar runs.
-async fn housekeeping(shared: &Arc<Shared>, mut supply: Supply) {
+/// Starts the thread that looks after the bundle, apart from those that serve: it reads, hashes and
+/// opens large files. What was good last is in force when this returns, and what a folder holds.
+fn supply(shared: &Arc<Shared>) -> Result<JoinHandle<()>, StartError> {
+    let supply = Supply::open(shared).map_err(|error| StartError(error.to_string()))?;
+    let (first, looked) = mpsc::sync_channel(1);
     let mut draining = shared.draining();
-    let mut forgotten = Instant::now();
-    loop {
+    let thread = spawn("supply", move || async move {
         tokio::select! {
-            () = tokio::time::sleep(shared.config.bundle.poll.0) => {}
-            () = shared.poll.notified() => {}
-            _ = draining.wait_for(|draining| *draining) => break,
+            () = supply.run(first) => {}
+            _ = draining.wait_for(|draining| *draining) => {}
         }
-        supply.look(shared);
-        shared.audit.retry();
-        if forgotten.elapsed() > Duration::from_secs(30) {
-            shared.limits.forget_idle();
-            forgotten = Instant::now();
+    })?;
+    if matches!(shared.config.bundle.source, Location::Folder(_)) {
+        // It answers, or the thread has ended; either way there is nothing more to wait for.
+        let _ = looked.recv();
+    }
+    Ok(thread)
+}
+
+/// Looks at the overlay and the audit log for as long as the sidecar runs.
+#[derive(Debug)]
+struct Housekeeping {
+    overlay: Option<overlay::Watch>,
+    forgotten: Instant,
+}
+
+/// How often the overlay file is looked at, unless the source is asked more often.
+const HOUSEKEEPING: Duration = Duration::from_secs(1);
+
+impl Housekeeping {
+    fn new(shared: &Shared) -> Self {
+        let overlay = shared.config.overlay.as_ref();
+        Self {
+            overlay: overlay.map(|overlay| overlay::Watch::new(overlay.file.clone())),
+            forgotten: Instant::now(),
         }
     }
-    // Operators can look until the last request has ended.
-    let deadline = Instant::now() + shared.config.listen.drain_timeout.0;
-    while shared.connections.load(Ordering::Relaxed) > 0 && Instant::now() < deadline {
-        tokio::time::sleep(Duration::from_millis(10)).await;
+
+    async fn run(mut self, shared: &Shared) {
+        let mut draining = shared.draining();
+        let tick = HOUSEKEEPING.min(shared.config.bundle.poll());
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(tick) => {}
+                _ = draining.wait_for(|draining| *draining) => break,
+            }
+            self.look(shared);
+        }
+        // Operators can look until the last request has ended.
+        let deadline = Instant::now() + shared.config.listen.drain_timeout.0;
+        while shared.connections.load(Ordering::Relaxed) > 0 && Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    fn look(&mut self, shared: &Shared) {
+        shared.free_retired();
+        shared.audit.retry();
+        if self.forgotten.elapsed() > Duration::from_secs(30) {
+            shared.limits.forget_idle();
+            self.forgotten = Instant::now();
+        }
+        let error = match self.overlay.as_mut().and_then(overlay::Watch::look) {
+            None => return,
+            Some(Ok(overlay)) => {
+                tracing::info!(target: "overlay", "overlay in force");
+                shared.overlays.set_file(overlay);
+                None
+            }
+            Some(Err(error)) => {
+                tracing::error!(target: "overlay", %error, "overlay refused");
+                Some(error.to_string())
+            }
+        };
+        shared.overlay_error.store(error.map(Arc::new));
     }
 }
 

@@ -123,6 +123,9 @@ fn operating_lists_every_metric_and_no_other() {
     // A metric with labels is there once it has a value.
     metrics.deny("github/get_issue", Reason::NoPermission);
     metrics.set_bundle("digest", 1, 0);
+    metrics.supply.polled("unchanged");
+    metrics.supply.refused("rollback");
+    metrics.supply.fetched("whole", 1);
     let metrics = metrics.text(None).unwrap();
     let mut known: BTreeSet<String> = BTreeSet::new();
     for line in metrics.lines().filter_map(|it| it.strip_prefix("# TYPE ")) {

@@ -36,11 +36,11 @@ fn status(program: &Program) -> Value {
 
 fn metric(program: &Program, name: &str) -> u64 {
     let body = client::get(program.admin, "/metrics").body;
-    let mut lines = body.lines();
-    let line = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-    line.unwrap_or_else(|| panic!("{name}: {body}"))
-        .parse()
-        .unwrap()
+    let of_name = body.lines().filter_map(|line| line.strip_prefix(name));
+    let values = of_name.filter(|rest| rest.starts_with(['{', ' ']));
+    values
+        .map(|rest| rest.rsplit(' ').next().unwrap().parse::<u64>().unwrap())
+        .sum()
 }
 
 fn call(rig: &Rig, program: &Program, stated: &Stated) -> client::Response {
@@ -88,10 +88,15 @@ const WRONG: [Wrong; 9] = [
     ),
     (
         "a truncated slice",
-        |rig, _| {
-            let path = rig.path().join("bundle/git.lkb");
-            let bytes = std::fs::read(&path).unwrap();
-            std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+        |rig, golden| {
+            for (name, mut bytes) in Release::new(golden, 6).files(golden, &rig.model) {
+                if name == "git.lkb" {
+                    bytes.truncate(bytes.len() / 2);
+                }
+                let aside = rig.path().join("aside");
+                std::fs::write(&aside, bytes).unwrap();
+                std::fs::rename(&aside, rig.path().join("bundle").join(name)).unwrap();
+            }
         },
         "file_mismatch",
     ),

@@ -88,7 +88,7 @@ fn idle_sidecar(folder: &Folder) -> Result<(), Failure> {
         fs::write(
             &settings,
             format!(
-                "[bundle]\ndirectory = \"bundle\"\nserver = \"tools\"\n\
+                "[bundle]\nsource = \"bundle\"\nserver = \"tools\"\n\
                  [profile]\ndevelopment = true\n[listen]\naddress = \"{address}\"\n\
                  [admin]\naddress = \"127.0.0.1:0\"\n[state]\ndirectory = \"state\"\n\
                  [audit]\nfile = \"audit.jsonl\"\n"

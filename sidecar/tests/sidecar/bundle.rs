@@ -47,7 +47,11 @@ impl Release {
         std::fs::create_dir_all(&directory).unwrap();
         let slice = bundle::encode(&self.index(upstream)).unwrap();
         let statement = self.statement(&slice).encode().unwrap();
-        let envelope = dsse::sign(dsse::Kind::Statement, &statement, &[SigningKey::from_bytes(&[self.signer; 32])]);
+        let envelope = dsse::sign(
+            dsse::Kind::Statement,
+            &statement,
+            &[SigningKey::from_bytes(&[self.signer; 32])],
+        );
         // Renamed into place, as a careful copy does: the statement last.
         let put = |name: &str, bytes: &[u8]| {
             let aside = directory.join(format!(".{name}"));

@@ -264,7 +264,7 @@ fn bad_settings_are_told_before_anything_is_bound() {
     let path = folder.path().join("sidecar.toml");
     for (text, code, says) in [
         ("", 2, "bundle"),
-        ("[bundle]\ndirectory = 1\nserver = \"x\"", 2, "directory"),
+        ("[bundle]\nsource = 1\nserver = \"x\"", 2, "source"),
         ("= ", 2, "sidecar.toml"),
     ] {
         std::fs::write(&path, text).unwrap();

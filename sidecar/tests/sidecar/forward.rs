@@ -206,7 +206,7 @@ fn operators_see_what_is_in_force() {
     assert_eq!(client::get(rig.sidecar.admin, "/readyz").status, 200);
     let status = client::get(rig.sidecar.admin, "/status").json();
     assert_eq!(status["server"], "github");
-    assert_eq!(status["bundle"]["source"], "directory");
+    assert_eq!(status["bundle"]["source"], "source");
     assert_eq!(status["bundle"]["digest"].as_str().unwrap().len(), 64);
     assert_eq!(client::get(rig.sidecar.admin, "/other").status, 404);
 }

@@ -51,7 +51,7 @@ pub(crate) fn sidecar(folder: &Path, more: &str) -> Result<Running, Box<dyn std:
 pub(crate) fn settings(more: &str) -> String {
     let mut table: toml::Table = toml::from_str(
         r#"
-        bundle = {directory = "bundle", server = "github", poll = "20ms"}
+        bundle = {source = "bundle", server = "github", poll = "20ms"}
         trust = {file = "trust.json"}
         listen = {address = "127.0.0.1:0"}
         admin = {address = "127.0.0.1:0"}

@@ -121,7 +121,7 @@ fn a_bad_bundle_never_displaces_a_good_one() {
         );
         let metrics = client::get(rig.sidecar.admin, "/metrics").body;
         assert!(
-            !metrics.contains("latchkey_bundle_refused_total 0"),
+            metrics.contains("latchkey_bundle_refused_total{word="),
             "{what}"
         );
         assert!(
@@ -149,17 +149,22 @@ type Spoil = fn(&Path, &str);
 const REFUSED: [(&str, Spoil, &str); 9] = [
     (
         "a truncated slice",
-        |folder, _| {
-            let path = folder.join("bundle/github.lkb");
-            let bytes = std::fs::read(&path).unwrap();
-            std::fs::write(&path, bytes.split_at(bytes.len() / 2).0).unwrap();
+        |folder, upstream| {
+            put_spoiled(folder, upstream, |slice| {
+                let bytes = std::fs::read(slice).unwrap();
+                std::fs::write(slice, bytes.split_at(bytes.len() / 2).0).unwrap();
+            });
         },
-        "file_mismatch: github.lkb",
+        "file_mismatch",
     ),
     (
         "a missing slice",
-        |folder, _| std::fs::remove_file(folder.join("bundle/github.lkb")).unwrap(),
-        "github.lkb is missing",
+        |folder, upstream| {
+            put_spoiled(folder, upstream, |slice| {
+                std::fs::remove_file(slice).unwrap()
+            });
+        },
+        "no github.lkb",
     ),
     (
         "a missing statement",
@@ -221,6 +226,21 @@ fn put(folder: &Path, upstream: &str, change: impl FnOnce(&mut Release)) {
     release.write(folder, upstream);
 }
 
+/// The next release with its slice spoiled before its statement comes.
+fn put_spoiled(folder: &Path, upstream: &str, spoil: impl FnOnce(&Path)) {
+    let aside = folder.join("aside");
+    // Another content, or the slice that is there already would do.
+    put(&aside, upstream, |release| release.bob = true);
+    spoil(&aside.join("bundle/github.lkb"));
+    let _ = std::fs::remove_file(folder.join("bundle/github.lkb"));
+    for name in ["github.lkb", "release.dsse.json"] {
+        let _ = std::fs::rename(
+            aside.join("bundle").join(name),
+            folder.join("bundle").join(name),
+        );
+    }
+}
+
 #[test]
 fn the_development_profile_takes_an_unsigned_release() {
     let folder = tempfile::tempdir().unwrap();
@@ -233,13 +253,24 @@ fn the_development_profile_takes_an_unsigned_release() {
     assert_eq!(answer.outcome(), "ok");
     let status = client::get(sidecar.admin, "/status").json();
     assert_eq!(status["bundle"]["signed"], false);
-    let path = folder.path().join("bundle/github.lkb");
-    std::fs::write(path, "other").unwrap();
+    let aside = folder.path().join("aside");
+    put(&aside, &server.upstream(), |release| {
+        release.signer = 0;
+        release.version = 7;
+        release.bob = true;
+    });
+    let bundle = folder.path().join("bundle");
+    std::fs::write(bundle.join("github.lkb"), "other").unwrap();
+    std::fs::rename(
+        aside.join("bundle/release.json"),
+        bundle.join("release.json"),
+    )
+    .unwrap();
     wait_for("the refusal", || {
         let status = client::get(sidecar.admin, "/status").json();
         status["last_error"]
             .as_str()
-            .is_some_and(|error| error.contains("github.lkb"))
+            .is_some_and(|error| error.contains("file_mismatch"))
     });
     let answer = client::call(sidecar.address, &token("alice"), "get_issue");
     assert_eq!(answer.outcome(), "ok");
@@ -307,8 +338,10 @@ fn the_floor_outlives_a_restart_and_the_directory() {
     assert!(status["last_error"].as_str().unwrap().contains("rollback"));
     again.drain();
     std::fs::write(folder.path().join("state/floor.json"), "{").unwrap();
-    let error = sidecar(folder.path(), "").unwrap_err().to_string();
-    assert!(error.contains("floor.json"), "{error}");
+    let again = sidecar(folder.path(), "").unwrap();
+    let status = client::get(again.admin, "/status").json();
+    assert_eq!(status["last_error_word"], "state_damaged", "{status}");
+    assert_eq!(client::get(again.admin, "/readyz").status, 503);
 }
 
 #[test]

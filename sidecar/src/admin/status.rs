@@ -1,0 +1,142 @@
+//! What `/status` says.
+
+use latchkey_engine::time::Time;
+use serde::Serialize;
+
+use crate::{
+    run::Shared,
+    supply::{Active, PointerStatus, Status, TrustStatus},
+};
+
+/// What `/status` says.
+#[derive(Debug, Serialize)]
+struct Report<'a> {
+    /// `ready`, or why calls are refused.
+    state: &'static str,
+    server: &'a str,
+    sidecar_id: &'a str,
+    sidecar_version: &'static str,
+    bundle: Option<BundleReport>,
+    source: SourceReport<'a>,
+    pointer: Option<PointerReport>,
+    /// Whether the channel follows a freshness pointer and has none that is fresh.
+    stale: bool,
+    trust: Option<TrustReport>,
+    floor_persisted: bool,
+    urgent_denials: usize,
+    clock_behind_seconds: i64,
+    warnings: &'a [String],
+    last_error: Option<&'a str>,
+    last_error_word: Option<&'static str>,
+    last_error_since: Option<String>,
+    overlay_error: Option<&'a str>,
+}
+
+#[derive(Debug, Serialize)]
+struct BundleReport {
+    project: String,
+    channel: String,
+    epoch: u64,
+    version: u64,
+    digest: String,
+    statement: String,
+    signed: bool,
+    signers: Vec<String>,
+    not_after: Option<String>,
+    commit: Option<String>,
+    age_seconds: u64,
+    source: &'static str,
+    generation: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct SourceReport<'a> {
+    location: String,
+    channel: Option<&'a str>,
+    last_success: Option<String>,
+    next_poll: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct PointerReport {
+    version: u64,
+    issued_at: String,
+    expires: String,
+}
+
+#[derive(Debug, Serialize)]
+struct TrustReport {
+    version: u64,
+    epoch: u64,
+    expires: Option<String>,
+}
+
+/// The text of the report.
+pub(super) fn report(shared: &Shared, state: &'static str) -> Option<String> {
+    let status: &Status = &shared.status.load();
+    let overlay_error = shared.overlay_error.load();
+    let clock = crate::answer::now();
+    let error = status.bundle_error.as_ref();
+    let config = &shared.config.bundle;
+    let report = Report {
+        state,
+        server: &config.server,
+        sidecar_id: shared.audit.sidecar(),
+        sidecar_version: env!("CARGO_PKG_VERSION"),
+        bundle: shared.active().map(|active| bundle(&active)),
+        source: SourceReport {
+            location: config.source.to_string(),
+            channel: config.channel.as_deref(),
+            last_success: status.last_success.as_ref().map(Time::to_string),
+            next_poll: status.next_poll.as_ref().map(Time::to_string),
+        },
+        pointer: status.pointer.map(pointer),
+        stale: shared.freshness.is_stale(clock),
+        trust: status.trust.map(trust),
+        floor_persisted: status.floor_persisted,
+        urgent_denials: status.urgent_denials,
+        clock_behind_seconds: shared.freshness.clock_behind(clock),
+        warnings: &status.warnings,
+        last_error: error.map(|error| error.text.as_str()),
+        last_error_word: error.map(|error| error.word),
+        last_error_since: error.map(|error| error.since.to_string()),
+        overlay_error: overlay_error.as_ref().map(|error| error.as_str()),
+    };
+    let text = serde_json::to_string_pretty(&report).ok()?;
+    Some(text + "\n")
+}
+
+fn bundle(active: &Active) -> BundleReport {
+    let release = &active.release;
+    BundleReport {
+        project: release.project.clone(),
+        channel: release.channel.clone(),
+        epoch: release.epoch,
+        version: release.version,
+        digest: active.gate.digest().to_owned(),
+        statement: release.statement.to_string(),
+        signed: !release.signers.is_empty(),
+        signers: release.signers.clone(),
+        not_after: release.not_after.as_ref().map(Time::to_string),
+        commit: release.commit.clone(),
+        age_seconds: active.since.elapsed().as_secs(),
+        source: active.origin.as_str(),
+        generation: active.generation,
+    }
+}
+
+fn pointer(pointer: PointerStatus) -> PointerReport {
+    PointerReport {
+        version: pointer.version,
+        issued_at: pointer.issued_at.to_string(),
+        expires: pointer.expires.to_string(),
+    }
+}
+
+fn trust(trust: TrustStatus) -> TrustReport {
+    TrustReport {
+        version: trust.version,
+        epoch: trust.epoch,
+        expires: trust.expires.as_ref().map(Time::to_string),
+    }
+}

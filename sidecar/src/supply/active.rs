@@ -1,0 +1,125 @@
+//! What is in force for one server.
+
+use std::time::{Duration, Instant};
+
+use latchkey_engine::{id::ServerId, time::Time};
+use latchkey_gate::{gate::Gate, supply::Digest};
+
+use super::{SupplyError, offered::Package};
+use crate::{config::Config, metadata, upstream::Target};
+
+/// A bundle in force for one server, with everything that serving it needs.
+#[derive(Debug)]
+pub struct Active {
+    /// The policy.
+    pub gate: Gate,
+    /// The server that this sidecar stands in front of.
+    pub server: ServerId,
+    /// Where the server is.
+    pub target: Target,
+    /// The largest request body, in bytes.
+    pub max_body: usize,
+    /// What the release says of itself.
+    pub release: Release,
+    /// Where it came from.
+    pub origin: Origin,
+    /// The RFC 9728 document, where the tokens' resource is clear.
+    pub metadata: Option<String>,
+    /// The URL of that document.
+    pub resource_metadata: Option<String>,
+    /// Counts the bundles that this process has put in force.
+    pub generation: u64,
+    /// When it was put in force.
+    pub since: Instant,
+    /// The first instant at which calls are served under it no more.
+    ends: Option<Time>,
+}
+
+/// What a release says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Release {
+    /// The project.
+    pub project: String,
+    /// The channel.
+    pub channel: String,
+    /// Its epoch.
+    pub epoch: u64,
+    /// Its version; never goes down within an epoch.
+    pub version: u64,
+    /// The first instant at which it is no longer in force.
+    pub not_after: Option<Time>,
+    /// The commit that it was built from.
+    pub commit: Option<String>,
+    /// The digest of its statement.
+    pub statement: Digest,
+    /// The names of the trusted keys and identities that have signed it; none when unsigned.
+    pub signers: Vec<String>,
+}
+
+/// Where a bundle came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// The source.
+    Source,
+    /// The copy of what was good last.
+    LastGood,
+}
+
+impl Active {
+    /// Opens a verified slice and builds everything that serving it needs.
+    pub(super) fn build(
+        config: &Config,
+        package: &Package,
+        release: Release,
+        origin: Origin,
+        generation: u64,
+    ) -> Result<Self, SupplyError> {
+        let name = &config.bundle.server;
+        let fault = |what: String| SupplyError::refused("bad_slice", what);
+        let gate = Gate::open(&package.slice, package.places.as_deref())
+            .map_err(|error| fault(format!("{name}.lkb: {error}")))?;
+        let lacks = || fault(format!("the slice does not hold the server `{name}`"));
+        let server = gate.server(name).ok_or_else(lacks)?;
+        let index = gate.policy().index();
+        let entry = index.servers.get(server.index()).ok_or_else(lacks)?;
+        let timeout = Duration::from_millis(u64::from(entry.timeout));
+        let target = Target::new(&entry.upstream, entry.transport, timeout)
+            .map_err(|error| fault(error.to_string()))?;
+        let resource = metadata::resource(index, name);
+        let grace = i64::try_from(config.bundle.serve_expired_for.0.as_secs()).unwrap_or(0);
+        Ok(Self {
+            server,
+            target,
+            max_body: entry.max_body as usize,
+            metadata: resource
+                .as_deref()
+                .map(|resource| metadata::describe(index, resource)),
+            resource_metadata: resource.as_deref().and_then(metadata::location),
+            ends: release
+                .not_after
+                .map(|end| Time(end.0.saturating_add(grace))),
+            gate,
+            release,
+            origin,
+            generation,
+            since: Instant::now(),
+        })
+    }
+
+    /// Whether calls are served under it no more.
+    #[must_use]
+    pub fn has_ended(&self, now: Time) -> bool {
+        self.ends.is_some_and(|end| end <= now)
+    }
+}
+
+impl Origin {
+    /// A word for reports.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Source => "source",
+            Self::LastGood => "last_good",
+        }
+    }
+}
