@@ -1,5 +1,7 @@
 //! `latchkey sign`: more signatures on a release, a pointer or a trust root.
 
+mod keyless;
+
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
@@ -29,6 +31,8 @@ pub struct Args {
     /// Attach this Sigstore bundle over the same statement; may be given several times
     #[arg(long = "bundle", value_name = "FILE", group = "with")]
     bundles: Vec<PathBuf>,
+    #[command(flatten)]
+    sigstore: keyless::Sigstore,
     /// Say what is still missing by this trust file
     #[arg(long, value_name = "FILE")]
     trust: Option<PathBuf>,
@@ -40,7 +44,8 @@ pub fn run(args: &Args, global: &Global, terminal: &mut Terminal<'_>) -> Result<
     let trusted = args.trust.as_deref().map(supply::trust_root).transpose()?;
     let keys = supply::signing_keys(&args.keys)?;
     let target = Target::find(&args.target)?;
-    if !args.bundles.is_empty() && target.kind != Kind::Statement {
+    let identities = args.sigstore.keyless || !args.bundles.is_empty();
+    if identities && target.kind != Kind::Statement {
         return Err(
             Failure::usage(format!("a {} takes no Sigstore bundle", target.kind.noun()))
                 .help("identities sign releases only; sign this with `--key`"),
@@ -52,7 +57,12 @@ pub fn run(args: &Args, global: &Global, terminal: &mut Terminal<'_>) -> Result<
         None => dsse::sign(target.kind, &target.payload, &keys),
     };
     for path in &args.bundles {
-        let written = attach(&target, path)?;
+        let written = attach(&target, &read(path)?, &path.display().to_string())?;
+        writeln!(terminal.out, "wrote {}", written.display())?;
+    }
+    if args.sigstore.keyless {
+        let bundle = args.sigstore.sign(&target.payload)?;
+        let written = attach(&target, &bundle, "the answer of Sigstore")?;
         writeln!(terminal.out, "wrote {}", written.display())?;
     }
     if target.envelope.as_deref() != Some(envelope.as_bytes()) {
@@ -145,14 +155,13 @@ impl Target {
 }
 
 /// Puts a Sigstore bundle beside the statement, once it is known to be over the same bytes.
-fn attach(target: &Target, path: &Path) -> Result<PathBuf, Failure> {
-    let bundle = read(path)?;
+fn attach(target: &Target, bundle: &[u8], name: &str) -> Result<PathBuf, Failure> {
     let fault = |what: &str| {
-        Failure::unverified(format!("`{}`: {what}", path.display()))
+        Failure::unverified(format!("`{name}`: {what}"))
             .help("sign the payload of the statement itself, and give the bundle that comes of it")
     };
     let value: Json =
-        serde_json::from_slice(&bundle).map_err(|_| fault("it is no Sigstore bundle"))?;
+        serde_json::from_slice(bundle).map_err(|_| fault("it is no Sigstore bundle"))?;
     let inner = value
         .get("dsseEnvelope")
         .ok_or_else(|| fault("it holds no DSSE envelope"))?;
@@ -165,7 +174,7 @@ fn attach(target: &Target, path: &Path) -> Result<PathBuf, Failure> {
     for n in 1..=16 {
         let place = folder.join(format!("release.sigstore.{n}.json"));
         if !place.exists() {
-            supply::put(&place, &bundle)?;
+            supply::put(&place, bundle)?;
             return Ok(place);
         }
         if read(&place)? == bundle {
