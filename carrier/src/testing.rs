@@ -22,8 +22,10 @@ pub(crate) fn run<T>(future: impl Future<Output = T>) -> T {
 /// How a name is answered, where not with its bytes.
 #[derive(Clone, Debug)]
 pub(crate) enum Manner {
-    /// The head, then a byte every so often.
-    Trickle(Duration),
+    /// The head, then a few bytes every so often.
+    Trickle(Duration, usize),
+    /// The connection is closed; the next request is answered as it should be.
+    DropOnce,
     /// Chunks without end.
     Endless,
     /// A length of this many bytes is announced, and fewer are sent.
@@ -240,10 +242,14 @@ impl Server {
                     "HTTP/1.1 200 x\r\ncontent-length: {length}\r\n\r\nab"
                 )?;
             }
-            Manner::Trickle(pause) => {
-                stream.write_all(b"HTTP/1.1 200 x\r\ncontent-length: 1000\r\n\r\n")?;
+            Manner::DropOnce => {
+                self.with(|state| state.manners.remove(&request.name));
+            }
+            Manner::Trickle(pause, size) => {
+                let length = 1000 * size;
+                write!(stream, "HTTP/1.1 200 x\r\ncontent-length: {length}\r\n\r\n")?;
                 for _ in 0..1000 {
-                    stream.write_all(b"a")?;
+                    stream.write_all(&vec![b'a'; *size])?;
                     thread::sleep(*pause);
                 }
             }

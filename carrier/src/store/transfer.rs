@@ -22,6 +22,8 @@ const LEAST_PROGRESS: u64 = 16 << 10;
 const MOST_REDIRECTS: usize = 4;
 /// Longest token that is read, in bytes.
 const LONGEST_TOKEN: usize = 64 << 10;
+/// The methods that may be sent twice.
+const SAFE: [Method; 2] = [Method::GET, Method::HEAD];
 const USER_AGENT: &str = concat!("latchkey/", env!("CARGO_PKG_VERSION"));
 
 /// Makes requests within the limits.
@@ -92,7 +94,16 @@ impl Transfer {
     ) -> Result<Response, CarrierError> {
         let url = request.url().clone();
         let deadline = Instant::now() + self.stall + grace;
-        let sent = within(deadline, self.client.execute(request)).await;
+        // A server may close an idle connection at the moment at which it is used again.
+        let again = request.try_clone().filter(|it| SAFE.contains(it.method()));
+        let mut sent = within(deadline, self.client.execute(request)).await;
+        if let (Some(Err(error)), Some(again)) = (&sent, again)
+            && error.is_request()
+            && !error.is_connect()
+            && !error.is_redirect()
+        {
+            sent = within(deadline, self.client.execute(again)).await;
+        }
         let Some(sent) = sent else {
             let what = format!(
                 "no answer within {} s; is the server up?",

@@ -72,11 +72,37 @@ fn a_body_of_exactly_the_limit_comes() {
 
 #[test]
 fn a_trickle_or_silence_does_not_hold_the_reader() {
-    for manner in [Manner::Trickle(Duration::from_millis(50)), Manner::Silence] {
+    let trickle = Manner::Trickle(Duration::from_millis(50), 1);
+    for manner in [trickle, Manner::Silence] {
         let (error, took) = fault(manner);
         assert_eq!(error.kind(), Kind::TooSlow, "{error}");
         assert!(took < Duration::from_secs(2), "{took:?}");
     }
+}
+
+#[test]
+fn steady_progress_does_not_outlast_the_deadline() {
+    let server = Server::start();
+    let steady = Manner::Trickle(Duration::from_millis(100), 16 << 10);
+    server.behave("all.lkb", steady);
+    let carrier = open(&server, strict());
+    let start = Clock::now();
+    let error = run(carrier.get("all.lkb", 1 << 30)).unwrap_err();
+    assert_eq!(error.kind(), Kind::TooSlow, "{error}");
+    assert!(error.to_string().contains("after 3 s"), "{error}");
+    assert!(start.elapsed() < Duration::from_secs(6));
+}
+
+#[test]
+fn a_connection_that_the_server_gave_up_costs_no_answer() {
+    let server = Server::start();
+    server.set("all.lkb", b"policy");
+    let carrier = open(&server, strict());
+    run(async {
+        assert!(carrier.get("all.lkb", 10).await.unwrap().is_some());
+        server.behave("all.lkb", Manner::DropOnce);
+        assert!(carrier.get("all.lkb", 10).await.unwrap().is_some());
+    });
 }
 
 #[test]
