@@ -1,4 +1,4 @@
-//! The commands of `docs/quickstart.md` and of the README, run as they are printed.
+//! The commands of `docs/quickstart.md`, `docs/releasing.md` and the README, run as they are printed.
 
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
@@ -83,6 +83,35 @@ fn the_quickstart_does_what_it_says() {
     ] {
         assert_eq!(said.matches(what).count(), times, "{what}:\n{said}");
     }
+}
+
+/// Every command of the guide, and what it shows of their output.
+#[test]
+fn the_guide_to_releasing_does_what_it_says() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/releasing.md");
+    let page = fs::read_to_string(path).expect("the page");
+    let folder = folder("releasing");
+    run(&folder, "latchkey init my-policies");
+    run(
+        &folder,
+        "git -C my-policies init --quiet && git -C my-policies add -A",
+    );
+    run(&folder, "git -C my-policies commit --quiet --message One");
+    let (mut commands, mut shown) = (0, 0);
+    for block in page.split("```console\n").skip(1) {
+        let (block, _) = block.split_once("```").expect("its end");
+        let mut said = String::new();
+        for line in block.replace("\\\n", " ").lines() {
+            if let Some(command) = line.strip_prefix("$ ") {
+                said = run(&folder, command);
+                commands += 1;
+            } else {
+                assert!(said.contains(line), "{line}:\n{said}");
+                shown += 1;
+            }
+        }
+    }
+    assert_eq!((commands, shown), (39, 16), "commands and lines of output");
 }
 
 /// The first screen of the README: a role misspelt, and the matrices.

@@ -111,15 +111,22 @@ fn the_reference_of_commands_is_fresh() {
         .collect();
     for name in names.iter().filter(|name| *name != "help") {
         let verb = cli.find_subcommand_mut(name).expect("the command");
-        let help = verb.render_long_help().to_string();
-        let help: Vec<_> = help.lines().map(str::trim_end).collect();
-        let _ = write!(
-            out,
-            "\n## latchkey {name}\n\n```text\n{}\n```\n",
-            help.join("\n").trim()
-        );
+        describe(verb, &format!("latchkey {name}"), &mut out);
     }
     fresh("docs/reference/commands.md", &out);
+}
+
+/// The help of a command, and of those below it.
+fn describe(verb: &mut clap::Command, name: &str, out: &mut String) {
+    let help = verb.render_long_help().to_string();
+    let help: Vec<_> = help.lines().map(str::trim_end).collect();
+    let help = help.join("\n");
+    let _ = write!(out, "\n## {name}\n\n```text\n{}\n```\n", help.trim());
+    let below = verb.get_subcommands_mut();
+    for verb in below.filter(|it| it.get_name() != "help") {
+        let name = format!("{name} {}", verb.get_name());
+        describe(verb, &name, out);
+    }
 }
 
 #[test]

@@ -11,6 +11,8 @@ use crate::{
     project, syntax,
 };
 
+mod supply;
+
 /// The arguments of `latchkey schema`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -61,8 +63,11 @@ pub fn schemas() -> Result<Vec<(String, String)>, Failure> {
     let fixed = [
         ("audit-event", event),
         ("diagnostics", diagnostics()),
+        ("freshness-pointer", supply::pointer()),
         ("policy", syntax::schema()),
         ("project", project::schema()),
+        ("release-statement", supply::statement()),
+        ("trust-root", supply::trust()),
     ];
     let sections = syntax::SECTIONS.iter().map(|section| {
         let mut schema = (section.schema)();

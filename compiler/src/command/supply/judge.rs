@@ -74,7 +74,11 @@ impl Judgement {
     }
 
     fn refuse(&mut self, refused: Refused) {
-        blame(&mut self.lines, &refused);
+        self.refuse_at(check_of(&refused), refused);
+    }
+
+    fn refuse_at(&mut self, check: &str, refused: Refused) {
+        blame(&mut self.lines, check, &refused);
         self.refused.get_or_insert(refused);
     }
 }
@@ -174,8 +178,7 @@ fn channel(chosen: Option<&str>, trust: &TrustRoot) -> Option<String> {
 }
 
 /// Puts a refusal on the line that it is about.
-fn blame(lines: &mut Vec<Line>, refused: &Refused) {
-    let check = check_of(refused);
+fn blame(lines: &mut Vec<Line>, check: &str, refused: &Refused) {
     let told = lines.iter().any(is_failed_file);
     match lines.iter_mut().find(|line| line.check == check) {
         // What was found there says more.

@@ -68,15 +68,20 @@ impl Source {
 
     /// The release that is offered: the one that the pointer names, or the one in force.
     pub(in crate::command) fn release(&self) -> Result<Found, Failure> {
-        let found = self.runtime.block_on(self.carrier.release());
-        let Some(found) = found.map_err(|it| failure(&it))? else {
-            return Err(self.nothing());
-        };
-        Ok(Found {
-            pointer: found.pointer,
-            envelope: found.envelope,
-            sigstore: found.sigstore,
-        })
+        match self.runtime.block_on(self.carrier.release()) {
+            Ok(Some(found)) => Ok(Found {
+                pointer: found.pointer,
+                envelope: found.envelope,
+                sigstore: found.sigstore,
+            }),
+            Ok(None) => Err(self.nothing()),
+            // The pointer names a release that is not here; what is here does not match it.
+            Err(error) if error.kind() == Fault::Missing => Ok(Found {
+                pointer: self.get(names::POINTER)?,
+                ..self.current()?
+            }),
+            Err(error) => Err(failure(&error)),
+        }
     }
 
     /// The release in force, whatever a pointer names.

@@ -1,6 +1,6 @@
 //! Whether the slices say what the whole says of their servers.
 
-use latchkey_gate::gate::Gate;
+use latchkey_gate::{gate::Gate, supply::Statement};
 
 use super::super::line::Line;
 use crate::{
@@ -8,15 +8,23 @@ use crate::{
     pack,
 };
 
-pub(super) fn judge(gates: &[(String, Gate)]) -> Line {
+pub(super) fn judge(statement: &Statement, gates: &[(String, Gate)]) -> Line {
     let Some((_, whole)) = gates.iter().find(|(name, _)| name == pack::ALL) else {
-        let said = format!("there is no {} to compare with", pack::ALL);
+        let said = format!(
+            "{} is not here whole, so the slices are held against nothing",
+            pack::ALL
+        );
         return Line::skipped("agreement", said);
     };
     let servers = &whole.policy().index().servers;
     for server in servers {
         let name = pack::slice_name(&server.name);
-        let Some((_, slice)) = gates.iter().find(|(other, _)| *other == name) else {
+        let slice = gates.iter().find(|(other, _)| *other == name);
+        let Some((_, slice)) = slice else {
+            if statement.subject(&name).is_some() {
+                let said = format!("{name} is not here whole, so it is held against nothing");
+                return Line::skipped("agreement", said);
+            }
             let said = format!("{} has {} and there is no {name}", pack::ALL, server.name);
             return Line::failed("agreement", said);
         };

@@ -64,7 +64,7 @@ pub(super) fn judge(
         }
     }
     if server.is_none() {
-        lines.push(agree::judge(&gates));
+        lines.push(agree::judge(statement, &gates));
         lines.push(resolved(&gates, places));
     }
     Ok((files, lines))

@@ -6,7 +6,7 @@ use latchkey_gate::supply::{self, Digest, Floor, Pointer, Refused, TrustRoot, ds
 use super::super::line::Line;
 use super::super::signers;
 use super::super::source::Found;
-use super::{Judgement, Question, read};
+use super::{Judgement, Question, check_of, read};
 
 /// Judges the pointer, and answers the floor that a sidecar has after it.
 pub(super) fn judge(
@@ -41,7 +41,10 @@ pub(super) fn judge(
             heeded.floor
         }
         Err(refused) => {
-            judgement.refuse(refused);
+            // What it says of the release is wrong with the pointer, whatever the release says.
+            let check = check_of(&refused);
+            let own = check.starts_with("pointer") || check == "floor";
+            judgement.refuse_at(if own { check } else { "pointer" }, refused);
             floor
         }
     }
