@@ -30,7 +30,7 @@ pub enum IdentityKind {
     Sigstore,
 }
 
-/// Verifies signatures of identities; offline, and without a clock of its own.
+/// Verifies signatures of identities, offline.
 pub trait Keyless: fmt::Debug {
     /// The payload of the DSSE envelope in a Sigstore bundle, once it is proved that this identity
     /// signed exactly these bytes; otherwise why not.
