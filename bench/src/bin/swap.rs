@@ -1,6 +1,6 @@
 //! What swapping the bundle costs the requests under way: ten swaps a second under 128
 //! connections, in rounds that alternate with quiet ones, and the peak memory of swapping a large
-//! slice: `swap [ROUNDS [SECONDS]]`.
+//! slice: `swap [ROUNDS [SECONDS [FILES]]]`.
 
 use std::{
     ffi::OsStr,
@@ -23,8 +23,8 @@ use latchkey_bench::{
 const CONNECTIONS: usize = 128;
 /// From one swap to the next.
 const TICK: Duration = Duration::from_millis(100);
-/// The large slice: access files, and bindings in each.
-const LARGE: [usize; 2] = [1000, 100];
+/// Bindings in each access file of the large slice.
+const BINDINGS: usize = 100;
 /// How often the large slice is swapped.
 const LARGE_SWAPS: u64 = 3;
 
@@ -32,11 +32,14 @@ fn main() -> Result<(), Failure> {
     let mut arguments = std::env::args().skip(1);
     let rounds: usize = arguments.next().map_or(Ok(12), |it| it.parse())?;
     let seconds: u64 = arguments.next().map_or(Ok(5), |it| it.parse())?;
+    let files: usize = arguments.next().map_or(Ok(1000), |it| it.parse())?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(under_load(rounds, Duration::from_secs(seconds)))?;
-    runtime.block_on(large())
+    if rounds > 0 {
+        runtime.block_on(under_load(rounds, Duration::from_secs(seconds)))?;
+    }
+    runtime.block_on(large(files))
 }
 
 /// What one round measured.
@@ -103,16 +106,15 @@ async fn under_load(rounds: usize, time: Duration) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Swaps of a slice of 100,000 bindings, without load: what they need of memory at their peak.
-async fn large() -> Result<(), Failure> {
+/// Swaps of a slice of a hundred bindings a file, without load: what they need of memory at their peak.
+async fn large(files: usize) -> Result<(), Failure> {
     let folder = Folder::new("swap-large")?;
-    let [files, bindings] = LARGE;
     println!(
         "\nbuilding {} releases of {} bindings",
         LARGE_SWAPS + 1,
-        files * bindings
+        files * BINDINGS
     );
-    project::write(&folder.file("policy"), files, bindings)?;
+    project::write(&folder.file("policy"), files, BINDINGS)?;
     let mut mount = Mount::new(&folder)?;
     for version in 1..=LARGE_SWAPS + 1 {
         // Another binding each time: no two slices are the same.
@@ -150,7 +152,7 @@ async fn large() -> Result<(), Failure> {
         }
         std::thread::sleep(Duration::from_secs(1));
         table.row([
-            format!("{} bindings, version {version}", files * bindings),
+            format!("{} bindings, version {version}", files * BINDINGS),
             bytes(slice as f64),
             bytes(before as f64),
             bytes(peak(&sidecar)?),
