@@ -7,7 +7,7 @@ use latchkey_engine::{
     index::{Effect, Index},
     policy::Policy,
 };
-use latchkey_gate::supply::Digest;
+use latchkey_gate::supply::{Digest, Statement, dsse};
 use serde_json::{Value as Json, json};
 
 use super::{Exit, Failure, Terminal, formats, read};
@@ -15,6 +15,8 @@ use crate::{
     cli::{Format, Global},
     pack,
 };
+
+mod facts;
 
 /// The arguments of `latchkey inspect`.
 #[derive(Debug, clap::Args)]
@@ -41,7 +43,12 @@ pub fn run(args: &Args, global: &Global, terminal: &mut Terminal<'_>) -> Result<
         writeln!(
             terminal.out,
             "{}",
-            json!({"version": 1, "slices": facts, "places": places})
+            json!({
+                "version": 1,
+                "slices": facts,
+                "places": places,
+                "statement": statement(&args.path)?,
+            })
         )?;
         return Ok(Exit::Clean);
     }
@@ -106,6 +113,44 @@ fn slice(path: &Path) -> Result<Json, Failure> {
         "project": index.project,
         "servers": index.servers.iter().map(|server| &server.name).collect::<Vec<_>>(),
         "counts": counts(index, policy.permission_count()),
+        "names": facts::names(&policy),
+        "principals": facts::principals(&policy),
+        "surfaces": facts::surfaces(&policy),
+        "roles": facts::roles(&policy),
+        "bindings": facts::bindings(&policy),
+        "rules": facts::rules(&policy),
+    }))
+}
+
+/// What the statement of a folder says; null where there is none. Its signatures are not looked at.
+fn statement(folder: &Path) -> Result<Json, Failure> {
+    let (signed, unsigned) = (folder.join(pack::SIGNED), folder.join(pack::UNSIGNED));
+    let unusable = |path: &Path, what: &dyn std::fmt::Display| {
+        Failure::unverified(format!("`{}`: {what}", path.display()))
+            .help("build it again with this version of latchkey")
+    };
+    let (path, payload) = if signed.is_file() {
+        let envelope = dsse::Envelope::read(dsse::Kind::Statement, &read(&signed)?)
+            .map_err(|error| unusable(&signed, &error))?;
+        (signed, envelope.payload)
+    } else if unsigned.is_file() {
+        let payload = read(&unsigned)?;
+        (unsigned, payload)
+    } else {
+        return Ok(Json::Null);
+    };
+    let statement = Statement::parse(&payload).map_err(|error| unusable(&path, &error))?;
+    let subject = |it: &latchkey_gate::supply::Subject| json!({"name": it.name, "sha256": it.sha256.to_string(), "bytes": it.size});
+    let release = &statement.release;
+    Ok(json!({
+        "sha256": Digest::of(&payload).to_string(),
+        "project": release.project,
+        "channel": release.channel,
+        "epoch": release.epoch,
+        "version": release.version,
+        "compiler": release.compiler,
+        "format": release.engine.format,
+        "subjects": statement.subjects.iter().map(subject).collect::<Vec<_>>(),
     }))
 }
 
