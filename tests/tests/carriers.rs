@@ -1,4 +1,5 @@
 //! A release through a folder, a real web server and back.
+#![cfg(target_os = "linux")]
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
@@ -18,7 +19,7 @@ use std::{
 
 use latchkey_carrier::{Carrier, How, Kind, Location, Options, names, publish};
 use latchkey_tests::program::program;
-use releases::{Made, Program, free_address, run};
+use releases::{Made, Program, free_address, packaged, run};
 use tempfile::TempDir;
 
 /// nginx on loopback, serving a folder, with its access log.
@@ -51,17 +52,14 @@ impl Nginx {
             temporary.join(" ")
         );
         fs::write(root.join("nginx.conf"), config).unwrap();
-        let program = Command::new("/usr/sbin/nginx")
+        let program = Command::new(packaged("nginx", "/usr/sbin/nginx"))
             .arg("-e")
             .arg(root.join("error.log"))
             .arg("-c")
             .arg(root.join("nginx.conf"))
             .stderr(Stdio::null())
             .spawn();
-        let program = program.unwrap_or_else(|error| {
-            panic!("this test needs nginx; install it (`apt-get install nginx-light`): {error}")
-        });
-        let mut program = Program(program);
+        let mut program = Program(program.unwrap());
         let why = || fs::read_to_string(root.join("error.log")).unwrap_or_default();
         program.wait_for(address, why);
         Self {

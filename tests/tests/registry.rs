@@ -1,4 +1,6 @@
-//! Push and pull through a real OCI registry: the `docker-registry` of the distribution.
+//! Push and pull through a real OCI registry: the `docker-registry` of the distribution, 2.8.2 in
+//! Debian 12.
+#![cfg(target_os = "linux")]
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
@@ -13,19 +15,16 @@ use std::{
     fs,
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
-    path::{Path, PathBuf},
     process::{Command, Stdio},
     thread,
     time::Duration,
 };
 
 use latchkey_carrier::{Carrier, How, Kind, Location, Options, names, publish};
-use releases::{Made, Program, free_address, run};
+use releases::{Made, Program, free_address, packaged, run};
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// The version in Debian 12.
-const PINNED: &str = "2.8.2+ds1-1";
 /// `mallory:correct horse`, hashed as the registry wants it.
 const HTPASSWD: &str = "mallory:$2b$04$jTbTaz/aEXqfGyFH6Wq3ZuuIo4./xq7M6oAcdi4.JOdnk1iYgj792\n";
 
@@ -57,7 +56,7 @@ impl Registry {
             at("store").display()
         );
         fs::write(at("config.yml"), config).unwrap();
-        let program = Command::new(program())
+        let program = Command::new(packaged("docker-registry", "/usr/bin/docker-registry"))
             .arg("serve")
             .arg(at("config.yml"))
             .stdout(Stdio::null())
@@ -93,36 +92,6 @@ impl Registry {
         assert!(head.contains(" 200 "), "{head}");
         serde_json::from_str(body).unwrap()
     }
-}
-
-/// The registry's program: installed, or out of the distribution's package.
-fn program() -> PathBuf {
-    let installed = Path::new("/usr/bin/docker-registry");
-    if installed.exists() {
-        return installed.to_owned();
-    }
-    let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("docker-registry-{PINNED}"));
-    let program = kept.join("usr/bin/docker-registry");
-    if !program.exists() {
-        let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-        let fetch = format!(
-            "apt-get download -q docker-registry={PINNED} && dpkg -x docker-registry_*.deb x"
-        );
-        let fetched = Command::new("sh")
-            .args(["-c", &fetch])
-            .current_dir(&folder)
-            .output();
-        let fetched = fetched.unwrap();
-        assert!(
-            fetched.status.success(),
-            "this test needs docker-registry; install it (`apt-get install docker-registry`), or \
-             let this machine fetch docker-registry={PINNED}: {}",
-            String::from_utf8_lossy(&fetched.stderr)
-        );
-        // Another test may have been faster.
-        let _ = fs::rename(folder.path().join("x"), kept);
-    }
-    program
 }
 
 fn anonymous() -> Options {

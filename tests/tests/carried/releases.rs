@@ -5,8 +5,8 @@ use std::{
     fs,
     future::Future,
     net::{SocketAddr, TcpListener, TcpStream},
-    path::Path,
-    process::Child,
+    path::{Path, PathBuf},
+    process::{Child, Command},
     time::{Duration, Instant},
 };
 
@@ -112,6 +112,36 @@ pub(crate) fn run<T>(future: impl Future<Output = T>) -> T {
 pub(crate) fn free_address() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap()
+}
+
+/// A program of the distribution: installed, or out of its package.
+pub(crate) fn packaged(package: &str, installed: &str) -> PathBuf {
+    if Path::new(installed).exists() {
+        return installed.into();
+    }
+    let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join(package);
+    let program = kept.join(installed.trim_start_matches('/'));
+    if !program.exists() {
+        let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        let fetch = format!(
+            "fetch() {{ apt-get download -q {package}; }}\n\
+             fetch || {{ apt-get update -q && fetch; }} && dpkg -x {package}_*.deb x"
+        );
+        let fetched = Command::new("sh")
+            .args(["-c", &fetch])
+            .current_dir(&folder)
+            .output();
+        let fetched = fetched.unwrap();
+        assert!(
+            fetched.status.success(),
+            "this test needs {package}; install it (`apt-get install {package}`), or let this \
+             machine fetch the package: {}",
+            String::from_utf8_lossy(&fetched.stderr)
+        );
+        // Another test may have been faster.
+        let _ = fs::rename(folder.path().join("x"), kept);
+    }
+    program
 }
 
 /// A program that ends with the test.
