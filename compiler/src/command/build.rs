@@ -9,8 +9,8 @@ use serde_json::json;
 use super::{Exit, Failure, Sound, Terminal, checked, formats, read, sound, supply, test};
 use crate::{
     cli::{Format, Global},
-    matrix,
-    pack::{self, Facts, Files, Git, NotWritten, Source, SourceError},
+    matrix::{self, Run},
+    pack::{self, Facts, Git, NotWritten, Source, SourceError},
     project::Project,
 };
 
@@ -63,9 +63,11 @@ pub fn run(args: &Args, global: &Global, terminal: &mut Terminal<'_>) -> Result<
     let version = version(args, source.as_ref())?;
     let mut files = pack::pack(&sound.model, &sound.sources)
         .map_err(|error| Failure::internal(error.to_string()))?;
-    let Some(tests) = tests(args, &sound, &files, terminal)? else {
+    let run = matrix::run_on(&sound.model, &files);
+    let run = run.map_err(|error| test::failure(error, &sound.sources))?;
+    if !may_sign(args, &run, &sound, terminal)? {
         return Ok(Exit::Mismatch);
-    };
+    }
     let facts = Facts {
         project: sound.model.project.clone(),
         channel: args.channel.clone(),
@@ -75,7 +77,7 @@ pub fn run(args: &Args, global: &Global, terminal: &mut Terminal<'_>) -> Result<
         issued_at: args.issued_at,
         not_after: args.not_after,
         source,
-        tests,
+        tests: matrix::digest(&run, &sound.sources),
     };
     let (statement, digest) = pack::seal(&mut files, &facts, &sound.sources, &keys)
         .map_err(|error| Failure::usage(error.to_string()))?;
@@ -121,34 +123,30 @@ fn print(
     writeln!(out, "statement {digest}")
 }
 
-/// Runs the matrices on the files. The digest of the outcome, if there is one; nothing at all when
-/// the outcome forbids the release.
-fn tests(
+/// Whether the outcome of the matrices lets the release be signed; what is not as expected is told.
+fn may_sign(
     args: &Args,
+    run: &Run,
     sound: &Sound,
-    files: &Files,
     terminal: &mut Terminal<'_>,
-) -> Result<Option<Option<Digest>>, Failure> {
-    let run = matrix::run_on(&sound.model, files);
-    let run = run.map_err(|error| test::failure(error, &sound.sources))?;
-    let digest = matrix::digest(&run, &sound.sources);
+) -> std::io::Result<bool> {
     if run.counts().1 == 0 {
-        return Ok(Some(digest));
+        return Ok(true);
     }
-    write!(terminal.err, "{}", matrix::human(&run, &sound.sources))?;
+    write!(terminal.err, "{}", matrix::human(run, &sound.sources))?;
     if args.keys.is_empty() || args.allow_failing_tests {
         writeln!(
             terminal.err,
             "note: the release does not do what its matrices say"
         )?;
-        return Ok(Some(digest));
+        return Ok(true);
     }
     writeln!(
         terminal.err,
         "error: what is not as expected is not signed\n  help: correct the policy or the matrix, \
          or give `--allow-failing-tests`"
     )?;
-    Ok(None)
+    Ok(false)
 }
 
 /// The digest of the statement before.

@@ -49,13 +49,10 @@ pub fn run(args: &Args, global: &Global, terminal: &mut Terminal<'_>) -> Result<
     let commit = commit(&statement)?;
     let scratch = check_out(args, &commit)?;
     let tree = Folder::new(scratch.path().join("tree"));
-    let built = match sound(crate::check(&tree, super::now()), global, terminal)? {
-        Ok(sound) => sound,
-        Err(_) => {
-            return Err(Failure::unverified(format!(
-                "commit {commit} does not compile, so the release cannot come from it"
-            )));
-        }
+    let Ok(built) = sound(crate::check(&tree, super::now()), global, terminal)? else {
+        return Err(Failure::unverified(format!(
+            "commit {commit} does not compile, so the release cannot come from it"
+        )));
     };
     same_input(&statement, &built, args)?;
     let files = pack::pack(&built.model, &built.sources)
@@ -194,7 +191,7 @@ fn human(files: &[File], tested: bool, terminal: &mut Terminal<'_>) -> std::io::
                 writeln!(out, "FAILED  {}: signed {signed}, built {built}", file.name)?;
             }
             (Some(_), None) => {
-                writeln!(out, "FAILED  {}: the commit builds no such file", file.name)?
+                writeln!(out, "FAILED  {}: the commit builds no such file", file.name)?;
             }
             (None, _) => writeln!(out, "FAILED  {}: built, and not in the release", file.name)?,
         }

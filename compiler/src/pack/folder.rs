@@ -82,12 +82,16 @@ fn stale(folder: &Path, files: &Files) -> Result<Vec<PathBuf>, NotWritten> {
 
 /// What outlives a release: the pointer, which the next one is counted from, and the trust roots.
 fn kept(name: &str) -> bool {
-    name == POINTER || name.starts_with("trust.") && name.ends_with(".json")
+    name == POINTER || is_json("trust.", name)
 }
 
 /// A Sigstore bundle over the statement of the release before.
 fn is_countersignature(name: &str) -> bool {
-    name.starts_with("release.sigstore.") && name.ends_with(".json")
+    is_json("release.sigstore.", name)
+}
+
+fn is_json(begin: &str, name: &str) -> bool {
+    name.starts_with(begin) && Path::new(name).extension().is_some_and(|it| it == "json")
 }
 
 fn replace(folder: &Path, files: &Files) -> Result<(), NotWritten> {

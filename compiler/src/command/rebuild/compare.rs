@@ -16,7 +16,8 @@ const SHOWN: usize = 3;
 /// A section that differs: how many entries, and the first of them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct Section {
-    section: String,
+    #[serde(rename = "section")]
+    name: String,
     added: usize,
     removed: usize,
     changed: usize,
@@ -26,13 +27,13 @@ pub(super) struct Section {
 impl fmt::Display for Section {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
-            section,
+            name,
             added,
             removed,
             changed,
             first,
         } = self;
-        write!(f, "{section} +{added} -{removed}")?;
+        write!(f, "{name} +{added} -{removed}")?;
         if *changed > 0 {
             write!(f, ", {changed} changed")?;
         }
@@ -48,7 +49,7 @@ pub(super) fn sections(name: &str, signed: &[u8], built: &[u8]) -> Vec<Section> 
     let read = if name == pack::PLACES { places } else { policy };
     let (Some(signed), Some(built)) = (read(signed), read(built)) else {
         return vec![Section {
-            section: "bytes: the file of the release cannot be opened".to_owned(),
+            name: "bytes: the file of the release cannot be opened".to_owned(),
             added: 0,
             removed: 0,
             changed: 0,
@@ -75,7 +76,7 @@ fn section(difference: Difference) -> Section {
     first.extend(shown("-", &removed));
     first.extend(shown("~", &changed));
     Section {
-        section: section.to_owned(),
+        name: section.to_owned(),
         added: added.len(),
         removed: removed.len(),
         changed: changed.len(),

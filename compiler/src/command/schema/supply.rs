@@ -6,21 +6,21 @@ use serde_json::{Value as Json, json};
 pub(super) fn statement() -> Json {
     let subject = object(
         &["digest", "name"],
-        json!({
+        &json!({
             "name": {"type": "string", "pattern": "^[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}$"},
-            "digest": object(&["sha256"], json!({"sha256": digest()})),
+            "digest": object(&["sha256"], &json!({"sha256": digest()})),
         }),
     );
     let source = object(
         &["commit", "tree_sha256"],
-        json!({
+        &json!({
             "commit": {"type": "string", "pattern": "^([0-9a-f]{40}|[0-9a-f]{64})$"},
             "tree_sha256": digest(),
         }),
     );
     let engine = object(
         &["format", "min"],
-        json!({
+        &json!({
             "min": {"type": "string", "pattern": r"^[0-9]+\.[0-9]+\.[0-9]+$"},
             "format": counted(0),
         }),
@@ -30,7 +30,7 @@ pub(super) fn statement() -> Json {
     ];
     let predicate = object(
         &required,
-        json!({
+        &json!({
             "project": name(),
             "channel": name(),
             "epoch": counted(0),
@@ -49,7 +49,7 @@ pub(super) fn statement() -> Json {
         "Latchkey release statement",
         object(
             &["_type", "predicate", "predicateType", "subject"],
-            json!({
+            &json!({
                 "_type": {"const": "https://in-toto.io/Statement/v1"},
                 "predicateType": {"const": latchkey_gate::supply::PREDICATE_TYPE},
                 "subject": {"type": "array", "minItems": 1, "maxItems": 10_000, "items": subject},
@@ -68,7 +68,7 @@ pub(super) fn pointer() -> Json {
     });
     let deny = object(
         &[],
-        json!({
+        &json!({
             "revoked_tokens": list,
             "suspended": list,
             "denied": describe(list.clone(), "surfaces, as server/name"),
@@ -90,7 +90,7 @@ pub(super) fn pointer() -> Json {
         "Latchkey freshness pointer",
         object(
             &required,
-            json!({
+            &json!({
                 "project": name(),
                 "channel": name(),
                 "trust_version": counted(1),
@@ -112,7 +112,7 @@ pub(super) fn pointer() -> Json {
 pub(super) fn trust() -> Json {
     let key = object(
         &["algorithm", "spki"],
-        json!({
+        &json!({
             "algorithm": {"const": "ed25519"},
             "spki": {"type": "string", "contentEncoding": "base64"},
             "not_before": moment(),
@@ -121,7 +121,7 @@ pub(super) fn trust() -> Json {
     );
     let identity = object(
         &["issuer", "kind", "subject", "trusted_root_sha256"],
-        json!({
+        &json!({
             "kind": {"const": "sigstore"},
             "issuer": name(),
             "subject": name(),
@@ -130,7 +130,7 @@ pub(super) fn trust() -> Json {
     );
     let role = object(
         &["members", "threshold"],
-        json!({
+        &json!({
             "threshold": counted(1),
             "members": {
                 "type": "array", "minItems": 1, "uniqueItems": true, "items": {"type": "string"},
@@ -140,13 +140,13 @@ pub(super) fn trust() -> Json {
     let by_channel = json!({"type": "object", "additionalProperties": role});
     let roles = object(
         &["release"],
-        json!({"root": role, "release": by_channel, "freshness": by_channel}),
+        &json!({"root": role, "release": by_channel, "freshness": by_channel}),
     );
     titled(
         "Latchkey trust root",
         object(
             &["epoch", "keys", "project", "roles", "version"],
-            json!({
+            &json!({
                 "version": counted(1),
                 "project": name(),
                 "epoch": counted(0),
@@ -170,7 +170,7 @@ fn titled(title: &str, mut schema: Json) -> Json {
     schema
 }
 
-fn object(required: &[&str], properties: Json) -> Json {
+fn object(required: &[&str], properties: &Json) -> Json {
     json!({
         "type": "object",
         "required": required,

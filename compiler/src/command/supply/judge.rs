@@ -74,7 +74,12 @@ impl Judgement {
     }
 
     fn refuse(&mut self, refused: Refused) {
-        self.refuse_at(check_of(&refused), refused);
+        let check = match check_of(&refused) {
+            // An older epoch is refused as a rollback, whatever the version.
+            "version" if self.failed().any(|it| it.check == "epoch") => "epoch",
+            check => check,
+        };
+        self.refuse_at(check, refused);
     }
 
     fn refuse_at(&mut self, check: &str, refused: Refused) {

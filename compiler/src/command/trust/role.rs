@@ -17,8 +17,7 @@ impl FromStr for RoleName {
     fn from_str(text: &str) -> Result<Self, String> {
         let (kind, channel) = match text.split_once(':') {
             Some((kind, channel)) if !channel.is_empty() => (kind, Some(channel.to_owned())),
-            Some(_) => (text, None),
-            None => (text, None),
+            Some(_) | None => (text, None),
         };
         match kind {
             "root" if channel.is_none() => Ok(Self::Root),

@@ -48,7 +48,7 @@ pub(super) fn find(trust: &TrustRoot, now: Time) -> Vec<Weakness> {
         ),
         Some(end) if now >= end => add("expired", format!("it ended at {end}; rotate it")),
         Some(end) if now.0 >= end.0 - SOON => {
-            add("ends_soon", format!("it ends at {end}; rotate it"))
+            add("ends_soon", format!("it ends at {end}; rotate it"));
         }
         Some(_) => {}
     }

@@ -66,7 +66,12 @@ fn lines(trust: &TrustRoot, floor: &Floor, channel: &str, envelope: &[u8], now: 
         lines.push(line);
     }
     if let Ok(pointer) = &pointer {
-        lines.push(version(floor, pointer, Digest::of(&envelope.payload)));
+        lines.push(version(
+            trust,
+            floor,
+            pointer,
+            Digest::of(&envelope.payload),
+        ));
         let until = format!(
             "signed at {}, ends at {}",
             pointer.issued_at, pointer.expires
@@ -96,7 +101,12 @@ fn describe(pointer: &Pointer) -> String {
     said
 }
 
-fn version(floor: &Floor, pointer: &Pointer, digest: Digest) -> Line {
+fn version(trust: &TrustRoot, floor: &Floor, pointer: &Pointer, digest: Digest) -> Line {
+    let (stated, wanted) = (pointer.epoch, trust.epoch());
+    if stated != wanted {
+        let said = format!("of epoch {stated}, and the trust root's is {wanted}");
+        return Line::failed("pointer version", said);
+    }
     let (offered, followed) = (pointer.pointer_version, floor.pointer_version);
     if floor.epoch < pointer.epoch || followed == 0 {
         return Line::ok(
