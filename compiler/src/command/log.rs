@@ -1,6 +1,6 @@
 //! `latchkey log`: the releases before a release, one after the other.
 
-use std::path::PathBuf;
+use std::{collections::BTreeSet, path::PathBuf};
 
 use latchkey_gate::supply::{
     Digest, Statement, TrustRoot,
@@ -19,7 +19,8 @@ pub struct Args {
     /// Where the releases are: what `latchkey push` writes
     #[arg(value_name = "LOCATION")]
     location: String,
-    /// Name the signers by this trust file; without it the key ids that the envelopes claim
+    /// Name the signers by this trust file and those that follow it; without it the key ids that
+    /// the envelopes claim
     #[arg(long, value_name = "FILE")]
     trust: Option<PathBuf>,
     /// At most so many releases
@@ -61,7 +62,12 @@ pub fn run(args: &Args, global: &Global, terminal: &mut Terminal<'_>) -> Result<
     formats("log", global.format, &[Format::Human, Format::Json])?;
     let trust = args.trust.as_deref().map(supply::trust_root).transpose()?;
     let source = Source::open(&args.location, &args.remote)?;
-    let (entries, end) = walk(&source, trust.as_ref(), args.limit)?;
+    // A key that was replaced since has signed what came before.
+    let roots = match &trust {
+        Some(trust) => supply::roots(&source, trust, now())?,
+        None => Vec::new(),
+    };
+    let (entries, end) = walk(&source, &roots, args.limit)?;
     if global.format == Format::Json {
         writeln!(
             terminal.out,
@@ -76,15 +82,11 @@ pub fn run(args: &Args, global: &Global, terminal: &mut Terminal<'_>) -> Result<
     ending(&entries, &end, terminal)
 }
 
-fn walk(
-    source: &Source,
-    trust: Option<&TrustRoot>,
-    limit: usize,
-) -> Result<(Vec<Entry>, End), Failure> {
+fn walk(source: &Source, roots: &[TrustRoot], limit: usize) -> Result<(Vec<Entry>, End), Failure> {
     let mut entries: Vec<Entry> = Vec::new();
     let mut envelope = source.release()?.envelope;
     loop {
-        let entry = match entry(&envelope, trust) {
+        let entry = match entry(&envelope, roots) {
             Ok(entry) => entry,
             Err(what) => return Ok((entries, End::Broken(what))),
         };
@@ -122,29 +124,30 @@ fn fault(entry: &Entry, after: &Entry) -> Option<String> {
     })
 }
 
-fn entry(envelope: &[u8], trust: Option<&TrustRoot>) -> Result<Entry, String> {
+fn entry(envelope: &[u8], roots: &[TrustRoot]) -> Result<Entry, String> {
     let opened = Envelope::read(Kind::Statement, envelope).map_err(|it| it.to_string())?;
     let statement = Statement::parse(&opened.payload).map_err(|it| it.to_string())?;
     let digest = Digest::of(&opened.payload);
     let release = statement.release;
-    let role = trust.and_then(|trust| trust.channels().get(&release.channel));
-    let signers = match (trust, role) {
-        (Some(trust), Some(role)) => {
-            // Who signed then; whether the key still counts is not asked of the past.
-            signers::count("signatures", trust, role, &opened, None, now()).0
+    let mut signers = BTreeSet::new();
+    for root in roots {
+        if let Some(role) = root.channels().get(&release.channel) {
+            let (who, _) = signers::count("signatures", root, role, &opened, None, now());
+            signers.extend(who);
         }
-        (Some(_), None) => Vec::new(),
-        (None, _) => supply::key_ids(envelope),
-    };
+    }
+    if roots.is_empty() {
+        signers.extend(supply::key_ids(envelope));
+    }
     Ok(Entry {
         statement: digest,
         version: release.version,
         epoch: release.epoch,
         issued_at: release.issued_at.map(|it| it.to_string()),
         commit: release.source.map(|it| it.commit),
-        signers,
+        signers: signers.into_iter().collect(),
         previous: release.previous,
-        revoked: trust.is_some_and(|trust| trust.revokes(&digest)),
+        revoked: roots.last().is_some_and(|root| root.revokes(&digest)),
     })
 }
 

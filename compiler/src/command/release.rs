@@ -67,7 +67,8 @@ pub fn run(args: &Args, global: &Global, terminal: &mut Terminal<'_>) -> Result<
     let keys = supply::signing_keys(&args.keys)?;
     let issued = args.issued_at.unwrap_or_else(now);
     let source = Source::open(&args.folder.display().to_string(), &Remote::default())?;
-    let trust = supply::newest_root(&source, &given, issued)?;
+    let mut roots = supply::roots(&source, &given, issued)?;
+    let trust = roots.pop().unwrap_or_else(|| given.clone());
     let (statement, digest) = supply::statement_of(&args.folder)?;
     let release = &statement.release;
     let before = before(args, &trust, &release.channel, terminal)?;

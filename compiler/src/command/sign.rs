@@ -5,6 +5,7 @@ mod keyless;
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
+use latchkey_carrier::names;
 use latchkey_gate::supply::{
     Pointer, Statement, TrustRoot,
     dsse::{self, Kind},
@@ -36,6 +37,9 @@ pub struct Args {
     /// Say what is still missing by this trust file
     #[arg(long, value_name = "FILE")]
     trust: Option<PathBuf>,
+    /// The file with Sigstore's roots, to count identities by
+    #[arg(long, value_name = "FILE", requires = "trust")]
+    sigstore_root: Option<PathBuf>,
 }
 
 /// Adds signatures; those that are there stay.
@@ -84,7 +88,13 @@ pub fn run(args: &Args, global: &Global, terminal: &mut Terminal<'_>) -> Result<
         "signatures"
     };
     writeln!(terminal.out, "{}: {count} {noun}", target.kind.noun())?;
-    missing(&target, envelope.as_bytes(), trusted.as_ref(), terminal)?;
+    missing(
+        args,
+        &target,
+        envelope.as_bytes(),
+        trusted.as_ref(),
+        terminal,
+    )?;
     Ok(Exit::Clean)
 }
 
@@ -154,6 +164,21 @@ impl Target {
     }
 }
 
+impl Target {
+    /// The Sigstore bundles beside it.
+    fn bundles(&self) -> Result<Vec<Vec<u8>>, Failure> {
+        if self.kind != Kind::Statement {
+            return Ok(Vec::new());
+        }
+        let folder = self.path.parent().unwrap_or(Path::new("."));
+        let places = (1..=names::MOST_SIGSTORE).map(|n| folder.join(names::sigstore(n)));
+        places
+            .take_while(|place| place.exists())
+            .map(|place| read(&place))
+            .collect()
+    }
+}
+
 /// Puts a Sigstore bundle beside the statement, once it is known to be over the same bytes.
 fn attach(target: &Target, bundle: &[u8], name: &str) -> Result<PathBuf, Failure> {
     let fault = |what: &str| {
@@ -171,8 +196,8 @@ fn attach(target: &Target, bundle: &[u8], name: &str) -> Result<PathBuf, Failure
         return Err(fault("it signs something else than this statement"));
     }
     let folder = target.path.parent().unwrap_or(Path::new("."));
-    for n in 1..=16 {
-        let place = folder.join(format!("release.sigstore.{n}.json"));
+    for n in 1..=names::MOST_SIGSTORE {
+        let place = folder.join(names::sigstore(n));
         if !place.exists() {
             supply::put(&place, bundle)?;
             return Ok(place);
@@ -181,11 +206,16 @@ fn attach(target: &Target, bundle: &[u8], name: &str) -> Result<PathBuf, Failure
             return Ok(place);
         }
     }
-    Err(Failure::usage("the release has 16 Sigstore bundles already").help("remove one"))
+    let most = names::MOST_SIGSTORE;
+    Err(
+        Failure::usage(format!("the release has {most} Sigstore bundles already"))
+            .help("remove one"),
+    )
 }
 
 /// Says what a trust file still asks for.
 fn missing(
+    args: &Args,
     target: &Target,
     envelope: &[u8],
     trusted: Option<&TrustRoot>,
@@ -220,7 +250,10 @@ fn missing(
         .help("correct the channel, or add the role with `latchkey trust rotate`"));
     };
     let opened = supply::open(&target.path, target.kind, envelope)?;
-    let (_, line) = signers::count("signatures", trusted, role, &opened, None, now());
+    let keyless = supply::keyless(args.sigstore_root.as_deref())?;
+    let bundles = target.bundles()?;
+    let identities = Some((bundles.as_slice(), keyless.as_ref()));
+    let (_, line) = signers::count("signatures", trusted, role, &opened, identities, now());
     let enough = if line.outcome == Outcome::Ok {
         "enough"
     } else {

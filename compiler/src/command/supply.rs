@@ -18,7 +18,7 @@ mod line;
 pub(super) mod signers;
 mod source;
 
-pub(super) use judge::{Judgement, Question, judge, newest_root};
+pub(super) use judge::{Judgement, Question, judge, roots};
 pub(super) use line::Outcome;
 pub(super) use source::Remote;
 pub(super) use source::{Found, Source, failure, runtime};

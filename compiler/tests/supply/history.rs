@@ -1,10 +1,15 @@
 //! Releases as auditors find them.
 
-use std::fs;
+use std::{
+    fs,
+    io::{BufRead as _, BufReader},
+    path::Path,
+    process::{Child, Command, Stdio},
+};
 
 use serde_json::json;
 
-use crate::scene::{BUILD, Scene, forge};
+use crate::scene::{BUILD, Scene, failed, forge};
 
 #[test]
 fn releases_are_pushed_pulled_and_walked() {
@@ -37,6 +42,63 @@ fn releases_are_pushed_pulled_and_walked() {
     scene.bad(2, "push p repo", "holds no release");
     scene.bad(2, "pull ftp://host/x y", "scheme");
     scene.bad(2, "verify nowhere --trust trust.json", "nowhere");
+}
+
+#[test]
+fn a_web_server_is_read_as_a_folder_is() {
+    let scene = Scene::released("web");
+    scene.good("push b repo");
+    let server = WebServer::start(&scene.path("repo"));
+    let there = format!("http://127.0.0.1:{}/", server.port);
+    let report = scene.json(&format!("verify {there} --trust trust.json"));
+    assert_eq!(report["accepted"], true, "{report}");
+    assert_eq!(report["statement"], json!(scene.digest("b")));
+    scene.good(&format!("pull {there} pulled"));
+    scene.good("verify pulled --trust trust.json");
+    let log = scene.json(&format!("log {there}"));
+    assert_eq!(log["end"], "first", "{log}");
+    // What is gone is named.
+    for folder in ["files", "patches"] {
+        fs::remove_dir_all(scene.path("repo").join(folder)).expect("removed");
+    }
+    let report = scene.json(&format!("verify {there} --trust trust.json"));
+    let files = ["file all.lkb", "file places.lkm", "file tickets.lkb"];
+    assert_eq!(failed(&report), files, "{report}");
+    drop(server);
+    scene.bad(2, &format!("verify {there} --trust trust.json"), &there);
+}
+
+/// The plainest of web servers, on loopback.
+struct WebServer {
+    child: Child,
+    port: u16,
+}
+
+impl WebServer {
+    fn start(folder: &Path) -> Self {
+        let mut child = Command::new("python3")
+            .args(["-u", "-m", "http.server", "0", "--bind", "127.0.0.1"])
+            .current_dir(folder)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("python3");
+        let mut line = String::new();
+        let out = child.stdout.take().expect("its output");
+        BufReader::new(out).read_line(&mut line).expect("a line");
+        // "Serving HTTP on 127.0.0.1 port 40123 (http://127.0.0.1:40123/) ..."
+        let mut words = line.split_whitespace().skip_while(|it| *it != "port");
+        let port = words.nth(1).and_then(|it| it.parse().ok());
+        let port = port.unwrap_or_else(|| panic!("no port: {line}"));
+        Self { child, port }
+    }
+}
+
+impl Drop for WebServer {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }
 
 #[test]

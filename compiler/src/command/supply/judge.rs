@@ -123,13 +123,13 @@ pub(in crate::command) fn judge(
     Ok(judgement)
 }
 
-/// The newest trust root that follows the given one at a source.
-pub(in crate::command) fn newest_root(
+/// The given trust root, and those at a source that follow it, the newest last.
+pub(in crate::command) fn roots(
     source: &Source,
     given: &TrustRoot,
     now: Time,
-) -> Result<TrustRoot, Failure> {
-    trust::walk(source, given, &Floor::default(), now).map(|(trust, _)| trust)
+) -> Result<Vec<TrustRoot>, Failure> {
+    trust::roots(source, given, now).map(|(roots, _)| roots)
 }
 
 /// What a sidecar says of statement and files.

@@ -10,14 +10,14 @@ use super::super::source::Source;
 /// Most versions that are walked at once.
 const MOST: u64 = 1000;
 
-pub(super) fn walk(
+/// The given root and those that follow it, and why the next one does not, if there is one.
+pub(super) fn roots(
     source: &Source,
     given: &TrustRoot,
-    floor: &Floor,
     now: Time,
-) -> Result<(TrustRoot, Vec<Line>), Failure> {
+) -> Result<(Vec<TrustRoot>, Option<String>), Failure> {
     let mut trust = given.clone();
-    let mut fault = None;
+    let mut roots = vec![given.clone()];
     for version in given.version() + 1..given.version() + MOST {
         let Some(envelope) = source.trust(version)? else {
             break;
@@ -25,11 +25,24 @@ pub(super) fn walk(
         match rotate(&trust, &envelope, now) {
             Ok(next) => trust = next,
             Err(refused) => {
-                fault = Some(format!("version {version} is refused: {refused}"));
-                break;
+                let fault = format!("version {version} is refused: {refused}");
+                return Ok((roots, Some(fault)));
             }
         }
+        roots.push(trust.clone());
     }
+    Ok((roots, None))
+}
+
+/// The newest root, and the lines about it.
+pub(super) fn walk(
+    source: &Source,
+    given: &TrustRoot,
+    floor: &Floor,
+    now: Time,
+) -> Result<(TrustRoot, Vec<Line>), Failure> {
+    let (mut roots, fault) = roots(source, given, now)?;
+    let trust = roots.pop().unwrap_or_else(|| given.clone());
     let version = |trust: &TrustRoot| {
         format!(
             "version {} of {}, epoch {}",
