@@ -10,6 +10,7 @@
 pub mod client;
 pub mod golden;
 pub mod live;
+pub mod peer;
 pub mod program;
 pub mod reference;
 pub mod tokens;

@@ -1,0 +1,49 @@
+//! Other people's cryptography in Python, installed once and pinned.
+
+use std::{
+    fs::{self, File},
+    path::PathBuf,
+    process::Command,
+};
+
+use crate::golden::root;
+
+/// The DSSE library of the in-toto and TUF projects, and what it builds on.
+const PACKAGES: [&str; 4] = [
+    "securesystemslib==1.6.0",
+    "cryptography==50.0.2",
+    "cffi==2.1.1",
+    "pycparser==3.12",
+];
+
+/// The Python that has them; a test that needs it fails where it cannot be had.
+#[must_use]
+pub fn python() -> PathBuf {
+    let cache = root().join(".cache");
+    fs::create_dir_all(&cache).unwrap();
+    // Tests are processes of their own, and one of them installs.
+    let lock = File::create(cache.join("signature-venv.lock")).unwrap();
+    lock.lock().unwrap();
+    let folder = cache.join("signature-venv");
+    let (python, done) = (folder.join("bin/python"), folder.join("installed"));
+    if fs::read_to_string(&done).unwrap_or_default() != PACKAGES.join(" ") {
+        let run = |command: &mut Command| {
+            let output = command.output().unwrap();
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(
+                output.status.success(),
+                "the peer cannot be installed: {said}"
+            );
+        };
+        run(Command::new("python3")
+            .args(["-m", "venv", "--clear"])
+            .arg(&folder));
+        let quiet = ["install", "--quiet", "--disable-pip-version-check"];
+        run(Command::new(&python)
+            .args(["-m", "pip"])
+            .args(quiet)
+            .args(PACKAGES));
+        fs::write(&done, PACKAGES.join(" ")).unwrap();
+    }
+    python
+}
