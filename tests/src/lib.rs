@@ -12,6 +12,8 @@ pub mod golden;
 pub mod live;
 pub mod peer;
 pub mod program;
+pub mod publisher;
 pub mod reference;
 pub mod tokens;
 pub mod upstream;
+pub mod web;

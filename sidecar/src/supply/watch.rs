@@ -55,7 +55,7 @@ impl Supply {
         let now = answer::now();
         let step = match changed {
             Err(error) => Err(error.into()),
-            Ok(false) if self.is_settled() => self.look_at_roots(local, now).await,
+            Ok(false) if self.is_settled(now) => self.look_at_roots(local, now).await,
             Ok(_) => self.look_in_time(now).await,
         };
         // Asked every time: also a key's end, and a trust file that was replaced, can end it.
@@ -79,13 +79,14 @@ impl Supply {
         in_time(limit, self.look(now)).await
     }
 
-    /// Whether an unchanged source has nothing new to say under the trust file that there is.
-    fn is_settled(&mut self) -> bool {
+    /// Whether an unchanged source has nothing new to say, at this time and under this trust file.
+    fn is_settled(&mut self, now: Time) -> bool {
         let trust = self.shared.config.trust.as_ref();
         let trust = trust.map(|trust| Stamp::of(&trust.file));
         let same = self.trust_seen == trust;
         self.trust_seen = trust;
-        same && self.clean
+        // A source that stands still has its pointer refused when that ends.
+        same && self.clean && !self.shared.freshness.is_stale(now)
     }
 
     /// An unchanged pointer says that there is no newer trust root, and a folder would have changed;
