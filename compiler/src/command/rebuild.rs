@@ -11,6 +11,7 @@ use crate::{
     cli::{Format, Global},
     matrix,
     pack::{self, Git},
+    project,
     source::Folder,
 };
 
@@ -124,6 +125,12 @@ fn check_out(args: &Args, commit: &str) -> Result<Scratch, Failure> {
         Failure::usage(format!("`{path}` cannot give commit {commit}: {error}"))
             .help("fetch it, and give the project's folder as it lies in the clone")
     })?;
+    if !scratch.path().join("tree").join(project::FILE).is_file() {
+        return Err(
+            Failure::usage(format!("`{path}` holds no project in commit {commit}"))
+                .help("give the folder with `latchkey.toml`: `--repo clone/policies`"),
+        );
+    }
     Ok(scratch)
 }
 

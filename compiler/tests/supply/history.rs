@@ -152,8 +152,8 @@ fn anyone_rebuilds_a_release_and_a_forgery_shows_what_was_added() {
 #[test]
 fn what_cannot_be_rebuilt_is_said() {
     let scene = Scene::released("no-rebuild");
-    fs::create_dir_all(scene.path("p/sub")).expect("a folder");
     scene.bad(2, "rebuild b --repo nowhere", "no folder of a Git clone");
+    scene.bad(2, "rebuild b --repo p/access", "holds no project in commit");
     scene.good("-C p build --out dirty --allow-dirty --sequence 7");
     let text = fs::read_to_string(scene.path("dirty/release.json")).expect("the statement");
     let version = env!("CARGO_PKG_VERSION");
@@ -163,7 +163,17 @@ fn what_cannot_be_rebuilt_is_said() {
     );
     fs::write(scene.path("dirty/release.json"), older).expect("written");
     scene.bad(2, "rebuild dirty --repo p", "built by latchkey 0.0.9");
+    // The statement names another commit than the one that was built.
+    scene.good("-C p build --out other");
+    let before = scene.git(&["rev-parse", "HEAD"]);
     scene.edit("p/org.yaml", "organizations", "# x\norganizations");
+    scene.commit();
+    let after = scene.git(&["rev-parse", "HEAD"]);
+    scene.edit("other/release.json", before.trim(), after.trim());
+    scene.bad(4, "rebuild other --repo p", "the statement says");
+    scene.edit("other/release.json", after.trim(), &"0".repeat(40));
+    scene.bad(2, "rebuild other --repo p", "cannot give commit 000");
+    scene.edit("p/org.yaml", "# x", "# y");
     scene.good("-C p build --out dirty --allow-dirty --sequence 7");
     scene.bad(4, "rebuild dirty --repo p", "names no commit");
 }
