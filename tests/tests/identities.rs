@@ -1,6 +1,10 @@
 //! Releases signed by identities: a Sigstore of our own signs, and the rules of acceptance judge.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
 
 use std::{
     fs,
@@ -33,7 +37,7 @@ impl Release {
             folder: tempfile::tempdir().unwrap(),
         };
         let key = release.at("ci");
-        release.latchkey(&["keygen", "--out", key.to_str().unwrap()]);
+        Self::latchkey(&["keygen", "--out", key.to_str().unwrap()]);
         release.build_version("7", "release");
         release
     }
@@ -41,20 +45,20 @@ impl Release {
     fn build_version(&self, version: &str, out: &str) {
         let (out, key) = (self.at(out), self.at("ci.key"));
         let (out, key) = (out.to_str().unwrap(), key.to_str().unwrap());
-        self.latchkey(&["build", "--out", out, "--sequence", version, "--key", key]);
+        Self::latchkey(&["build", "--out", out, "--sequence", version, "--key", key]);
     }
 
     fn at(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    fn latchkey(&self, words: &[&str]) {
-        let output = self.try_latchkey(words);
+    fn latchkey(words: &[&str]) {
+        let output = Self::try_latchkey(words);
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{words:?}: {said}");
     }
 
-    fn try_latchkey(&self, words: &[&str]) -> Output {
+    fn try_latchkey(words: &[&str]) -> Output {
         Command::new(program("latchkey"))
             .args(words)
             .current_dir(root().join("policies"))
@@ -183,7 +187,7 @@ fn a_signature_over_another_release_counts_for_nothing() {
     let judged = judge(
         &trust,
         &release.envelope(),
-        &[other.bundle.clone()],
+        std::slice::from_ref(&other.bundle),
         &keyless,
     );
     assert!(judged.is_err());
@@ -197,7 +201,7 @@ fn a_signature_over_another_release_counts_for_nothing() {
             "--bundle",
             bundle.to_str().unwrap(),
         ];
-        release.try_latchkey(&words)
+        Release::try_latchkey(&words)
     };
     let output = sign(&folder);
     let said = String::from_utf8_lossy(&output.stderr);

@@ -6,9 +6,8 @@
 
 #![expect(
     clippy::unwrap_used,
-    clippy::panic,
-    clippy::print_stdout,
     clippy::indexing_slicing,
+    clippy::string_slice,
     reason = "a test fails by panicking, and prints its figures"
 )]
 
