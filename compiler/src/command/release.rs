@@ -31,7 +31,8 @@ pub struct Args {
     /// How long the pointer is good for: 90s, 10m, 24h, 7d
     #[arg(long, value_name = "TIME", default_value = "24h", value_parser = supply::seconds)]
     expires_in: u64,
-    /// Over how long sidecars spread the fetching of this release; as before by default, else at once
+    /// Over how long sidecars spread the fetching of this release; as before by default, else at
+    /// once
     #[arg(long, value_name = "TIME", value_parser = supply::seconds)]
     spread: Option<u64>,
     /// The lowest version that may be in force; as before by default
@@ -152,7 +153,8 @@ fn before(
     }
     let role = trust.roles().freshness.get(channel).ok_or_else(|| {
         Failure::usage(format!(
-            "the trust file has no freshness role for channel {channel:?}, so no pointer counts there"
+            "the trust file has no freshness role for channel {channel:?}, so no pointer counts \
+             there"
         ))
         .help("add it: `latchkey trust rotate --add-member freshness=NAME`")
     })?;

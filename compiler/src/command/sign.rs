@@ -138,7 +138,10 @@ impl Target {
                 "`{}` is no envelope that latchkey signs",
                 path.display()
             ))
-            .help("give a release folder, release.dsse.json, pointer.dsse.json or trust.<N>.dsse.json"));
+            .help(
+                "give a release folder, release.dsse.json, pointer.dsse.json or \
+                 trust.<N>.dsse.json",
+            ));
         };
         let payload = supply::open(&path, kind, &envelope)?.payload;
         let sound = match kind {

@@ -37,8 +37,8 @@ pub(super) struct Args {
     /// A key that says which release is the newest; may be given several times
     #[arg(long = "freshness", value_name = "NAME=FILE", value_parser = supply::pair)]
     freshness: Vec<(String, String)>,
-    /// How many members of a role must agree, 1 by default; ROLE is root, release, freshness, or one
-    /// of the last two with a channel, as release:main
+    /// How many members of a role must agree, 1 by default; ROLE is root, release, freshness, or
+    /// one of the last two with a channel, as release:main
     #[arg(long = "threshold", value_name = "ROLE=N", value_parser = role::threshold)]
     thresholds: Vec<(RoleName, usize)>,
     /// When the trust file ends, for example 2027-12-01

@@ -21,8 +21,8 @@ pub(super) struct Args {
     /// The trust file in use
     #[arg(value_name = "FILE")]
     trust: PathBuf,
-    /// Where to write `trust.<N>.json` and its envelope `trust.<N>.dsse.json`; beside the trust file
-    /// by default
+    /// Where to write `trust.<N>.json` and its envelope `trust.<N>.dsse.json`; beside the trust
+    /// file by default
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Sign with this key; may be given several times, and `latchkey sign` adds more
@@ -63,8 +63,8 @@ struct Edits {
     /// When the trust file ends
     #[arg(long, value_name = "TIME", value_parser = super::super::time)]
     expires: Option<Time>,
-    /// Begin a new epoch after a compromise: versions start over, and what was released before counts
-    /// no more
+    /// Begin a new epoch after a compromise: versions start over, and what was released before
+    /// counts no more
     #[arg(long)]
     new_epoch: bool,
     /// Revoke the release of this statement

@@ -64,8 +64,8 @@ pub(super) fn find(trust: &TrustRoot, now: Time) -> Vec<Weakness> {
             None => add(
                 "no_freshness",
                 format!(
-                    "{channel} has no freshness role, so a release that is held back goes unseen and \
-                     nothing can be denied without a release"
+                    "{channel} has no freshness role, so a release that is held back goes unseen \
+                     and nothing can be denied without a release"
                 ),
             ),
             Some(online) => {
