@@ -100,10 +100,9 @@ impl Supply {
         Ok(supply)
     }
 
-    /// One look at the source, at a time that is fixed at its start.
+    /// One look at the source, at a time that is fixed at its start and under the trust root that is
+    /// installed or stored.
     async fn look(&mut self, now: Time) -> Result<Step, SupplyError> {
-        self.save_what_waits();
-        self.roots.reload(&self.shared.config, &self.state)?;
         let required = self.shared.config.state.required;
         self.state.check(required, self.roots.has_freshness())?;
         // A root that does not follow keeps nobody from heeding the pointer under the present one.

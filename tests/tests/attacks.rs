@@ -149,6 +149,32 @@ const RELEASES: &[Attack] = &[
         "expired",
     ),
     (
+        "needs an engine that does not exist",
+        |stage| stage.publish(6, |draft| "99.0.0".clone_into(&mut draft.facts.engine.min)),
+        "engine_too_old",
+    ),
+    (
+        "a bundle format that does not exist",
+        |stage| stage.publish(6, |draft| draft.facts.engine.format = 99),
+        "unknown_format",
+    ),
+    (
+        "does not name the one before, with strict_chain = true",
+        |stage| {
+            stage.restart("bundle = {strict_chain = true}");
+            stage.publish(6, |_| {});
+        },
+        "broken_chain",
+    ),
+    (
+        "below the min_version of the settings",
+        |stage| {
+            stage.restart("bundle = {min_version = 9}");
+            stage.publish(6, |_| {});
+        },
+        "rollback",
+    ),
+    (
         "stale clock: ended by a time that trusted keys vouched for",
         |stage| {
             let day = 86_400;
@@ -244,6 +270,15 @@ const POINTERS: &[Attack] = &[
             stage.publisher.put_release(&draft);
             // The statement that the pointer names is taken away, so that only the new one is left.
             stage.publisher.remove(&name);
+        },
+        "file_missing",
+    ),
+    (
+        "what runs is below the pointer's min_version, nothing newer",
+        |stage| {
+            let mut pointing = stage.publisher.pointing(&stage.publisher.draft(6));
+            pointing.pointer.min_version = 6;
+            stage.publisher.put_pointer(&pointing);
         },
         "file_missing",
     ),
@@ -431,6 +466,56 @@ fn without_room_on_the_disk_it_runs_on_and_says_so() {
     stage.publish(7, |_| {});
     stage.await_version(7);
     assert_eq!(stage.status()["floor_persisted"], true);
+}
+
+#[test]
+fn past_its_end_a_release_is_served_for_as_long_as_asked_and_no_longer() {
+    let mut stage = Stage::new();
+    stage.restart("bundle = {serve_expired_for = \"1h\"}");
+    let end = seconds() + 2;
+    stage.publish(6, |draft| draft.facts.not_after = Some(Time(end)));
+    stage.await_version(6);
+    std::thread::sleep(Duration::from_secs(3));
+    assert!(stage.call());
+    // Also from what was good last, without a source.
+    stage.publisher.remove("release.dsse.json");
+    stage.restart("bundle = {serve_expired_for = \"1h\"}");
+    assert_eq!(stage.status()["bundle"]["source"], "last_good");
+    assert!(stage.call());
+    for more in ["bundle = {serve_expired_for = \"1s\"}", ""] {
+        stage.restart(more);
+        assert!(!stage.call(), "{more}");
+    }
+}
+
+#[test]
+fn the_same_release_again_changes_nothing() {
+    let mut stage = Stage::new();
+    let draft = stage.publisher.draft(5);
+    for _ in 0..3 {
+        // A pointer that is renewed, and files that are copied again.
+        stage.publisher.publish(&draft);
+        let version = stage.publisher.pointing(&draft).pointer.pointer_version - 1;
+        stage.await_pointer(version);
+    }
+    assert_eq!(stage.status()["bundle"]["generation"], 1);
+}
+
+/// A fleet does not fetch a release at once: this sidecar waits for its turn, and goes on serving
+/// and heeding pointers meanwhile.
+#[test]
+fn a_release_is_fetched_in_its_turn() {
+    let mut stage = Stage::new();
+    let draft = stage.publisher.draft(6);
+    let mut pointing = stage.publisher.pointing(&draft);
+    pointing.pointer.spread_seconds = 86_400;
+    stage.publisher.put_release(&draft);
+    stage.publisher.put_pointer(&pointing);
+    stage.await_metric("latchkey_bundle_polls_total{outcome=\"waiting\"}");
+    assert_eq!(stage.status()["bundle"]["version"], 5);
+    assert!(stage.call());
+    stage.publish(6, |_| {});
+    stage.await_version(6);
 }
 
 #[test]

@@ -26,7 +26,7 @@ impl Supply {
         if let Some(pointer) = self.stored_pointer() {
             self.follow(pointer);
         }
-        self.note_freshness();
+        self.tell_state();
         match self.restore_release(now) {
             Ok(true) => tracing::info!(target: "supply", "what was good last is in force again"),
             Ok(false) => {}

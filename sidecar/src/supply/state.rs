@@ -210,9 +210,9 @@ impl State {
         self.unsaved = None;
         self.fault = None;
         let statement = self.floor.statement.map(|digest| digest.to_string());
-        prune(&self.folder.join("last-good"), statement);
+        prune(&self.folder.join("last-good"), statement.as_deref());
         let pointer = self.floor.pointer.map(|digest| format!("{digest}.json"));
-        prune(&self.folder.join("pointers"), pointer);
+        prune(&self.folder.join("pointers"), pointer.as_deref());
         Ok(())
     }
 }
@@ -261,12 +261,12 @@ fn write_release(folder: &Path, digest: &Digest, package: &Package, slice: &str)
     files::sync_directory(folder)
 }
 
-fn prune(folder: &Path, keep: Option<String>) {
+fn prune(folder: &Path, keep: Option<&str>) {
     let Ok(entries) = fs::read_dir(folder) else {
         return;
     };
     for entry in entries.flatten() {
-        if keep.as_ref().is_none_or(|keep| entry.file_name() != **keep) {
+        if keep.is_none_or(|keep| entry.file_name() != *keep) {
             // What stays is removed after the next release.
             let _ = remove(&entry.path());
         }

@@ -59,12 +59,11 @@ impl Supply {
             Ok(_) => self.look_in_time(now).await,
         };
         // Asked every time: also a key's end, and a trust file that was replaced, can end it.
-        if step != Ok(Step::Swapped)
-            && let Some(refused) = self.fallen(now)
-        {
-            self.withdraw(&refused);
+        let fallen = self.fallen(now).filter(|_| step != Ok(Step::Swapped));
+        if let Some(refused) = &fallen {
+            self.withdraw(refused);
         }
-        self.clean = matches!(step, Ok(Step::Unchanged | Step::Swapped));
+        self.clean = fallen.is_none() && matches!(step, Ok(Step::Unchanged | Step::Swapped));
         let pause = match &step {
             Ok(Step::Waiting(turn)) => self.pace.succeeded().min(*turn),
             Err(error) if error.is_slowing() && !local => self.pace.failed(error.retry_after()),
@@ -75,8 +74,11 @@ impl Supply {
     }
 
     async fn look_in_time(&mut self, now: Time) -> Result<Step, SupplyError> {
+        self.save_what_waits();
+        // First, for it can revoke what runs: from then on the source has little time.
+        self.roots.reload(&self.shared.config, &self.state)?;
         let limit = self.limit(now);
-        in_time(limit, self.look(now)).await
+        in_time(limit, Box::pin(self.look(now))).await
     }
 
     /// Whether an unchanged source has nothing new to say, at this time and under this trust file.
@@ -104,7 +106,7 @@ impl Supply {
     }
 
     fn tell(&self, step: &Result<Step, SupplyError>, now: Time, pause: Duration) {
-        self.note_freshness();
+        self.tell_state();
         let metrics = &self.shared.metrics.supply;
         metrics.polled(match step {
             Ok(Step::Unchanged) => "unchanged",
@@ -113,14 +115,6 @@ impl Supply {
             Err(error) if error.is_failure() => "failed",
             Err(_) => "refused",
         });
-        let persisted = self.state.is_persisted();
-        metrics.floor_persisted.set(i64::from(persisted));
-        let trust = self.roots.root().map(|root| TrustStatus {
-            version: root.version(),
-            epoch: root.epoch(),
-            expires: root.expires(),
-        });
-        metrics.set_trust(trust.map(|trust| (trust.version, trust.expires)));
         match step {
             Ok(_) => {
                 metrics.last_success.set(now.0);
@@ -133,9 +127,25 @@ impl Supply {
                 status.last_success = Some(now);
                 status.bundle_error = None;
             }
+            status.next_poll = Some(Time(now.0.saturating_add(next)));
+        });
+    }
+
+    /// Tells what does not depend on the source's last answer.
+    pub(super) fn tell_state(&self) {
+        self.note_freshness();
+        let metrics = &self.shared.metrics.supply;
+        let persisted = self.state.is_persisted();
+        metrics.floor_persisted.set(i64::from(persisted));
+        let trust = self.roots.root().map(|root| TrustStatus {
+            version: root.version(),
+            epoch: root.epoch(),
+            expires: root.expires(),
+        });
+        metrics.set_trust(trust.map(|trust| (trust.version, trust.expires)));
+        status::report(&self.shared, |status| {
             status.trust = trust;
             status.floor_persisted = persisted;
-            status.next_poll = Some(Time(now.0.saturating_add(next)));
         });
     }
 
@@ -149,12 +159,14 @@ impl Supply {
         if before.is_some_and(|before| before.text == text) {
             return;
         }
-        if error.is_failure() {
+        let event = if error.is_failure() {
             tracing::warn!(target: "supply", %error, "the source cannot be asked");
+            "source_failed"
         } else {
             tracing::error!(target: "supply", %error, "bundle refused");
-        }
-        status::tell(&self.shared, "bundle_rejected", text.clone());
+            "bundle_rejected"
+        };
+        status::tell(&self.shared, event, text.clone());
         let word = error.word();
         status::report(&self.shared, |status| {
             status.bundle_error = Some(Fault {

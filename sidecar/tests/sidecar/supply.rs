@@ -161,7 +161,7 @@ const REFUSED: [(&str, Spoil, &str); 9] = [
         "a missing slice",
         |folder, upstream| {
             put_spoiled(folder, upstream, |slice| {
-                std::fs::remove_file(slice).unwrap()
+                std::fs::remove_file(slice).unwrap();
             });
         },
         "no github.lkb",

@@ -205,6 +205,17 @@ impl Stage {
         });
     }
 
+    pub(crate) fn await_pointer(&self, version: u64) {
+        self.wait("the pointer", |status| {
+            status["pointer"]["version"] == version
+        });
+    }
+
+    /// Waits until a metric has a value.
+    pub(crate) fn await_metric(&self, name: &str) {
+        wait_for(name, || self.metrics().contains(name));
+    }
+
     /// Waits until something is refused under this word.
     pub(crate) fn await_word(&self, what: &str, word: &str) {
         self.wait(&format!("{what}: {word}"), |status| {
