@@ -36,7 +36,11 @@ struct Open {
 #[derive(Debug)]
 enum Content {
     Whole(Option<Bytes>),
-    Passed(Incoming),
+    Passed {
+        /// What has been read of it already.
+        first: First,
+        incoming: Incoming,
+    },
     Lines(Box<Lines>),
 }
 
@@ -62,6 +66,9 @@ pub struct Rules {
     /// What the answer is.
     pub filter: Filter,
 }
+
+/// What came with the head of an answer.
+pub type First = Poll<Option<Result<Frame<Bytes>, hyper::Error>>>;
 
 /// The next frame from the tool server, and whether it is the last.
 type Next = Option<Result<(Frame<Bytes>, bool), AnswerError>>;
@@ -101,9 +108,9 @@ impl Answer {
 
     /// The tool server's body as it comes; its end closes the exchange.
     #[must_use]
-    pub fn passed(incoming: Incoming, exchange: Box<Exchange>, lease: Lease) -> Self {
+    pub fn passed(first: First, incoming: Incoming, exchange: Box<Exchange>, lease: Lease) -> Self {
         Self {
-            content: Content::Passed(incoming),
+            content: Content::Passed { first, incoming },
             open: Some(Open { exchange, lease }),
         }
     }
@@ -125,14 +132,6 @@ impl Answer {
                 most,
             })),
             open: Some(Open { exchange, lease }),
-        }
-    }
-
-    /// Records the event of an answer without a body, before its head leaves.
-    pub fn end_if_empty(&mut self) -> Result<(), AnswerError> {
-        match &self.content {
-            Content::Passed(incoming) if incoming.is_end_stream() => self.end(),
-            _ => Ok(()),
         }
     }
 
@@ -169,8 +168,11 @@ impl Answer {
             Content::Whole(bytes) => {
                 return Poll::Ready(bytes.take().map(|bytes| Ok((Frame::data(bytes), true))));
             }
-            Content::Passed(incoming) => {
-                let frame = ready!(Pin::new(&mut *incoming).poll_frame(cx));
+            Content::Passed { first, incoming } => {
+                let frame = match std::mem::replace(first, Poll::Pending) {
+                    Poll::Ready(frame) => frame,
+                    Poll::Pending => ready!(Pin::new(&mut *incoming).poll_frame(cx)),
+                };
                 frame.map(|frame| {
                     frame
                         .map(|frame| (frame, incoming.is_end_stream()))
@@ -209,7 +211,7 @@ impl Body for Answer {
     fn is_end_stream(&self) -> bool {
         match &self.content {
             Content::Whole(bytes) => bytes.is_none(),
-            Content::Passed(incoming) => self.open.is_none() && incoming.is_end_stream(),
+            Content::Passed { incoming, .. } => self.open.is_none() && incoming.is_end_stream(),
             Content::Lines(_) => false,
         }
     }
@@ -219,8 +221,12 @@ impl Body for Answer {
             Content::Whole(bytes) => {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
             }
-            Content::Passed(incoming) => incoming.size_hint(),
-            Content::Lines(_) => SizeHint::default(),
+            Content::Passed {
+                first: Poll::Pending,
+                incoming,
+            } => incoming.size_hint(),
+            // What is read already is not counted: an answer of a known length says so in its head.
+            Content::Passed { .. } | Content::Lines(_) => SizeHint::default(),
         }
     }
 }

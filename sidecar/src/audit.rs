@@ -4,18 +4,24 @@
 //! before its answer has left. Both are plain writes, so they survive the death of the process. At
 //! start the journal is read: an intent without an event is closed as cut off, so that each
 //! request that the tool server saw has exactly one event, whatever happened to the sidecar.
+//!
+//! What requests note in one turn of the event loop is written at once: each notes its line, lets
+//! the others that are ready note theirs, and goes on when all are written.
 
 mod chain;
 mod journal;
 
 use std::{
     collections::VecDeque,
-    fmt, io,
+    fmt,
+    future::poll_fn,
+    io,
     path::Path,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
+    task::Poll,
 };
 
 use latchkey_gate::event::{DigestKey, Draft, Ending, Event, Unsealed};
@@ -40,8 +46,12 @@ pub struct Audit {
 struct Inner {
     log: chain::Log,
     journal: Journal,
-    /// Events that could not be written yet, oldest first, with the intent that each closes.
+    /// Events that are not written yet, oldest first, with the intent that each closes.
     waiting: VecDeque<Waiting>,
+    /// How many events were noted so far; the last `waiting` of them are not written.
+    noted: u64,
+    /// Whether the log refused the events that wait.
+    stuck: bool,
 }
 
 #[derive(Debug)]
@@ -54,6 +64,11 @@ struct Waiting {
 /// An intent that waits for its event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Ticket(u64);
+
+/// An event that was noted: how many there were with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use = "an event that is only noted is not recorded"]
+pub struct Noted(u64);
 
 /// The record cannot be written, so nothing may be forwarded and nothing answered but this.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,6 +107,8 @@ impl Audit {
                 log,
                 journal,
                 waiting: VecDeque::new(),
+                noted: 0,
+                stuck: false,
             }),
             broken: AtomicBool::new(false),
             metrics,
@@ -122,70 +139,113 @@ impl Audit {
         !self.broken.load(Ordering::Relaxed)
     }
 
-    /// Records that a request is about to go upstream. Without a ticket it must not. The intent is
-    /// the event as it is to stand if nobody sees the request's end.
+    /// Notes that a request is about to go upstream. It must not before [`Audit::intended`] says
+    /// so. The intent is the event as it is to stand if nobody sees the request's end.
     pub fn begin(&self, intent: Draft) -> Result<Ticket, AuditUnavailable> {
         if !self.is_available() {
             return Err(AuditUnavailable);
         }
+        Ok(self.lock().journal.note(intent))
+    }
+
+    /// Waits until an intent outlives the process.
+    pub async fn intended(&self, ticket: Ticket) -> Result<(), AuditUnavailable> {
+        self.turn().await;
         let mut inner = self.lock();
         let Inner { log, journal, .. } = &mut *inner;
-        journal
-            .write(intent, log)
-            .map_err(|error| self.fail("intent", &error))
+        let written = journal.write(log);
+        written.map_err(|error| self.fail("intent", &error))?;
+        // Whoever wrote for this one may have failed.
+        let stands = journal.intent(ticket).is_some();
+        stands.then_some(()).ok_or(AuditUnavailable)
     }
 
-    /// Closes an intent: records its event with its end, as [`Audit::record`] does.
-    pub fn end(&self, ticket: Ticket, ending: &Ending<'_>) -> Result<(), AuditUnavailable> {
+    /// Closes an intent: notes its event with its end, as [`Audit::note`] does. `None` when the
+    /// intent could not be written.
+    pub fn end(
+        &self,
+        ticket: Ticket,
+        ending: &Ending<'_>,
+    ) -> Option<Result<Noted, AuditUnavailable>> {
         let mut inner = self.lock();
-        let Some(intent) = inner.journal.intent(ticket) else {
-            // Each ticket is closed once, by the exchange that it was given to.
-            return Err(AuditUnavailable);
+        let intent = inner.journal.intent(ticket)?;
+        let waiting = Waiting {
+            event_id: intent.event_id().to_owned(),
+            event: intent.ended(ending),
+            ticket: Some(ticket),
         };
-        let event = intent.ended(ending);
-        let event_id = intent.event_id().to_owned();
-        self.put(
-            &mut inner,
-            Waiting {
-                event_id,
-                event,
-                ticket: Some(ticket),
-            },
-        )
+        Some(self.put(&mut inner, waiting))
     }
 
-    /// Seals and writes an event, and closes the intent that it belongs to. On an error the event
-    /// waits in memory and is tried again; until then nothing is forwarded.
+    /// Notes an event, and the intent that it closes. It counts once [`Audit::settled`] or
+    /// [`Audit::settle`] says so. On an error it waits in memory and is tried again; until then
+    /// nothing is forwarded.
+    pub fn note(
+        &self,
+        event_id: &str,
+        event: Unsealed,
+        ticket: Option<Ticket>,
+    ) -> Result<Noted, AuditUnavailable> {
+        let waiting = Waiting {
+            event_id: event_id.to_owned(),
+            event,
+            ticket,
+        };
+        self.put(&mut self.lock(), waiting)
+    }
+
+    /// Notes an event and writes it at once.
     pub fn record(
         &self,
         event_id: &str,
         event: Unsealed,
         ticket: Option<Ticket>,
     ) -> Result<(), AuditUnavailable> {
-        let event_id = event_id.to_owned();
-        self.put(
-            &mut self.lock(),
-            Waiting {
-                event_id,
-                event,
-                ticket,
-            },
-        )
+        self.settle(self.note(event_id, event, ticket)?)
     }
 
-    fn put(&self, inner: &mut Inner, next: Waiting) -> Result<(), AuditUnavailable> {
+    /// Waits until an event is in the log.
+    pub async fn settled(&self, noted: Noted) -> Result<(), AuditUnavailable> {
+        self.turn().await;
+        self.settle(noted)
+    }
+
+    /// Writes an event that was noted, and all before it, unless they are in the log already.
+    pub fn settle(&self, Noted(count): Noted) -> Result<(), AuditUnavailable> {
+        let mut inner = self.lock();
+        if count <= inner.written() {
+            return Ok(());
+        }
+        if inner.stuck {
+            return Err(AuditUnavailable);
+        }
+        self.write(&mut inner)
+    }
+
+    /// Lets the requests that are ready now note what they have to.
+    async fn turn(&self) {
+        if self.metrics.in_flight.get() < 2 {
+            return;
+        }
+        let mut turned = false;
+        poll_fn(|cx| {
+            if std::mem::replace(&mut turned, true) {
+                return Poll::Ready(());
+            }
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        })
+        .await;
+    }
+
+    fn put(&self, inner: &mut Inner, next: Waiting) -> Result<Noted, AuditUnavailable> {
         if inner.waiting.len() >= MOST_WAITING {
             self.metrics.audit_failures.inc();
             return Err(AuditUnavailable);
         }
-        if inner.waiting.is_empty() {
-            match self.write(inner, &next) {
-                Ok(()) => return Ok(()),
-                Err(error) => self.fail("event", &error),
-            };
-        }
         inner.waiting.push_back(next);
-        Err(AuditUnavailable)
+        inner.noted += 1;
+        Ok(Noted(inner.noted))
     }
 
     /// Tries again what could not be written. Call from time to time.
@@ -194,11 +254,8 @@ impl Audit {
             return;
         }
         let mut inner = self.lock();
-        while let Some(next) = inner.waiting.pop_front() {
-            if self.write(&mut inner, &next).is_err() {
-                inner.waiting.push_front(next);
-                return;
-            }
+        if self.write(&mut inner).is_err() {
+            return;
         }
         if inner.log.probe().is_ok() && inner.journal.probe().is_ok() {
             self.broken.store(false, Ordering::Relaxed);
@@ -206,13 +263,25 @@ impl Audit {
         }
     }
 
-    fn write(&self, inner: &mut Inner, next: &Waiting) -> io::Result<()> {
-        let Inner { log, journal, .. } = inner;
-        log.append(&next.event)?;
-        self.metrics.audit_events.inc();
-        // The event is out: a journal that cannot say so stops the next request, not this one.
-        if let Err(error) = journal.done(next.ticket, &next.event_id, log) {
-            self.fail("journal", &error);
+    /// Writes the events that wait.
+    fn write(&self, inner: &mut Inner) -> Result<(), AuditUnavailable> {
+        let Inner {
+            log,
+            journal,
+            waiting,
+            stuck,
+            ..
+        } = inner;
+        while !waiting.is_empty() {
+            let appended = log.append(waiting.iter().map(|it| &it.event));
+            *stuck = appended.is_err();
+            let count = appended.map_err(|error| self.fail("event", &error))?;
+            self.metrics.audit_events.inc_by(count as u64);
+            let written = waiting.drain(..count);
+            // The events are out: a journal that cannot say so stops the next request, not these.
+            if let Err(error) = journal.done(written, log) {
+                self.fail("journal", &error);
+            }
         }
         Ok(())
     }
@@ -253,6 +322,13 @@ impl Audit {
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    /// How many of the events that were noted are in the log.
+    fn written(&self) -> u64 {
+        self.noted - self.waiting.len() as u64
     }
 }
 

@@ -13,7 +13,7 @@ use latchkey_gate::{
 };
 
 use crate::{
-    audit::{AuditUnavailable, Ticket},
+    audit::{AuditUnavailable, Noted, Ticket},
     ids,
     meter::Meter,
     run::Shared,
@@ -103,16 +103,35 @@ impl Exchange {
     }
 
     /// Records that the request is about to go upstream.
-    pub fn intend(&mut self) -> Result<(), AuditUnavailable> {
+    pub async fn intend(&mut self) -> Result<(), AuditUnavailable> {
         let draft = Draft::request(&self.facts, &self.exchanged(EventOutcome::Internal));
-        self.intent = Some(self.shared.audit.begin(draft)?);
-        Ok(())
+        let ticket = self.shared.audit.begin(draft)?;
+        self.intent = Some(ticket);
+        let intended = self.shared.audit.intended(ticket).await;
+        if intended.is_err() {
+            self.intent = None;
+        }
+        intended
     }
 
     /// Records the event. Nothing more of the answer may leave before this has succeeded.
     pub fn close(&mut self, outcome: EventOutcome) -> Result<(), AuditUnavailable> {
+        let noted = self.note(outcome)?;
+        noted.map_or(Ok(()), |noted| self.shared.audit.settle(noted))
+    }
+
+    /// The same, together with the other exchanges that end now.
+    pub async fn close_together(&mut self, outcome: EventOutcome) -> Result<(), AuditUnavailable> {
+        match self.note(outcome)? {
+            Some(noted) => self.shared.audit.settled(noted).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Notes the event; `None` when it was noted before.
+    fn note(&mut self, outcome: EventOutcome) -> Result<Option<Noted>, AuditUnavailable> {
         if self.closed {
-            return Ok(());
+            return Ok(None);
         }
         self.closed = true;
         let took = self.started.elapsed();
@@ -123,14 +142,14 @@ impl Exchange {
         };
         let ending = Ending::of(&self.facts, &exchanged);
         let audit = &self.shared.audit;
-        match self.intent {
-            // What was decided stands in the intent.
-            Some(ticket) if self.facts.reason == Reason::Ok => audit.end(ticket, &ending),
-            ticket => {
-                let event = Draft::request(&self.facts, &exchanged).ended(&ending);
-                audit.record(&self.event_id, event, ticket)
-            }
-        }
+        // What was decided stands in the intent.
+        let intent = self.intent.filter(|_| self.facts.reason == Reason::Ok);
+        let ended = intent.and_then(|ticket| audit.end(ticket, &ending));
+        let noted = ended.unwrap_or_else(|| {
+            let event = Draft::request(&self.facts, &exchanged).ended(&ending);
+            audit.note(&self.event_id, event, self.intent)
+        });
+        noted.map(Some)
     }
 
     fn count(&self, took: Duration) {

@@ -4,13 +4,16 @@
 //! `accept -> receive -> identify -> admit -> throttle -> record -> forward -> filter -> close`,
 //! where `admit` is the gate's `parse -> classify -> coarse -> bind -> validate -> decide`.
 
-use std::{convert::Infallible, net::IpAddr, pin::pin, sync::Arc, task::Poll, time::Duration};
+use std::{
+    convert::Infallible, future::poll_fn, net::IpAddr, pin::pin, sync::Arc, task::Poll,
+    time::Duration,
+};
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::{
     HeaderMap, Request, Response, StatusCode,
-    body::{Body, Incoming},
+    body::{Body, Frame, Incoming},
     header::{self, HeaderValue},
     http::request::Parts,
 };
@@ -108,7 +111,7 @@ async fn forward_if_allowed(
     let identified = identify(worker, exchange, received)?;
     let admitted = admit(worker, exchange, identified)?;
     let throttled = throttle(worker, exchange, admitted)?;
-    let recorded = record(exchange, throttled)?;
+    let recorded = record(exchange, throttled).await?;
     forward(worker, exchange, recorded).await
 }
 
@@ -221,9 +224,9 @@ fn throttle(
     Ok(Throttled(admitted))
 }
 
-fn record(exchange: &mut Exchange, throttled: Throttled) -> Result<Recorded, Refused> {
+async fn record(exchange: &mut Exchange, throttled: Throttled) -> Result<Recorded, Refused> {
     let Throttled(admitted) = throttled;
-    if exchange.intend().is_err() {
+    if exchange.intend().await.is_err() {
         exchange.facts.reason = Reason::AuditUnavailable;
         return Err(admitted.permit.refusal(Reason::AuditUnavailable).into());
     }
@@ -280,14 +283,25 @@ async fn pass(
         identity,
     } = forwarded;
     exchange.waited(inflow.waited);
-    let (mut head, incoming) = inflow.response.into_parts();
+    let (mut head, mut incoming) = inflow.response.into_parts();
     exchange.status = head.status.as_u16();
     let most = worker.shared.config.upstream.max_filtered;
     // What a call answers is only watched for requests of the server, which come on streams.
     let watched = |it: &Filter| it.kind != FilterKind::Answer || is_event_stream(&head.headers);
     let Some(filter) = inflow.filter.filter(watched) else {
-        let answer = Answer::passed(incoming, exchange, inflow.lease);
-        return stream(head, answer);
+        let first = match at_hand(&mut incoming).await {
+            Poll::Ready(None) => Bytes::new(),
+            Poll::Ready(Some(Ok(frame))) if incoming.is_end_stream() => {
+                frame.into_data().unwrap_or_default()
+            }
+            first => {
+                let answer = Answer::passed(first, incoming, exchange, inflow.lease);
+                return Response::from_parts(head, answer);
+            }
+        };
+        let mut lease = inflow.lease;
+        lease.end();
+        return whole(head, exchange, first).await;
     };
     let rules = Rules {
         shared: Arc::clone(&worker.shared),
@@ -301,7 +315,7 @@ async fn pass(
     head.headers.remove(header::CONTENT_LENGTH);
     if is_event_stream(&head.headers) {
         let answer = Answer::lines(incoming, rules, most, exchange, inflow.lease);
-        return stream(head, answer);
+        return Response::from_parts(head, answer);
     }
     let mut lease = inflow.lease;
     let slowest = worker.shared.config.listen.write_timeout.0;
@@ -325,18 +339,26 @@ async fn pass(
             }
         }
     };
+    whole(head, exchange, body).await
+}
+
+/// What of a body has come with its head.
+async fn at_hand(body: &mut Incoming) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    poll_fn(|cx| Poll::Ready(pin!(&mut *body).poll_frame(cx))).await
+}
+
+/// An answer that is known in full: its event is recorded before its head leaves.
+async fn whole(
+    head: hyper::http::response::Parts,
+    mut exchange: Box<Exchange>,
+    body: Bytes,
+) -> Response<Answer> {
     exchange.bytes_out = body.len() as u64;
-    if exchange.close(outcome_of(head.status)).is_err() {
+    let outcome = outcome_of(head.status);
+    if exchange.close_together(outcome).await.is_err() {
         return unrecorded();
     }
     Response::from_parts(head, Answer::whole(body))
-}
-
-fn stream(head: hyper::http::response::Parts, mut answer: Answer) -> Response<Answer> {
-    if answer.end_if_empty().is_err() {
-        return unrecorded();
-    }
-    Response::from_parts(head, answer)
 }
 
 fn unfilterable(worker: &Worker, mut exchange: Box<Exchange>) -> Response<Answer> {
@@ -457,7 +479,7 @@ async fn read(
     let outcome = {
         let mut reading = pin!(collect(&mut body, most, &mut so_far));
         // Most bodies come with their head: only the others cost a timer.
-        let first = std::future::poll_fn(|cx| Poll::Ready(reading.as_mut().poll(cx))).await;
+        let first = poll_fn(|cx| Poll::Ready(reading.as_mut().poll(cx))).await;
         match first {
             Poll::Ready(outcome) => outcome,
             Poll::Pending => tokio::time::timeout(timeout, reading)

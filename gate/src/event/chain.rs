@@ -40,18 +40,28 @@ impl Unsealed {
     /// Seals the event onto the chain, as [`Event::seal`] does.
     #[must_use]
     pub fn seal(&self, prev_hash: &str) -> Line {
-        // The two links are appended as text: a flattened wrapper costs as much as the event.
         let mut text = String::with_capacity(self.text.len() + LINKS);
-        text.push_str(&self.text);
-        text.push_str(",\"prev_hash\":\"");
-        text.push_str(prev_hash);
-        text.push_str("\"}");
-        let hash = hex(&Sha256::digest(text.as_bytes()));
-        text.pop();
-        text.push_str(",\"hash\":\"");
-        text.push_str(&hash);
-        text.push_str("\"}");
+        let hash = self.seal_onto(prev_hash, &mut text);
         Line { text, hash }
+    }
+
+    /// The same, appended to other lines; answers the hash.
+    #[must_use]
+    pub fn seal_onto(&self, prev_hash: &str, lines: &mut String) -> String {
+        // The two links are appended as text: a flattened wrapper costs as much as the event.
+        let start = lines.len();
+        lines.push_str(&self.text);
+        lines.push_str(",\"prev_hash\":\"");
+        lines.push_str(prev_hash);
+        lines.push_str("\"}");
+        let hash = hex(&Sha256::digest(
+            lines.as_bytes().get(start..).unwrap_or_default(),
+        ));
+        lines.pop();
+        lines.push_str(",\"hash\":\"");
+        lines.push_str(&hash);
+        lines.push_str("\"}");
+        hash
     }
 }
 

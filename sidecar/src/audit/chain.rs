@@ -17,7 +17,12 @@ use crate::ids;
 pub(super) struct Log {
     sink: Sink,
     prev_hash: String,
+    /// The lines that are being written.
+    lines: String,
 }
+
+/// About as many bytes are written at once.
+const BLOCK: usize = 64 << 10;
 
 #[derive(Debug)]
 enum Sink {
@@ -38,6 +43,7 @@ impl Log {
             return Ok(Self {
                 sink: Sink::Stream(stdout.into()),
                 prev_hash: String::new(),
+                lines: String::new(),
             });
         }
         let mut file = OpenOptions::new()
@@ -52,6 +58,7 @@ impl Log {
             return Ok(Self {
                 sink: Sink::Stream(file),
                 prev_hash: String::new(),
+                lines: String::new(),
             });
         }
         let (length, last) = recover(&mut file, state).map_err(|e| fault(path, "recover", &e))?;
@@ -67,6 +74,7 @@ impl Log {
         Ok(Self {
             sink: Sink::File { file, length },
             prev_hash,
+            lines: String::new(),
         })
     }
 
@@ -102,23 +110,34 @@ impl Log {
         Ok(text.lines().filter_map(id_of).collect())
     }
 
-    /// Seals an event onto the chain and writes it. After an error the chain is as it was.
-    pub(super) fn append(&mut self, event: &Unsealed) -> io::Result<()> {
-        let mut line = event.seal(&self.prev_hash);
-        line.text.push('\n');
-        match &mut self.sink {
-            Sink::Stream(file) => file.write_all(line.text.as_bytes())?,
-            Sink::File { file, length } => {
-                if let Err(error) = file.write_all(line.text.as_bytes()) {
-                    // Half a line must not stand before the next one.
-                    file.set_len(*length)?;
-                    return Err(error);
-                }
-                *length += line.text.len() as u64;
+    /// Seals the first of some events onto the chain and writes them; answers how many. After an
+    /// error the chain is as it was.
+    pub(super) fn append<'e>(
+        &mut self,
+        events: impl Iterator<Item = &'e Unsealed>,
+    ) -> io::Result<usize> {
+        let most = match &self.sink {
+            Sink::File { .. } => usize::MAX,
+            // What has left cannot be taken back.
+            Sink::Stream(_) => 1,
+        };
+        let mut lines = std::mem::take(&mut self.lines);
+        lines.clear();
+        let mut hash = self.prev_hash.clone();
+        let mut count = 0;
+        for event in events.take(most) {
+            hash = event.seal_onto(&hash, &mut lines);
+            lines.push('\n');
+            count += 1;
+            if lines.len() >= BLOCK {
+                break;
             }
         }
-        self.prev_hash = line.hash;
-        Ok(())
+        let written = self.sink.write(&lines);
+        self.lines = lines;
+        written?;
+        self.prev_hash = hash;
+        Ok(count)
     }
 
     /// Whether the log takes bytes. A file is left as it was; a device gets an empty line.
@@ -130,6 +149,23 @@ impl Log {
                 written
             }
             Sink::Stream(file) => file.write_all(b"").and_then(|()| device_takes(file)),
+        }
+    }
+}
+
+impl Sink {
+    fn write(&mut self, lines: &str) -> io::Result<()> {
+        match self {
+            Self::Stream(file) => file.write_all(lines.as_bytes()),
+            Self::File { file, length } => {
+                if let Err(error) = file.write_all(lines.as_bytes()) {
+                    // Half a line must not stand before the next one.
+                    file.set_len(*length)?;
+                    return Err(error);
+                }
+                *length += lines.len() as u64;
+                Ok(())
+            }
         }
     }
 }

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use latchkey_gate::event::{Draft, Event};
 
-use super::{AuditError, Ticket, chain::Log, fault};
+use super::{AuditError, Ticket, Waiting, chain::Log, fault};
 
 /// The journal is begun anew, with what is still in flight, when it reaches this many bytes.
 const LONGEST: u64 = 4 << 20;
@@ -29,8 +29,10 @@ pub(super) struct Journal {
     /// The intents in flight.
     open: BTreeMap<Ticket, Draft>,
     next: u64,
-    /// The line that is being written.
-    line: String,
+    /// Lines that are not written yet.
+    lines: String,
+    /// The first ticket whose intent is not written yet.
+    unwritten: Ticket,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -71,7 +73,8 @@ impl Journal {
             length: text.len() as u64,
             open: BTreeMap::new(),
             next: 0,
-            line: String::new(),
+            lines: String::new(),
+            unwritten: Ticket(0),
         };
         Ok((journal, open))
     }
@@ -89,21 +92,34 @@ impl Journal {
             })
     }
 
-    /// Writes an intent.
-    pub(super) fn write(&mut self, intent: Draft, log: &Log) -> io::Result<Ticket> {
-        if self.length > LONGEST {
-            self.start_over(log)?;
-        }
-        let mut line = std::mem::take(&mut self.line);
-        line.clear();
-        write_intent(&mut line, &intent);
-        let written = self.append(&line);
-        self.line = line;
-        written?;
+    /// Notes an intent, which counts once it is written.
+    pub(super) fn note(&mut self, intent: Draft) -> Ticket {
+        write_intent(&mut self.lines, &intent);
         let ticket = Ticket(self.next);
         self.next += 1;
         self.open.insert(ticket, intent);
-        Ok(ticket)
+        ticket
+    }
+
+    /// Writes the intents that were noted. On an error there is none of them.
+    pub(super) fn write(&mut self, log: &Log) -> io::Result<()> {
+        if self.lines.is_empty() {
+            return Ok(());
+        }
+        let mut lines = std::mem::take(&mut self.lines);
+        let written = if self.length > LONGEST {
+            self.start_over(log)
+        } else {
+            self.append(&lines)
+        };
+        lines.clear();
+        self.lines = lines;
+        if written.is_err() {
+            let stands = self.unwritten;
+            self.open.retain(|ticket, _| *ticket < stands);
+        }
+        self.unwritten = Ticket(self.next);
+        written
     }
 
     /// An intent in flight.
@@ -111,24 +127,25 @@ impl Journal {
         self.open.get(&ticket)
     }
 
-    /// An event is in the log.
+    /// Events are in the log.
     pub(super) fn done(
         &mut self,
-        ticket: Option<Ticket>,
-        event_id: &str,
+        events: impl Iterator<Item = Waiting>,
         log: &Log,
     ) -> io::Result<()> {
-        if let Some(ticket) = ticket {
-            self.open.remove(&ticket);
+        let mut lines = String::new();
+        for event in events {
+            if let Some(ticket) = event.ticket {
+                self.open.remove(&ticket);
+            }
+            if log.offset().is_none() {
+                lines.push_str(&line_of(&Entry::Done {
+                    event_id: event.event_id,
+                    hash: log.prev_hash().to_owned(),
+                })?);
+            }
         }
-        if log.offset().is_none() {
-            let line = line_of(&Entry::Done {
-                event_id: event_id.to_owned(),
-                hash: log.prev_hash().to_owned(),
-            })?;
-            self.append(&line)?;
-        }
-        Ok(())
+        self.append(&lines)
     }
 
     /// Begins the journal anew, with what is in flight.
@@ -168,12 +185,15 @@ impl Journal {
         written
     }
 
-    fn append(&mut self, line: &str) -> io::Result<()> {
-        if let Err(error) = self.file.write_all(line.as_bytes()) {
+    fn append(&mut self, lines: &str) -> io::Result<()> {
+        if lines.is_empty() {
+            return Ok(());
+        }
+        if let Err(error) = self.file.write_all(lines.as_bytes()) {
             self.file.set_len(self.length)?;
             return Err(error);
         }
-        self.length += line.len() as u64;
+        self.length += lines.len() as u64;
         Ok(())
     }
 }

@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
     path::Path,
-    process::{Child, Command, Stdio},
+    process::{Child, Command},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -18,23 +18,31 @@ use crate::{
     server::ToolServer,
 };
 
-struct Program {
+pub(crate) struct Program {
     child: Child,
-    address: SocketAddr,
-    admin: SocketAddr,
+    pub(crate) address: SocketAddr,
+    pub(crate) admin: SocketAddr,
 }
 
 impl Program {
-    fn start(folder: &Path, more: &str) -> Self {
+    pub(crate) fn start(folder: &Path, more: &str) -> Self {
+        Self::logging(folder, more, "info")
+    }
+
+    /// With a log of this level in the folder's `log.txt`.
+    pub(crate) fn logging(folder: &Path, more: &str, level: &str) -> Self {
         let (address, admin) = (free_port(), free_port());
         let more = format!("{more}\nlisten.address = \"{address}\"\nadmin.address = \"{admin}\"\n");
         let path = folder.join("sidecar.toml");
         std::fs::write(&path, settings(&more)).unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_latchkey-sidecar"))
-            .arg("--config")
+        // A file at its limit of size is an error then, as a full disk is, and no signal.
+        let child = Command::new("sh")
+            .args(["-c", "trap '' XFSZ; exec \"$0\" --config \"$1\""])
+            .arg(env!("CARGO_BIN_EXE_latchkey-sidecar"))
             .arg(&path)
-            .stderr(Stdio::null())
-            .stdout(output(folder))
+            .env("LATCHKEY_LOG", level)
+            .stderr(output(folder, "log.txt"))
+            .stdout(output(folder, "stdout"))
             .spawn()
             .unwrap();
         let program = Self {
@@ -48,7 +56,11 @@ impl Program {
         program
     }
 
-    fn signal(&self, name: &str) {
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
         let status = Command::new("kill")
             .arg(format!("-{name}"))
             .arg(self.child.id().to_string())
@@ -57,16 +69,16 @@ impl Program {
         assert!(status.success());
     }
 
-    fn ended(mut self) -> Option<i32> {
+    pub(crate) fn ended(mut self) -> Option<i32> {
         self.child.wait().unwrap().code()
     }
 }
 
-/// The program's standard output, of all runs in a folder.
-fn output(folder: &Path) -> std::fs::File {
+/// What the program says, in all runs in a folder.
+fn output(folder: &Path, name: &str) -> std::fs::File {
     let mut options = std::fs::OpenOptions::new();
     options.append(true).create(true);
-    options.open(folder.join("stdout")).unwrap()
+    options.open(folder.join(name)).unwrap()
 }
 
 fn free_port() -> SocketAddr {

@@ -7,11 +7,15 @@ mod client;
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
+mod disk;
+#[cfg(test)]
 mod forward;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
 mod rig;
+#[cfg(test)]
+mod secrets;
 #[cfg(test)]
 mod server;
 #[cfg(test)]
