@@ -115,7 +115,7 @@ fn misbehave(mut stream: &TcpStream, manner: Manner) -> Option<()> {
     }
     loop {
         match manner {
-            Manner::Endless => stream.write_all(&[b' '; 1 << 16]).ok()?,
+            Manner::Endless => stream.write_all(&[b' '; 1 << 14]).ok()?,
             Manner::Trickle => stream.write_all(b" ").ok()?,
             Manner::Silence => {}
         }

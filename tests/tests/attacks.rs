@@ -274,7 +274,7 @@ const POINTERS: &[Attack] = &[
         "file_missing",
     ),
     (
-        "what runs is below the pointer's min_version, nothing newer",
+        "what runs is below the pointer's min_version",
         |stage| {
             let mut pointing = stage.publisher.pointing(&stage.publisher.draft(6));
             pointing.pointer.min_version = 6;
