@@ -12,13 +12,24 @@ pub struct Strings {
 }
 
 impl Strings {
-    /// The texts of a heap that end at these offsets; `None` unless they fill it, in order, and
-    /// none cuts a character.
+    /// The texts of a heap that end at these offsets, which rise to the end of the heap; `None`
+    /// when one cuts a character.
     pub(crate) fn from_parts(heap: String, ends: Vec<u32>) -> Option<Self> {
         let whole = |end: &u32| heap.is_char_boundary(*end as usize);
         let bounded = heap.is_ascii() || ends.iter().all(whole);
-        let filled = ends.last().map_or(0, |end| *end as usize) == heap.len();
-        (bounded && filled && ends.is_sorted()).then_some(Self { heap, ends })
+        bounded.then_some(Self { heap, ends })
+    }
+
+    /// As [`Self::from_parts`], for names: one that cuts a character is then no label, which
+    /// whoever reads names proves of each.
+    pub(crate) fn from_labels(heap: String, ends: Vec<u32>) -> Self {
+        Self { heap, ends }
+    }
+
+    /// Whether the text at a position is below the next one.
+    #[inline]
+    pub(crate) fn is_below_next(&self, at: usize) -> bool {
+        self.is_rising(at..at + 2)
     }
 
     /// All texts, one after the other.

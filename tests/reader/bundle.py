@@ -367,7 +367,13 @@ class Bundle:
 
     def value(self, it):
         tag = it.choice(4)
-        return tag, [it.flag, lambda: it.number(16, True), it.text, it.time][tag]()
+        return tag, [it.flag, lambda: self.decimal(it), it.text, it.time][tag]()
+
+    def decimal(self, it):
+        billionths = it.number(16, True)
+        largest = 10**15 if billionths % 10**9 else 2**53 - 1
+        ensure(abs(billionths) <= largest * 10**9, "a number beyond what policy can read")
+        return billionths
 
     def read_roles(self, it):
         names = rising(it.labels(), it.what)

@@ -169,10 +169,23 @@ pub(super) fn read(bounds: Bounds, from: &mut Reader<'_>) -> Result<Bindings, Op
     let count = names.len();
     let ends = ends_of(counts, count).ok_or(counts_wrong)?;
     let flags = Flags::read(count, KNOWN, from)?;
-    let scopes = ids(from.within(count, bounds.scopes, MISSING)?, ScopeId);
-    let limit = bounds.role_sets.min(MAX_ROLE_SETS);
-    let sets = from.within(count, limit, MISSING)?;
-    let sets: Vec<FlaggedSet> = sets.iter().zip(flags.each).map(flagged_set).collect();
+    let missing = from.wrong(MISSING);
+    let mut highest = [0; 2];
+    let scopes = ids(from.words(count)?, |scope| {
+        highest[0] = scope.max(highest[0]);
+        ScopeId(scope)
+    });
+    let sets = numbers(from.words(count)?).zip(flags.each);
+    let sets: Vec<FlaggedSet> = sets
+        .map(|(set, flags)| {
+            highest[1] = set.max(highest[1]);
+            flagged_set(set, *flags)
+        })
+        .collect();
+    let limits = [bounds.scopes, bounds.role_sets.min(MAX_ROLE_SETS)];
+    if count > 0 && highest.iter().zip(limits).any(|(it, limit)| *it >= limit) {
+        return Err(missing);
+    }
     if !is_sorted(&ends, &scopes, &names) {
         return Err(from.wrong(WRONG_ORDER));
     }
@@ -210,9 +223,10 @@ fn ends_of(counts: &[[u8; 4]], total: usize) -> Option<Vec<u32>> {
     (end as usize == total).then_some(ends)
 }
 
-fn flagged_set((set, flags): (&[u8; 4], &u8)) -> FlaggedSet {
+#[inline]
+fn flagged_set(set: u32, flags: u8) -> FlaggedSet {
     FlaggedSet::new(
-        RoleSetId(u32::from_le_bytes(*set)),
+        RoleSetId(set),
         flags & CONDITIONAL != 0,
         flags & (NOT_BEFORE | EXPIRES) != 0,
         flags & CROSS_ORGANIZATION != 0,
@@ -226,7 +240,7 @@ fn is_sorted(ends: &[u32], scopes: &[ScopeId], names: &Strings) -> bool {
         let end = *end as usize;
         let own = scopes.get(start..end).unwrap_or_default();
         let sorted = own.windows(2).zip(start..).all(|(pair, at)| match pair {
-            [a, b] if a == b => names.get(at) < names.get(at + 1),
+            [a, b] if a == b => names.is_below_next(at),
             [a, b] => a < b,
             _ => true,
         });

@@ -23,7 +23,9 @@ pub(super) fn write_labels(names: &Strings, to: &mut Writer) {
 pub(super) fn read_labels(from: &mut Reader<'_>) -> Result<Strings, OpenError> {
     let count = from.count(1)?;
     let lengths = from.take(count)?;
-    read_heap(lengths.iter().map(|length| u32::from(*length)), from)
+    let lengths = lengths.iter().map(|length| u32::from(*length));
+    let (heap, ends) = read_heap(lengths, from)?;
+    Ok(Strings::from_labels(heap.to_owned(), ends))
 }
 
 /// Appends texts: their count, the length of each in four bytes, and all bytes.
@@ -39,14 +41,16 @@ pub(super) fn write_texts(texts: &Strings, to: &mut Writer) {
 pub(super) fn read_texts(from: &mut Reader<'_>) -> Result<Strings, OpenError> {
     let count = from.count(4)?;
     let lengths = from.words(count)?;
-    read_heap(numbers(lengths), from)
+    let wrong = from.wrong("a text that is not UTF-8");
+    let (heap, ends) = read_heap(numbers(lengths), from)?;
+    Strings::from_parts(heap.to_owned(), ends).ok_or(wrong)
 }
 
-/// The texts of these lengths, whose bytes come next.
-fn read_heap(
+/// The bytes of texts of these lengths, which come next, and where each ends.
+fn read_heap<'a>(
     lengths: impl ExactSizeIterator<Item = u32>,
-    from: &mut Reader<'_>,
-) -> Result<Strings, OpenError> {
+    from: &mut Reader<'a>,
+) -> Result<(&'a str, Vec<u32>), OpenError> {
     let mut ends = Vec::with_capacity(lengths.len());
     let mut end = 0_u32;
     let mut overflow = false;
@@ -59,9 +63,8 @@ fn read_heap(
         return Err(from.wrong("texts of more than 4 GiB"));
     }
     let wrong = from.wrong("a text that is not UTF-8");
-    let heap = std::str::from_utf8(from.take(end as usize)?).ok();
-    heap.and_then(|heap| Strings::from_parts(heap.to_owned(), ends))
-        .ok_or(wrong)
+    let heap = std::str::from_utf8(from.take(end as usize)?);
+    heap.map(|heap| (heap, ends)).map_err(|_| wrong)
 }
 
 /// Numbers of a column.
@@ -70,7 +73,7 @@ pub(super) fn numbers(words: &[[u8; 4]]) -> impl ExactSizeIterator<Item = u32> +
 }
 
 /// A column of ids in memory.
-pub(super) fn ids<T>(words: &[[u8; 4]], make: impl Fn(u32) -> T) -> Vec<T> {
+pub(super) fn ids<T>(words: &[[u8; 4]], make: impl FnMut(u32) -> T) -> Vec<T> {
     numbers(words).map(make).collect()
 }
 

@@ -89,26 +89,6 @@ impl<'a> Reader<'a> {
         Ok(bytes.as_chunks().0)
     }
 
-    /// The next numbers of four bytes, all below a limit.
-    pub(super) fn within(
-        &mut self,
-        count: usize,
-        limit: u32,
-        what: &'static str,
-    ) -> Result<&'a [[u8; 4]], OpenError> {
-        let wrong = self.wrong(what);
-        let words = self.words(count)?;
-        let mut highest = 0;
-        for word in words {
-            highest = u32::from_le_bytes(*word).max(highest);
-        }
-        if words.is_empty() || highest < limit {
-            Ok(words)
-        } else {
-            Err(wrong)
-        }
-    }
-
     /// The next numbers of eight bytes.
     pub(super) fn longs(&mut self, count: usize) -> Result<&'a [[u8; 8]], OpenError> {
         let bytes = self.take(count.saturating_mul(8))?;
