@@ -54,15 +54,7 @@ pub fn admit(
     identity: Option<&Identity>,
     now: Time,
 ) -> Verdict {
-    let stage = Stage {
-        gate,
-        overlay,
-        inbound,
-        identity,
-        now,
-        explain: false,
-    };
-    stage.run()
+    Stage::new(gate, overlay, inbound, identity, now).run()
 }
 
 /// The same as [`admit`], and the facts name every granting binding and every near miss: for
@@ -76,12 +68,8 @@ pub fn admit_explained(
     now: Time,
 ) -> Verdict {
     let stage = Stage {
-        gate,
-        overlay,
-        inbound,
-        identity,
-        now,
         explain: true,
+        ..Stage::new(gate, overlay, inbound, identity, now)
     };
     stage.run()
 }
@@ -138,6 +126,25 @@ struct Stage<'a> {
     identity: Option<&'a Identity>,
     now: Time,
     explain: bool,
+}
+
+impl<'a> Stage<'a> {
+    fn new(
+        gate: &'a Gate,
+        overlay: &'a Overlay,
+        inbound: &'a Inbound<'a>,
+        identity: Option<&'a Identity>,
+        now: Time,
+    ) -> Self {
+        Self {
+            gate,
+            overlay,
+            inbound,
+            identity,
+            now,
+            explain: false,
+        }
+    }
 }
 
 impl Stage<'_> {
@@ -216,15 +223,7 @@ pub(crate) fn visibility(
         body: &[],
         peer: None,
     };
-    let stage = Stage {
-        gate,
-        overlay,
-        inbound: &inbound,
-        identity,
-        now,
-        explain: false,
-    };
-    stage.coarse(surface)
+    Stage::new(gate, overlay, &inbound, identity, now).coarse(surface)
 }
 
 #[cfg(test)]

@@ -31,7 +31,7 @@ struct Generations {
 
 #[derive(Debug)]
 struct Remembered {
-    token: Box<str>,
+    token: Box<[u8]>,
     identity: Arc<Identity>,
     /// The bundle that it was verified and resolved against.
     bundle: u64,
@@ -68,8 +68,10 @@ impl Tokens {
             }
             return Ok(Some(identity));
         }
+        // A token that is remembered was legal.
+        let text = legal(token).ok_or(Reason::Unauthenticated)?;
         metrics.token_misses.inc();
-        match active.gate.verify(token, now) {
+        match active.gate.verify(text, now) {
             Ok(identity) => {
                 let identity = Arc::new(identity);
                 self.remember(key, token, &identity, active.generation);
@@ -84,15 +86,14 @@ impl Tokens {
 
     /// What a token is found by. Its last bytes are of its signature, so they differ where tokens
     /// do; whoever copies them onto another token finds one that is not equal.
-    fn key(&self, token: &str) -> u64 {
-        let bytes = token.as_bytes();
-        let tail = bytes
+    fn key(&self, token: &[u8]) -> u64 {
+        let tail = token
             .last_chunk::<64>()
-            .map_or(bytes, |tail| tail.as_slice());
-        self.hasher.hash_one((bytes.len(), tail))
+            .map_or(token, |tail| tail.as_slice());
+        self.hasher.hash_one((token.len(), tail))
     }
 
-    fn recall(&self, key: u64, token: &str, bundle: u64) -> Option<Arc<Identity>> {
+    fn recall(&self, key: u64, token: &[u8], bundle: u64) -> Option<Arc<Identity>> {
         let mut generations = self.lock();
         let fits = |found: &&Remembered| found.bundle == bundle && found.token.as_ref() == token;
         if let Some(found) = generations.young.get(&key).filter(fits) {
@@ -104,7 +105,7 @@ impl Tokens {
         Some(identity)
     }
 
-    fn remember(&self, key: u64, token: &str, identity: &Arc<Identity>, bundle: u64) {
+    fn remember(&self, key: u64, token: &[u8], identity: &Arc<Identity>, bundle: u64) {
         let remembered = Remembered {
             token: token.into(),
             identity: Arc::clone(identity),
@@ -141,8 +142,15 @@ const LEGAL: [bool; 256] = {
     legal
 };
 
-/// The token of the only `Authorization` header.
-fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Reason> {
+/// A token as text, when it is made of nothing else than tokens are.
+fn legal(token: &[u8]) -> Option<&str> {
+    let legal = |byte: &u8| LEGAL.get(usize::from(*byte)).copied().unwrap_or(false);
+    let all = !token.is_empty() && token.iter().all(legal);
+    std::str::from_utf8(token).ok().filter(|_| all)
+}
+
+/// What stands for a token in the only `Authorization` header.
+fn bearer(headers: &HeaderMap) -> Result<Option<&[u8]>, Reason> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let Some(value) = values.next() else {
         return Ok(None);
@@ -150,14 +158,15 @@ fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Reason> {
     if values.next().is_some() {
         return Err(Reason::Unauthenticated);
     }
-    let text = value.to_str().map_err(|_| Reason::Unauthenticated)?;
-    let (scheme, token) = text.split_once(' ').ok_or(Reason::Unauthenticated)?;
-    let token = token.trim_start_matches(' ');
-    let legal = |byte: u8| LEGAL.get(usize::from(byte)).copied().unwrap_or(false);
-    if !scheme.eq_ignore_ascii_case("bearer") || token.is_empty() || !token.bytes().all(legal) {
+    let (scheme, rest) = value
+        .as_bytes()
+        .split_first_chunk::<7>()
+        .ok_or(Reason::Unauthenticated)?;
+    if !scheme.eq_ignore_ascii_case(b"bearer ") {
         return Err(Reason::Unauthenticated);
     }
-    Ok(Some(token))
+    let spaces = rest.iter().take_while(|byte| **byte == b' ').count();
+    Ok(rest.get(spaces..))
 }
 
 #[cfg(test)]
@@ -175,9 +184,17 @@ mod tests {
 
     #[test]
     fn takes_exactly_one_bearer_token() {
-        assert_eq!(bearer(&headers(&[])), Ok(None));
-        assert_eq!(bearer(&headers(&["Bearer a.b-c_d"])), Ok(Some("a.b-c_d")));
-        assert_eq!(bearer(&headers(&["bearer  a.b"])), Ok(Some("a.b")));
+        let read = |values: &[&'static str]| match bearer(&headers(values)) {
+            Ok(Some(token)) => match legal(token) {
+                Some(token) => Ok(Some(token.to_owned())),
+                None => Err(Reason::Unauthenticated),
+            },
+            Ok(None) => Ok(None),
+            Err(reason) => Err(reason),
+        };
+        assert_eq!(read(&[]), Ok(None));
+        assert_eq!(read(&["Bearer a.b-c_d"]), Ok(Some("a.b-c_d".to_owned())));
+        assert_eq!(read(&["bearer  a.b"]), Ok(Some("a.b".to_owned())));
         for refused in [
             &["Bearer a", "Bearer a"][..],
             &["Basic YTpi"],
@@ -188,11 +205,7 @@ mod tests {
             &["DPoP a.b.c"],
             &[""],
         ] {
-            assert_eq!(
-                bearer(&headers(refused)),
-                Err(Reason::Unauthenticated),
-                "{refused:?}"
-            );
+            assert_eq!(read(refused), Err(Reason::Unauthenticated), "{refused:?}");
         }
     }
 }

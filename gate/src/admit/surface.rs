@@ -37,10 +37,10 @@ impl Stage<'_> {
         };
         facts.surface = Some(policy.surface_name(surface));
         let forced = bind::force(policy, entry, callers);
-        let unforced = std::str::from_utf8(self.inbound.body).unwrap_or_default();
         let rewritten = if forced.is_empty() {
             None
         } else {
+            let unforced = std::str::from_utf8(self.inbound.body).unwrap_or_default();
             bind::forced_body(unforced, source, &forced)
         };
         // The registry forces a value, and there is no object to put it into.

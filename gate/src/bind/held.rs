@@ -81,7 +81,8 @@ impl<'d> Held<'d> {
             Self::Opaque => "{}".to_owned(),
             Self::Bool(value) => value.to_string(),
             Self::Number(value) => value.to_string(),
-            Self::Text(text) => serde_json::Value::from(text.as_ref()).to_string(),
+            // A text can always be written.
+            Self::Text(text) => serde_json::to_string(text).unwrap_or_default(),
             Self::List(values) => {
                 let values: Vec<_> = values.iter().map(Self::canonical).collect();
                 format!("[{}]", values.join(","))

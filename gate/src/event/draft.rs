@@ -197,14 +197,17 @@ fn decision(out: &mut Object, facts: &Facts, exchanged: &Exchanged<'_>) {
     out.words("matched", facts.matched.iter().map(String::as_str));
     out.words("failed", facts.failed.iter().map(|it| Reason::as_str(*it)));
     out.open("missed", '{');
-    let missed: BTreeMap<&str, &str> = facts
-        .missed
-        .iter()
-        .map(|(name, why)| (name.as_str(), *why))
-        .collect();
-    for (name, why) in missed {
-        out.name(name);
-        push_text(&mut out.text, why);
+    // Most often there are none, and a map costs more than a look.
+    if !facts.missed.is_empty() {
+        let missed: BTreeMap<&str, &str> = facts
+            .missed
+            .iter()
+            .map(|(name, why)| (name.as_str(), *why))
+            .collect();
+        for (name, why) in missed {
+            out.name(name);
+            push_text(&mut out.text, why);
+        }
     }
     out.text.push('}');
     let undetermined = facts.undetermined.iter().map(String::as_str);
@@ -214,6 +217,9 @@ fn decision(out: &mut Object, facts: &Facts, exchanged: &Exchanged<'_>) {
 }
 
 fn slots(out: &mut Object, facts: &Facts, exchanged: &Exchanged<'_>) {
+    if facts.slots.is_empty() {
+        return;
+    }
     let sorted: BTreeMap<&str, &SlotValue> = facts
         .slots
         .iter()
