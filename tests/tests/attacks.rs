@@ -489,6 +489,18 @@ fn past_its_end_a_release_is_served_for_as_long_as_asked_and_no_longer() {
 }
 
 #[test]
+fn an_operator_can_have_the_source_asked_at_once() {
+    let mut stage = Stage::new();
+    stage.over_http("bundle = {poll = \"24h\"}");
+    assert_eq!(stage.status()["bundle"]["source"], "last_good");
+    for version in 6..8 {
+        stage.publish(version, |_| {});
+        stage.ask_for_poll();
+        stage.await_version(version);
+    }
+}
+
+#[test]
 fn the_same_release_again_changes_nothing() {
     let mut stage = Stage::new();
     let draft = stage.publisher.draft(5);

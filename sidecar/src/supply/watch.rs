@@ -30,7 +30,8 @@ impl Supply {
                 changed = self.changed(pause) => changed,
                 () = shared.polled() => {
                     self.clean = false;
-                    Ok(true)
+                    // A registry's carrier goes by the manifest that it saw when this was asked.
+                    self.carrier.changed(None).await
                 }
             };
             pause = self.poll(changed, local).await;

@@ -186,6 +186,13 @@ impl Stage {
         client::get(self.sidecar().admin, "/metrics").body
     }
 
+    /// Has the source asked at once.
+    pub(crate) fn ask_for_poll(&self) {
+        let mut connection = Connection::open(self.sidecar().admin).unwrap();
+        let answer = connection.send("POST", "/poll", None, "").unwrap();
+        assert_eq!(answer.status, 202, "{answer:?}");
+    }
+
     /// Whether a call that policy allows is allowed.
     pub(crate) fn call(&self) -> bool {
         let mut connection = Connection::open(self.sidecar().address).unwrap();
