@@ -72,7 +72,7 @@ fn main() -> ExitCode {
     log();
     if config.profile.development {
         tracing::warn!(
-            "DEVELOPMENT PROFILE: unsigned bundles are taken. Whoever can write to {} makes policy.",
+            "DEVELOPMENT PROFILE: unsigned bundles are taken. Who can write to {} makes policy.",
             config.bundle.source
         );
     }

@@ -1,8 +1,8 @@
 //! The bundle: asked for at the source, verified, and put in force in one pointer store.
 //!
 //! One look takes one way, and this file is it: trust roots, pointer, statement, files, floor,
-//! swap, report. A bad bundle never displaces a good one; one that stands no more is withdrawn, also
-//! when nothing follows it; what was good last is kept in the state folder for the next start.
+//! swap, report. A bad bundle never displaces a good one; one that stands no more is withdrawn,
+//! also when nothing follows it; what was good last is kept in the state folder for the next start.
 
 mod active;
 mod error;
@@ -100,8 +100,8 @@ impl Supply {
         Ok(supply)
     }
 
-    /// One look at the source, at a time that is fixed at its start and under the trust root that is
-    /// installed or stored.
+    /// One look at the source, at a time that is fixed at its start and under the trust root that
+    /// is installed or stored.
     async fn look(&mut self, now: Time) -> Result<Step, SupplyError> {
         let required = self.shared.config.state.required;
         self.state.check(required, self.roots.has_freshness())?;

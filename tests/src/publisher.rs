@@ -1,4 +1,4 @@
-//! Who publishes releases, honestly or not: any statement, pointer and trust root, signed by any key.
+//! Who publishes releases, honestly or not: any statement, pointer and trust root, by any key.
 //!
 //! The keys are named: `root`, `ci` and `ops` may release, `clock` says what is current, and
 //! `thief` is trusted for nothing.

@@ -1,5 +1,5 @@
-//! What somebody who holds the source, a stolen key or the sidecar's disk can try, and what comes of
-//! it: each against the real program, and all of them in `tests/golden/attacks.txt`.
+//! What somebody who holds the source, a stolen key or the sidecar's disk can try, and what comes
+//! of it: each against the real program, and all of them in `tests/golden/attacks.txt`.
 
 #![expect(
     clippy::unwrap_used,

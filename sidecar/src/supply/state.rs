@@ -109,8 +109,8 @@ impl State {
             Some(Fault::Lost) => Err(SupplyError::refused(
                 "state_lost",
                 format!(
-                    "there is no floor.json in {} and [state] required is set; restore it, or begin \
-                     anew with `latchkey-sidecar --config FILE --init`",
+                    "there is no floor.json in {} and [state] required is set; restore it, or \
+                     begin anew with `latchkey-sidecar --config FILE --init`",
                     self.folder.display()
                 ),
             )),

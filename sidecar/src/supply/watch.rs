@@ -92,8 +92,8 @@ impl Supply {
         same && self.clean && !self.shared.freshness.is_stale(now)
     }
 
-    /// An unchanged pointer says that there is no newer trust root, and a folder would have changed;
-    /// elsewhere that must be asked for.
+    /// An unchanged pointer says that there is no newer trust root, and a folder would have
+    /// changed; elsewhere that must be asked for.
     async fn look_at_roots(&mut self, local: bool, now: Time) -> Result<Step, SupplyError> {
         if local || self.pointer.is_some() {
             return Ok(Step::Unchanged);
