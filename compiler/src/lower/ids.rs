@@ -4,8 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use latchkey_engine::{
     id::{
-        GroupId, IssuerId, PermissionId, PrincipalId, RoleId, SchemaId, ScopeId, ServerId,
-        TagId,
+        GroupId, IssuerId, PermissionId, PrincipalId, RoleId, SchemaId, ScopeId, ServerId, TagId,
     },
     scope::ScopeTree,
 };

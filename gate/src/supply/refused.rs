@@ -241,6 +241,10 @@ impl Refused {
                 "trust root {version} has no root role, so no signature can change it; install the \
                  new one by hand"
             ),
+            Self::TrustRollback { floor, offered } => write!(
+                f,
+                "trust root {offered} is older than {floor}, which was in use; install the newer one"
+            ),
             Self::TrustChain { expected, found } => write!(
                 f,
                 "trust root {found} does not follow the one in use; version {expected} of the same \
@@ -326,6 +330,7 @@ impl fmt::Display for Refused {
             Self::Pointer(error) => write!(f, "{error}"),
             Self::Threshold { .. } => self.describe_threshold(f),
             Self::NoRootRole { .. }
+            | Self::TrustRollback { .. }
             | Self::TrustChain { .. }
             | Self::TrustExpired { .. }
             | Self::TrustBehind { .. } => self.describe_trust(f),
@@ -336,10 +341,6 @@ impl fmt::Display for Refused {
             | Self::NotPointed { .. }
             | Self::Stale { .. } => self.describe_pointer(f),
             Self::NoChannel { channel } => describe_no_channel(f, channel),
-            Self::TrustRollback { floor, offered } => write!(
-                f,
-                "trust root {offered} is older than {floor}, which was in use; install the newer one"
-            ),
             Self::OtherFloor { floor } => write!(
                 f,
                 "the stored version floor is of {floor}; give this sidecar a state directory of \
