@@ -127,31 +127,25 @@ impl Strings {
     /// Whether every text is a [label](crate::name::is_label).
     #[must_use]
     pub(crate) fn are_labels(&self) -> bool {
+        /// So many names that their bytes are still in the nearest cache for the second look.
+        const BLOCK: usize = 512;
         let heap = self.heap.as_bytes();
-        // No early end: so many bytes are looked at at once.
-        let other = |byte: &u8| {
-            let letter = byte.wrapping_sub(b'a') < 26;
-            let digit = byte.wrapping_sub(b'0') < 10;
-            u8::from(!(letter | digit | (*byte == b'-')))
-        };
-        let (chunks, rest) = heap.as_chunks::<64>();
-        let mut others = rest.iter().fold(0, |others, byte| others | other(byte));
-        for chunk in chunks {
-            others |= chunk.iter().fold(0, |others, byte| others | other(byte));
-        }
-        let mut legal = others == 0;
         let mut start = 0_usize;
-        for end in &self.ends {
-            let end = *end as usize;
-            let length = end.wrapping_sub(start);
-            legal &= length.wrapping_sub(1) < MAX_LABEL;
-            legal &= heap.get(start).is_some_and(|first| *first != b'-');
-            legal &= heap
-                .get(end.wrapping_sub(1))
-                .is_some_and(|last| *last != b'-');
-            start = end;
-        }
-        legal
+        self.ends.chunks(BLOCK).all(|ends| {
+            let last = ends.last().map_or(start, |end| *end as usize);
+            let mut legal = are_inner(heap.get(start..last).unwrap_or_default());
+            for end in ends {
+                let end = *end as usize;
+                let length = end.wrapping_sub(start);
+                legal &= length.wrapping_sub(1) < MAX_LABEL;
+                legal &= heap.get(start).is_some_and(|first| *first != b'-');
+                legal &= heap
+                    .get(end.wrapping_sub(1))
+                    .is_some_and(|last| *last != b'-');
+                start = end;
+            }
+            legal
+        })
     }
 
     /// The position of a text in a table that is sorted by bytes.
@@ -175,6 +169,21 @@ impl Strings {
         self.heap.shrink_to_fit();
         self.ends.shrink_to_fit();
     }
+}
+
+/// Whether all bytes may be in a label. There is no early end, so that many are looked at at once.
+fn are_inner(bytes: &[u8]) -> bool {
+    let other = |byte: &u8| {
+        let letter = u8::from(byte.wrapping_sub(b'a') < 26);
+        let digit = u8::from(byte.wrapping_sub(b'0') < 10);
+        1 ^ (letter | digit | u8::from(*byte == b'-'))
+    };
+    let (chunks, rest) = bytes.as_chunks::<64>();
+    let mut others = rest.iter().fold(0, |others, byte| others | other(byte));
+    for chunk in chunks {
+        others |= chunk.iter().fold(0, |others, byte| others | other(byte));
+    }
+    others == 0
 }
 
 impl<S: AsRef<str>> FromIterator<S> for Strings {

@@ -166,7 +166,7 @@ fn each_rule_of_the_tables_is_proved() {
             it.roles.permissions = it.roles.names.iter().map(permission).collect();
         }),
         ("roles", "columns", |it| {
-            it.roles.permissions = Lists::default()
+            it.roles.permissions = Lists::default();
         }),
         ("roles", "sorted", |it| {
             let permissions = |_| vec![PermissionId(1), PermissionId(0)];
@@ -224,7 +224,7 @@ fn bindings_that_cannot_be_laid_out_are_refused() {
             it.subjects[last] = Subject::Everyone;
         }),
         ("subjects", |it| {
-            it.subjects[0] = Subject::Principal(PrincipalId(99))
+            it.subjects[0] = Subject::Principal(PrincipalId(99));
         }),
         ("id", |it| it.roles[0] = RoleSetId(99)),
         ("id", |it| it.roles[0] = RoleSetId(1 << 29)),
