@@ -56,7 +56,7 @@ impl Floor {
     }
 
     /// This floor at the epoch of the trust root: an epoch begins after a compromise, and then
-    /// nothing that was counted before it binds.
+    /// nothing that was counted or vouched for before it binds.
     pub(super) fn at_epoch(&self, epoch: u64) -> Self {
         if self.epoch >= epoch {
             return self.clone();
@@ -67,6 +67,7 @@ impl Floor {
             statement: None,
             pointer_version: 0,
             pointer: None,
+            trusted_time: None,
             ..self.clone()
         }
     }

@@ -82,7 +82,7 @@ pub(super) fn surfaces(policy: &Policy) -> Vec<Json> {
             "risk": word(&it.risk),
             "access": word(&it.access),
             "unlock": word(&it.unlock),
-            "obligations": it.obligations.iter().map(obligation).collect::<Vec<_>>(),
+            "obligations": it.obligations.iter().copied().map(obligation).collect::<Vec<_>>(),
             "schema": schema.map(|text| Digest::of(text.as_bytes()).to_string()),
         })
     };
@@ -129,7 +129,9 @@ pub(super) fn rules(policy: &Policy) -> Vec<Json> {
 fn rule(policy: &Policy, rule: &Rule) -> Json {
     let effect = match &rule.effect {
         Effect::Deny => json!("deny"),
-        Effect::Require(all) => json!({"require": all.iter().map(obligation).collect::<Vec<_>>()}),
+        Effect::Require(all) => {
+            json!({"require": all.iter().copied().map(obligation).collect::<Vec<_>>()})
+        }
     };
     json!({
         "name": rule.name,
@@ -161,7 +163,7 @@ fn subjects(policy: &Policy, subjects: &[Subject]) -> Vec<String> {
     subjects.iter().map(name).collect()
 }
 
-fn obligation(obligation: &Obligation) -> Json {
+fn obligation(obligation: Obligation) -> Json {
     let Obligation::Rate { count, seconds } = obligation;
     json!({"rate": [count, seconds]})
 }

@@ -132,6 +132,25 @@ fn an_epoch_recovers_from_a_fast_forward() {
     assert_eq!(word(take(&recovered, &burnt, &huge)), "rollback");
 }
 
+/// A thief has vouched for a far time, after which everything honest has ended.
+#[test]
+fn an_epoch_recovers_from_a_time_far_ahead() {
+    let far = release(|it| {
+        it.version = 8;
+        it.issued_at = Some(Time(NOW + 1_000_000));
+        it.not_after = None;
+    });
+    let burnt = take(&trust(), &floor(), &far).expect("accepted").floor;
+    assert_eq!(
+        word(take(&trust(), &burnt, &release(|it| it.version = 9))),
+        "expired"
+    );
+    let recovered = next(|file| file["epoch"] = 2.into());
+    let honest = release(|it| it.epoch = 2);
+    let accepted = take(&recovered, &burnt, &honest).expect("accepted");
+    assert_eq!(accepted.floor.trusted_time, Some(Time(NOW - 100)));
+}
+
 #[test]
 fn a_root_that_ended_accepts_nothing_new() {
     let ends = |at: i64| {
