@@ -3,8 +3,9 @@
 //! A bundle is a magic word with the format's major version, a table of sections in fixed order
 //! (one byte of kind, four of length), and the sections, one after the other, without gaps. Inside
 //! are counts and columns, no absolute offset, so that a small change makes a small patch. `format`
-//! has the alphabet, `tables` the spelling of each type, and `check` what the tables must say to
-//! each other, proved before encoding and after decoding alike.
+//! has the alphabet, `columns` what is read at once, `principals`, `bindings` and `tables` the
+//! spelling of each type, and `check` what the tables must say to each other, proved before encoding
+//! and after decoding alike. `docs/reference/bundle-format.md` describes all of it.
 
 mod bindings;
 mod check;
