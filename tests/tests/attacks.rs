@@ -143,8 +143,8 @@ const RELEASES: &[Attack] = &[
         "expired",
         |stage| {
             stage.publish(6, |draft| {
-                draft.facts.not_after = Some(Time(seconds() - 60))
-            })
+                draft.facts.not_after = Some(Time(seconds() - 60));
+            });
         },
         "expired",
     ),
@@ -179,7 +179,7 @@ const RELEASES: &[Attack] = &[
         |stage| {
             let day = 86_400;
             stage.publish(6, |draft| {
-                draft.facts.issued_at = Some(Time(seconds() + 2 * day))
+                draft.facts.issued_at = Some(Time(seconds() + 2 * day));
             });
             stage.await_version(6);
             let mut draft = stage.publisher.draft(7);

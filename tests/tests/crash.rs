@@ -112,9 +112,10 @@ impl Place {
 
     /// Starts the program on the folder or on the web server.
     fn spawn(&self, local: bool) -> Child {
-        let source = match local {
-            true => "bundle".to_owned(),
-            false => self.web.url(),
+        let source = if local {
+            "bundle".to_owned()
+        } else {
+            self.web.url()
         };
         let more = format!(
             "bundle.source = {source:?}\nbundle.poll = \"10ms\"\nadmin.address = \"{}\"",

@@ -102,8 +102,9 @@ fn place_clock_language_order_and_rights_change_no_byte() {
 
 /// Runs a program, which must succeed.
 fn run(folder: &Path, environment: &[(&str, &str)], words: &[&str]) {
-    let output = Command::new(words[0])
-        .args(&words[1..])
+    let (program, arguments) = words.split_first().unwrap();
+    let output = Command::new(program)
+        .args(arguments)
         .current_dir(folder)
         .envs(environment.iter().copied())
         .output()

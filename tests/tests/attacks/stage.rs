@@ -274,11 +274,9 @@ impl Stage {
 /// Inline tables as dotted keys, which can stand beside others of the same table.
 fn dotted(more: &str) -> String {
     let tables: toml::Table = toml::from_str(more).unwrap();
-    let mut text = String::new();
-    for (name, table) in tables {
-        for (key, value) in table.as_table().unwrap() {
-            text.push_str(&format!("{name}.{key} = {value}\n"));
-        }
-    }
-    text
+    let rows = tables.iter().flat_map(|(name, table)| {
+        let entries = table.as_table().unwrap().iter();
+        entries.map(move |(key, value)| format!("{name}.{key} = {value}\n"))
+    });
+    rows.collect()
 }
