@@ -264,6 +264,8 @@ def act_change(stage: Stage) -> None:
     print("\n".join(f"    {line}" for line in [*shown, summary]))
     if not summary.startswith("1 widened, 0 loosened") or "0 undecided" not in summary:
         raise DemoError("the change must widen in exactly one way")
+    # The golden tables still say what was true before, and what fails them is not signed.
+    stage.summary("test", "--bless", why="the golden tables change with it, or nothing is signed")
 
 
 async def act_swap(stage: Stage) -> None:
@@ -282,14 +284,25 @@ async def act_swap(stage: Stage) -> None:
 
 async def act_forgery(stage: Stage) -> None:
     heading("8. A bundle that somebody altered changes nothing")
-    slice_ = stage.bundle / "payments.lkb"
+    forged = stage.folder / "forged"
+    running = stage.sequence
+    path = stage.policies / EDITED
+    path.write_text(path.read_text().replace(AFTER, BEFORE))
+    print(f"  {EDITED}\n    {refused('- ' + AFTER)}\n    {good('+ ' + BEFORE)}")
+    stage.summary("test", "--bless", why="the change is taken back")
+    stage.build(forged)
+    slice_ = forged / "payments.lkb"
     content = bytearray(slice_.read_bytes())
     content[len(content) // 2] ^= 1
     slice_.write_bytes(content)
+    # The statement last, as every carrier does: until then the old release is the one on offer.
+    for path in sorted(forged.iterdir(), key=lambda path: path.suffix == ".json"):
+        path.replace(stage.bundle / path.name)
     stage.await_refusal("payments")
-    version = stage.metric("payments", "latchkey_bundle_version")
-    print(f"  one bit of payments.lkb flipped: {refused('refused')}; "
-          f"version {version} stays in force")
+    if stage.metric("payments", "latchkey_bundle_version") != running:
+        raise DemoError("the altered bundle is in force")
+    print(f"  one bit of payments.lkb is flipped on its way: {refused('refused')}; "
+          f"version {running} stays in force")
     await play(stage, REFUND, Step("payments", "refund", refund(250), "allow", "as before"))
 
 

@@ -130,13 +130,15 @@ class Stage:
         """The same, showing the last line only."""
         print(f"    {self.latchkey(*arguments, why=why)[-1]}")
 
-    def build(self) -> None:
-        """Compiles and signs the next version into the folder that the sidecars watch."""
+    def build(self, out: Path | None = None) -> None:
+        """Compiles and signs the next version, into the folder that the sidecars watch."""
+        previous = ["--previous", str(self.bundle)] if self.sequence else []
         self.sequence += 1
-        self.summary(
-            "build", "--out", str(self.bundle), "--key", f"{self.key}.key",
+        lines = self.latchkey(
+            "build", "--out", str(out or self.bundle), "--key", f"{self.key}.key", *previous,
             "--sequence", str(self.sequence), why="signed; the sidecars verify before they use it",
         )
+        print(f"    {lines[0]}")
 
     def start(self) -> None:
         """Starts the servers and a sidecar before each, and waits until they answer."""
