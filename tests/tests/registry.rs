@@ -21,6 +21,12 @@ use std::{
 };
 
 use latchkey_carrier::{Carrier, How, Kind, Location, Options, names, publish};
+use latchkey_tests::{
+    client,
+    golden::{Golden, root},
+    live::{Rig, wait_for},
+    publisher::Publisher,
+};
 use releases::{Made, Program, free_address, packaged, run};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -250,4 +256,39 @@ fn a_closed_registry_takes_dockers_credentials() {
     let into = folder.path().join("pulled");
     run(publish::pull(&registry.location(), &into, &options)).unwrap();
     made.assert_in(&into);
+}
+
+#[test]
+fn a_sidecar_follows_a_registry() {
+    let registry = Registry::open();
+    let golden = Golden::open(&root().join("tests/golden/scope-map"));
+    let rig = Rig::new(&golden, "git");
+    let folder = rig.path().join("made");
+    let mut publisher = Publisher::new(&golden, &rig.model, &folder);
+    let trust = publisher.trust(1, |_| {}).to_string();
+    fs::write(rig.path().join("trust.json"), trust).unwrap();
+    let mut push = |version, content| {
+        let mut draft = publisher.draft(version);
+        draft.content = content;
+        publisher.publish(&draft);
+        run(publish::push(&folder, &registry.location(), &anonymous())).unwrap();
+    };
+    push(1, 0);
+    let source = registry.location().to_string();
+    let more = format!("bundle.source = {source:?}\nbundle.poll = \"100ms\"");
+    let sidecar = rig.spawn(&more);
+    let follows = |version: u64| {
+        wait_for("the release of the registry", || {
+            client::get(sidecar.admin, "/status").json()["bundle"]["version"] == version
+        });
+    };
+    follows(1);
+    push(2, 1);
+    follows(2);
+    let metrics = client::get(sidecar.admin, "/metrics").body;
+    let patched = metrics
+        .lines()
+        .find(|line| line.contains("bytes") && line.contains("patch"))
+        .unwrap_or_else(|| panic!("{metrics}"));
+    assert!(!patched.ends_with(" 0"), "{patched}");
 }
