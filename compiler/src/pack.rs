@@ -90,12 +90,12 @@ fn encode(index: &latchkey_engine::index::Index, name: &str) -> Result<Vec<u8>, 
 
 /// Where each rule, binding and role is written.
 pub fn places(model: &Model, sources: &SourceMap) -> Result<Vec<u8>, PackError> {
-    let place = |kind, name: &str, span: Span| {
+    let place = |kind, name, span: Span| {
         let position = sources.position(span);
         Place {
             kind,
-            name: name.to_owned(),
-            file: sources.path(span.file).to_owned(),
+            name,
+            file: sources.path(span.file),
             line: position.line,
             column: position.column,
         }

@@ -348,10 +348,10 @@ fn swapped_sections(bytes: &[u8]) -> Vec<Vec<u8>> {
 }
 
 fn some_places() -> Places {
-    let place = |kind, name: &str, line| Place {
+    let place = |kind, name, line| Place {
         kind,
-        name: name.to_owned(),
-        file: "access/payments.yaml".to_owned(),
+        name,
+        file: "access/payments.yaml",
         line,
         column: 3,
     };
@@ -368,7 +368,7 @@ fn places_are_found_by_kind_and_name() {
     let bytes = some_places().encode().unwrap();
     let places = Places::open(&bytes).unwrap();
     assert_eq!(places, some_places());
-    let found = |kind, name| places.find(kind, name).map(ToString::to_string);
+    let found = |kind, name| places.find(kind, name).map(|it| it.to_string());
     let expected = Some("access/payments.yaml:4:3".to_owned());
     assert_eq!(found(PlaceKind::Binding, "reader"), expected);
     assert_eq!(found(PlaceKind::Rule, "reader"), None);

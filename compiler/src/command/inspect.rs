@@ -90,7 +90,7 @@ fn slices(path: &Path) -> Result<Vec<PathBuf>, Failure> {
 
 fn places_count(path: &Path) -> Result<usize, Failure> {
     let places = Places::open(&read(path)?).map_err(|error| not_a_bundle(path, error.what))?;
-    Ok(places.entries().len())
+    Ok(places.len())
 }
 
 fn not_a_bundle(path: &Path, what: &str) -> Failure {

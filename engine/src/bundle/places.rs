@@ -2,16 +2,23 @@
 //!
 //! It is a file of its own, so that a comment or a blank line changes no slice.
 
+use std::{collections::BTreeMap, fmt};
+
 use super::{
     EncodeError, OpenError,
-    format::{MAX_BYTES, PLACES, Reader, Wire, Writer, wire_choices, wire_structs},
+    format::{MAX_BYTES, PLACES, Reader, Wire, Writer, wire_choices},
 };
-use crate::name::is_label;
+use crate::{name::is_label, strings::Strings};
 
-/// The places of one release.
+/// The places of one release, as columns: a sidecar keeps them all, and asks for few.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Places {
-    entries: Vec<Place>,
+    kinds: Vec<PlaceKind>,
+    names: Strings,
+    /// The position in `files`, the line and the column.
+    spots: Vec<[u32; 3]>,
+    /// The files, each once, in the order in which entries first name them.
+    files: Strings,
 }
 
 /// What is written at a place.
@@ -26,14 +33,14 @@ pub enum PlaceKind {
 }
 
 /// One entry of the source and where it is written.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place<'a> {
     /// What it is.
     pub kind: PlaceKind,
     /// Its name.
-    pub name: String,
+    pub name: &'a str,
     /// The file, relative to the project, with `/`.
-    pub file: String,
+    pub file: &'a str,
     /// The line, from 1.
     pub line: u32,
     /// The column, from 1, in characters.
@@ -43,26 +50,49 @@ pub struct Place {
 impl Places {
     /// The places of these entries, in any order; of two with one kind and name the first stands.
     #[must_use]
-    pub fn new(mut entries: Vec<Place>) -> Self {
-        entries.sort_by(|a, b| (a.kind, &a.name).cmp(&(b.kind, &b.name)));
-        entries.dedup_by(|later, first| (later.kind, &later.name) == (first.kind, &first.name));
-        Self { entries }
+    pub fn new(mut entries: Vec<Place<'_>>) -> Self {
+        entries.sort_by_key(|it| (it.kind, it.name));
+        entries.dedup_by_key(|it| (it.kind, it.name));
+        let mut columns = Columns::default();
+        for entry in entries {
+            columns.push(entry);
+        }
+        columns.places
+    }
+
+    /// How many entries there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.kinds.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.kinds.is_empty()
     }
 
     /// All entries, by kind and name.
-    #[must_use]
-    pub fn entries(&self) -> &[Place] {
-        &self.entries
+    pub fn iter(&self) -> impl Iterator<Item = Place<'_>> {
+        (0..self.len()).filter_map(|at| self.get(at))
     }
 
     /// Where an entry is written.
     #[must_use]
-    pub fn find(&self, kind: PlaceKind, name: &str) -> Option<&Place> {
-        let key = (kind, name);
-        let at = self
-            .entries
-            .binary_search_by(|it| (it.kind, it.name.as_str()).cmp(&key));
-        at.ok().and_then(|at| self.entries.get(at))
+    pub fn find(&self, kind: PlaceKind, name: &str) -> Option<Place<'_>> {
+        let begin = self.kinds.partition_point(|it| *it < kind);
+        let end = self.kinds.partition_point(|it| *it <= kind);
+        let (mut low, mut high) = (begin, end);
+        while low < high {
+            let middle = usize::midpoint(low, high);
+            if self.names.get(middle) < name {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        self.get(low)
+            .filter(|it| (it.kind, it.name) == (kind, name))
     }
 
     /// Encodes the places.
@@ -71,10 +101,19 @@ impl Places {
             section: "places",
             what,
         };
-        check(&self.entries).map_err(wrong)?;
+        self.check().map_err(wrong)?;
         let mut file = Writer::default();
         file.bytes.extend_from_slice(&PLACES);
-        self.entries.write(&mut file);
+        file.count(self.len());
+        for place in self.iter() {
+            place.kind.write(&mut file);
+            for text in [place.name, place.file] {
+                file.count(text.len());
+                file.bytes.extend_from_slice(text.as_bytes());
+            }
+            place.line.write(&mut file);
+            place.column.write(&mut file);
+        }
         if file.overflow || file.bytes.len() > MAX_BYTES {
             return Err(wrong("too large"));
         }
@@ -97,38 +136,87 @@ impl Places {
             offset: PLACES.len(),
             what,
         };
-        let entries = Vec::read(&mut reader)?;
+        let mut columns = Columns::default();
+        for _ in 0..reader.count(1)? {
+            columns.push(Place {
+                kind: PlaceKind::read(&mut reader)?,
+                name: text(&mut reader)?,
+                file: text(&mut reader)?,
+                line: u32::read(&mut reader)?,
+                column: u32::read(&mut reader)?,
+            });
+        }
         reader.end()?;
-        check(&entries).map_err(wrong)?;
-        Ok(Self { entries })
+        let mut places = columns.places;
+        places.check().map_err(wrong)?;
+        places.kinds.shrink_to_fit();
+        places.names.shrink_to_fit();
+        places.spots.shrink_to_fit();
+        Ok(places)
+    }
+
+    fn get(&self, at: usize) -> Option<Place<'_>> {
+        let [file, line, column] = *self.spots.get(at)?;
+        Some(Place {
+            kind: *self.kinds.get(at)?,
+            name: self.names.get(at),
+            file: self.files.get(file as usize),
+            line,
+            column,
+        })
+    }
+
+    fn check(&self) -> Result<(), &'static str> {
+        let keys = || self.iter().map(|it| (it.kind, it.name));
+        if !keys().zip(keys().skip(1)).all(|(a, b)| a < b) {
+            return Err("places must be sorted and distinct");
+        }
+        if !self.iter().all(|it| is_label(it.name)) {
+            return Err("an illegal name");
+        }
+        if self.iter().any(|it| it.line == 0 || it.column == 0) {
+            return Err("lines and columns count from 1");
+        }
+        Ok(())
     }
 }
 
-fn check(entries: &[Place]) -> Result<(), &'static str> {
-    let keys = || entries.iter().map(|it| (it.kind, it.name.as_str()));
-    if !keys().zip(keys().skip(1)).all(|(a, b)| a < b) {
-        return Err("places must be sorted and distinct");
+/// Places in the making.
+#[derive(Default)]
+struct Columns<'a> {
+    places: Places,
+    /// The position of each file.
+    files: BTreeMap<&'a str, u32>,
+}
+
+impl<'a> Columns<'a> {
+    fn push(&mut self, place: Place<'a>) {
+        let Self { places, files } = self;
+        let next = u32::try_from(files.len()).unwrap_or(u32::MAX);
+        let file = *files.entry(place.file).or_insert_with(|| {
+            // No file of 256 MiB holds texts of 4 GiB.
+            places.files.push(place.file);
+            next
+        });
+        places.kinds.push(place.kind);
+        places.names.push(place.name);
+        places.spots.push([file, place.line, place.column]);
     }
-    if !entries.iter().all(|it| is_label(&it.name)) {
-        return Err("an illegal name");
-    }
-    if entries.iter().any(|it| it.line == 0 || it.column == 0) {
-        return Err("lines and columns count from 1");
-    }
-    Ok(())
+}
+
+fn text<'a>(reader: &mut Reader<'a>) -> Result<&'a str, OpenError> {
+    let count = reader.count(1)?;
+    let wrong = reader.wrong("a text that is not UTF-8");
+    std::str::from_utf8(reader.take(count)?).map_err(|_| wrong)
 }
 
 wire_choices! {
     PlaceKind { Rule = 0, Binding = 1, Role = 2 }
 }
 
-wire_structs! {
-    Place { kind, name, file, line, column }
-}
-
-impl std::fmt::Display for Place {
+impl fmt::Display for Place<'_> {
     /// `file:line:column`, as people and editors write it.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}:{}", self.file, self.line, self.column)
     }
 }

@@ -94,7 +94,7 @@ fn policy(bytes: &[u8]) -> Option<Entries> {
 
 fn places(bytes: &[u8]) -> Option<Entries> {
     let places = Places::open(bytes).ok()?;
-    let all = places.entries().iter().map(|it| {
+    let all = places.iter().map(|it| {
         let place = format!("{}:{}:{}", it.file, it.line, it.column);
         (format!("{:?} {}", it.kind, it.name).to_lowercase(), place)
     });

@@ -133,7 +133,7 @@ fn resolved(gates: &[(String, Gate)], places: Option<&[u8]>) -> Line {
             }
         }
     }
-    let count = places.entries().len();
+    let count = places.len();
     Line::ok(
         "places",
         format!("{count} places; every rule and binding has one ({named} looked up)"),
