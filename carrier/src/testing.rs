@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use ed25519_dalek::SigningKey;
-use latchkey_gate::supply::{Digest, EngineNeed, Release, Statement, Subject};
+use latchkey_gate::supply::{Digest, Release, Statement, Subject};
 
 use crate::{Location, names};
 
@@ -315,26 +315,13 @@ impl Made {
             ("github.lkb".to_owned(), content.to_vec()),
             ("places.lkm".to_owned(), b"places".to_vec()),
         ]);
-        let subjects = files.iter().map(|(name, bytes)| Subject::of(name, bytes));
-        let statement = Statement {
-            subjects: subjects.collect(),
-            release: Release {
-                project: "acme".to_owned(),
-                channel: "main".to_owned(),
-                epoch: 1,
-                version,
+        let statement = Statement::about(
+            &files,
+            Release {
                 previous,
-                issued_at: None,
-                not_after: None,
-                source: None,
-                compiler: "0.1.0".to_owned(),
-                engine: EngineNeed {
-                    min: "0.1.0".to_owned(),
-                    format: 1,
-                },
-                tests: None,
+                ..Release::new("acme", "main", version)
             },
-        };
+        );
         let payload = statement.encode().unwrap();
         files.insert(names::RELEASE.to_owned(), envelope(&payload));
         Self {

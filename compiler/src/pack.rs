@@ -20,7 +20,7 @@ mod release;
 pub(crate) use folder::put;
 pub use folder::{NotWritten, write};
 pub use git::{Git, Source, SourceError};
-pub use release::{FIRST_EPOCH, Facts, seal, tree_digest};
+pub use release::{Facts, seal, tree_digest};
 
 /// The name of the file with everything, for auditors.
 pub const ALL: &str = "all.lkb";

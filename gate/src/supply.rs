@@ -34,7 +34,8 @@ pub use identity::{Identity, IdentityKind, Keyless, KeylessError, NoKeyless};
 pub use pointer::{MAX_SPREAD, MAX_URGENT, Pointer, PointerError, UrgentDeny};
 pub use refused::Refused;
 pub use statement::{
-    ENGINE, EngineNeed, FORMAT, PREDICATE_TYPE, Release, Source, Statement, StatementError, Subject,
+    ENGINE, EngineNeed, FIRST_EPOCH, FORMAT, PREDICATE_TYPE, Release, Source, Statement,
+    StatementError, Subject,
 };
 pub use trust::{KeyEntry, MAX_TRUST, Role, Roles, TrustError, TrustRoot, rotate};
 

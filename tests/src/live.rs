@@ -11,10 +11,13 @@ use std::{
 use ed25519_dalek::SigningKey;
 use latchkey::{
     model::Model,
-    pack::{self, FIRST_EPOCH, Facts, Files},
+    pack::{self, Facts, Files},
 };
 use latchkey_engine::time::Time;
-use latchkey_gate::{call::Stated, supply::TrustRoot};
+use latchkey_gate::{
+    call::Stated,
+    supply::{FIRST_EPOCH, TrustRoot},
+};
 use latchkey_sidecar::{config::Config, run::Running};
 use serde_json::Value;
 use tempfile::TempDir;

@@ -12,8 +12,7 @@ use ed25519_dalek::SigningKey;
 use latchkey::{model::Model, pack};
 use latchkey_engine::time::Time;
 use latchkey_gate::supply::{
-    Digest, ENGINE, EngineNeed, FORMAT, Pointer, Release, Statement, Subject, TrustRoot,
-    UrgentDeny,
+    Digest, Pointer, Release, Statement, Subject, TrustRoot, UrgentDeny,
     dsse::{self, Kind},
     keys::public_text,
 };
@@ -83,22 +82,7 @@ impl Publisher {
     #[must_use]
     pub fn draft(&self, version: u64) -> Draft {
         Draft {
-            facts: Release {
-                project: self.project.clone(),
-                channel: "main".to_owned(),
-                epoch: 1,
-                version,
-                previous: None,
-                issued_at: None,
-                not_after: None,
-                source: None,
-                compiler: "0.1.0".to_owned(),
-                engine: EngineNeed {
-                    min: ENGINE.to_owned(),
-                    format: FORMAT,
-                },
-                tests: None,
-            },
+            facts: Release::new(&self.project, "main", version),
             signers: vec!["ci"],
             content: usize::from(version.is_multiple_of(2)),
         }

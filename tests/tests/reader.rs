@@ -22,7 +22,7 @@ use latchkey_engine::{
     testing::{Rng, World},
 };
 use latchkey_gate::supply::{
-    EngineNeed, FORMAT, Release, Statement, Subject, TrustRoot,
+    Release, Statement, TrustRoot,
     dsse::{self, Kind},
 };
 use latchkey_tests::golden;
@@ -50,26 +50,7 @@ impl Signed {
     }
 
     fn sign(&self, files: &pack::Files, key: &SigningKey) {
-        let subjects = files.iter().map(|(name, bytes)| Subject::of(name, bytes));
-        let statement = Statement {
-            subjects: subjects.collect(),
-            release: Release {
-                project: "acme".to_owned(),
-                channel: "main".to_owned(),
-                epoch: 1,
-                version: 3,
-                previous: None,
-                issued_at: None,
-                not_after: None,
-                source: None,
-                compiler: "0.1.0".to_owned(),
-                engine: EngineNeed {
-                    min: "0.1.0".to_owned(),
-                    format: FORMAT,
-                },
-                tests: None,
-            },
-        };
+        let statement = Statement::about(files, Release::new("acme", "main", 3));
         let payload = statement.encode().unwrap();
         let envelope = dsse::sign(Kind::Statement, &payload, std::slice::from_ref(key));
         fs::write(self.folder().join(pack::SIGNED), envelope).unwrap();

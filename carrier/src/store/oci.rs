@@ -177,12 +177,7 @@ impl Oci {
         self.upload(&oci_digest(manifest::EMPTY), manifest::EMPTY)
             .await?;
         let url = self.url(&format!("manifests/{}", self.reference.tag))?;
-        let mut request = Request::new(Method::PUT, url.clone());
-        let kind = HeaderValue::from_static(MANIFEST);
-        request.headers_mut().insert(CONTENT_TYPE, kind);
-        *request.body_mut() = Some(manifest.into());
-        let grace = self.transfer.timeout();
-        let response = self.send(request, grace, Access::Push).await?;
+        let response = self.send_body(url.clone(), MANIFEST, manifest).await?;
         *lock(&self.held) = None;
         match response.status() {
             StatusCode::CREATED | StatusCode::OK => Ok(()),
@@ -280,16 +275,26 @@ impl Oci {
             return Err(CarrierError::new(Kind::Answer, start, what));
         };
         to.query_pairs_mut().append_pair("digest", digest);
-        let mut request = Request::new(Method::PUT, to);
-        let kind = HeaderValue::from_static("application/octet-stream");
-        request.headers_mut().insert(CONTENT_TYPE, kind);
-        *request.body_mut() = Some(bytes.to_vec().into());
-        let grace = self.transfer.timeout();
-        let response = self.send(request, grace, Access::Push).await?;
+        let kind = "application/octet-stream";
+        let response = self.send_body(to, kind, bytes.to_vec()).await?;
         match response.status() {
             StatusCode::CREATED | StatusCode::NO_CONTENT => Ok(()),
             _ => Err(unexpected(&start, &response)),
         }
+    }
+
+    async fn send_body(
+        &self,
+        url: Url,
+        kind: &'static str,
+        body: Vec<u8>,
+    ) -> Result<Response, CarrierError> {
+        let mut request = Request::new(Method::PUT, url);
+        let kind = HeaderValue::from_static(kind);
+        request.headers_mut().insert(CONTENT_TYPE, kind);
+        *request.body_mut() = Some(body.into());
+        let grace = self.transfer.timeout();
+        self.send(request, grace, Access::Push).await
     }
 
     async fn ask(&self, method: Method, url: &Url) -> Result<Response, CarrierError> {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use latchkey_engine::time::Time;
-use latchkey_gate::supply::{Digest, Statement};
+use latchkey_gate::supply::{Digest, FIRST_EPOCH, Statement};
 use serde_json::json;
 
 use super::{Exit, Failure, Sound, Terminal, checked, formats, read, sound, supply, test};
@@ -33,7 +33,7 @@ pub struct Args {
     #[arg(long, value_name = "TIME", value_parser = super::time)]
     not_after: Option<Time>,
     /// The epoch of the trust file that the release is for
-    #[arg(long, value_name = "N", default_value_t = pack::FIRST_EPOCH)]
+    #[arg(long, value_name = "N", default_value_t = FIRST_EPOCH)]
     epoch: u64,
     /// The release before this one: the SHA-256 of its statement, its folder, or its envelope
     #[arg(long, value_name = "DIGEST|PATH")]

@@ -2,15 +2,10 @@
 
 use ed25519_dalek::SigningKey;
 use latchkey_engine::time::Time;
-use latchkey_gate::supply::{
-    self, Digest, ENGINE, EngineNeed, FORMAT, Release, Statement, Subject, dsse,
-};
+use latchkey_gate::supply::{self, Digest, Release, Statement, dsse};
 
 use super::{Files, PackError, SIGNED, Source, UNSIGNED};
 use crate::source::SourceMap;
-
-/// The epoch of a trust root that was never compromised.
-pub const FIRST_EPOCH: u64 = 1;
 
 /// What a release says besides its files.
 #[derive(Debug, Clone)]
@@ -45,31 +40,20 @@ pub fn seal(
     keys: &[SigningKey],
 ) -> Result<(Statement, Digest), PackError> {
     let source = facts.source.as_ref();
-    let statement = Statement {
-        subjects: files
-            .iter()
-            .map(|(name, bytes)| Subject::of(name, bytes))
-            .collect(),
-        release: Release {
-            project: facts.project.clone(),
-            channel: facts.channel.clone(),
-            epoch: facts.epoch,
-            version: facts.version,
-            previous: facts.previous,
-            issued_at: facts.issued_at.or(source.map(|source| source.time)),
-            not_after: facts.not_after,
-            source: source.map(|source| supply::Source {
-                commit: source.commit.clone(),
-                tree_sha256: tree_digest(sources),
-            }),
-            compiler: env!("CARGO_PKG_VERSION").to_owned(),
-            engine: EngineNeed {
-                min: ENGINE.to_owned(),
-                format: FORMAT,
-            },
-            tests: facts.tests,
-        },
+    let release = Release {
+        epoch: facts.epoch,
+        previous: facts.previous,
+        issued_at: facts.issued_at.or(source.map(|source| source.time)),
+        not_after: facts.not_after,
+        source: source.map(|source| supply::Source {
+            commit: source.commit.clone(),
+            tree_sha256: tree_digest(sources),
+        }),
+        compiler: env!("CARGO_PKG_VERSION").to_owned(),
+        tests: facts.tests,
+        ..Release::new(&facts.project, &facts.channel, facts.version)
     };
+    let statement = Statement::about(files, release);
     let payload = statement
         .encode()
         .map_err(|error| PackError(error.to_string()))?;

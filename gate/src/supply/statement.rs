@@ -12,6 +12,8 @@ use super::{Digest, instant, read_json};
 pub const PREDICATE_TYPE: &str = "urn:latchkey:release:v1";
 /// The version of the engine in this build, for [`EngineNeed::min`].
 pub const ENGINE: &str = env!("CARGO_PKG_VERSION");
+/// The epoch of a trust root that was never compromised.
+pub const FIRST_EPOCH: u64 = 1;
 /// The major version of the bundle format that this build reads, for [`EngineNeed::format`].
 pub const FORMAT: u32 = 1;
 
@@ -104,7 +106,38 @@ pub struct EngineNeed {
     pub format: u32,
 }
 
+impl Release {
+    /// A release of the first epoch by this build that says nothing but what it must.
+    pub fn new(project: &str, channel: &str, version: u64) -> Self {
+        Self {
+            project: project.to_owned(),
+            channel: channel.to_owned(),
+            epoch: FIRST_EPOCH,
+            version,
+            previous: None,
+            issued_at: None,
+            not_after: None,
+            source: None,
+            compiler: ENGINE.to_owned(),
+            engine: EngineNeed {
+                min: ENGINE.to_owned(),
+                format: FORMAT,
+            },
+            tests: None,
+        }
+    }
+}
+
 impl Statement {
+    /// The statement about these files.
+    pub fn about(files: &BTreeMap<String, Vec<u8>>, release: Release) -> Self {
+        let subjects = files.iter().map(|(name, bytes)| Subject::of(name, bytes));
+        Self {
+            subjects: subjects.collect(),
+            release,
+        }
+    }
+
     /// The canonical bytes: what is signed, and what [`Digest::of`] names a release by.
     pub fn encode(&self) -> Result<Vec<u8>, StatementError> {
         self.check()?;

@@ -38,23 +38,14 @@ fn statement() -> Statement {
             Subject::of("places.lkm", PLACES),
         ],
         release: Release {
-            project: "acme".to_owned(),
-            channel: "main".to_owned(),
-            epoch: 1,
-            version: 7,
-            previous: None,
             issued_at: Some(Time(NOW - 100)),
             not_after: Some(Time(NOW + 1000)),
             source: Some(Source {
                 commit: "a".repeat(40),
                 tree_sha256: Digest([1; 32]),
             }),
-            compiler: "0.1.0".to_owned(),
-            engine: EngineNeed {
-                min: ENGINE.to_owned(),
-                format: FORMAT,
-            },
             tests: Some(Digest([2; 32])),
+            ..Release::new("acme", "main", 7)
         },
     }
 }

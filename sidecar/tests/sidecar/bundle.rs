@@ -10,9 +10,7 @@ use latchkey_engine::{
     testing::{BindingEntry, IssuerEntry, PrincipalEntry, SurfaceEntry, Where, Who, World},
     time::{Dates, Time},
 };
-use latchkey_gate::supply::{
-    self, ENGINE, EngineNeed, FORMAT, Statement, Subject, TrustRoot, dsse,
-};
+use latchkey_gate::supply::{self, Statement, Subject, TrustRoot, dsse};
 
 /// A release of the test policy.
 pub(crate) struct Release {
@@ -72,20 +70,8 @@ impl Release {
         Statement {
             subjects: vec![Subject::of("github.lkb", slice)],
             release: supply::Release {
-                project: "acme".to_owned(),
-                channel: "main".to_owned(),
-                epoch: 1,
-                version: self.version,
-                previous: None,
-                issued_at: None,
                 not_after: self.not_after.map(Time),
-                source: None,
-                compiler: "0.1.0".to_owned(),
-                engine: EngineNeed {
-                    min: ENGINE.to_owned(),
-                    format: FORMAT,
-                },
-                tests: None,
+                ..supply::Release::new("acme", "main", self.version)
             },
         }
     }

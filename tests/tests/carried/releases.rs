@@ -12,7 +12,7 @@ use std::{
 
 use ed25519_dalek::SigningKey;
 use latchkey_carrier::{Location, Options, names, publish};
-use latchkey_gate::supply::{Digest, EngineNeed, Release, Statement, Subject, dsse};
+use latchkey_gate::supply::{Digest, Release, Statement, Subject, dsse};
 use tempfile::TempDir;
 
 /// A release in memory.
@@ -43,26 +43,13 @@ impl Made {
             ("jira.lkb".to_owned(), noise(20_000, 2)),
             ("places.lkm".to_owned(), b"access.yaml:1:1\n".repeat(500)),
         ]);
-        let subjects = files.iter().map(|(name, bytes)| Subject::of(name, bytes));
-        let statement = Statement {
-            subjects: subjects.collect(),
-            release: Release {
-                project: "acme".to_owned(),
-                channel: "main".to_owned(),
-                epoch: 1,
-                version,
+        let statement = Statement::about(
+            &files,
+            Release {
                 previous,
-                issued_at: None,
-                not_after: None,
-                source: None,
-                compiler: "0.1.0".to_owned(),
-                engine: EngineNeed {
-                    min: "0.1.0".to_owned(),
-                    format: 1,
-                },
-                tests: None,
+                ..Release::new("acme", "main", version)
             },
-        };
+        );
         let payload = statement.encode().unwrap();
         let key = SigningKey::from_bytes(&[9; 32]);
         let envelope = dsse::sign(dsse::Kind::Statement, &payload, &[key]);
