@@ -27,7 +27,13 @@ impl Failure {
 
     /// A file or folder cannot be read or written: `doing` is "read", "write", ...
     pub fn file(doing: &str, path: &Path, error: &io::Error) -> Self {
-        Self::usage(format!("cannot {doing} `{}`: {error}", path.display()))
+        let help = match error.kind() {
+            io::ErrorKind::NotFound => "check the path; it is relative to the current folder",
+            io::ErrorKind::PermissionDenied => "check who owns it, and run as somebody who may",
+            io::ErrorKind::StorageFull => "make room on the disk, then run this again",
+            _ => "check that it is a file or folder of the kind that is needed here",
+        };
+        Self::usage(format!("cannot {doing} `{}`: {error}", path.display())).help(help)
     }
 
     /// A bundle or signature is not acceptable.
