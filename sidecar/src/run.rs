@@ -306,6 +306,7 @@ fn supply(shared: &Arc<Shared>) -> Result<JoinHandle<()>, StartError> {
     let (first, looked) = mpsc::sync_channel(1);
     let mut draining = shared.draining();
     let thread = spawn("supply", move || async move {
+        step_back();
         tokio::select! {
             () = supply.run(first) => {}
             _ = draining.wait_for(|draining| *draining) => {}
@@ -316,6 +317,18 @@ fn supply(shared: &Arc<Shared>) -> Result<JoinHandle<()>, StartError> {
         let _ = looked.recv();
     }
     Ok(thread)
+}
+
+/// Lets the threads that serve go first where processors are short: opening a large bundle is work
+/// without a pause. On Linux a priority belongs to a thread, and the threads that it starts.
+fn step_back() {
+    // Not the least there is: an urgent denial must come into force on a busy machine, too.
+    const NICE: i32 = 10;
+    if cfg!(target_os = "linux")
+        && let Err(error) = rustix::process::setpriority_process(None, NICE)
+    {
+        tracing::warn!(target: "supply", %error, "a swap will compete with requests");
+    }
 }
 
 /// Looks at the overlay and the audit log for as long as the sidecar runs.
