@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::body::{Body, Frame, SizeHint};
 use latchkey_engine::time::Time;
 use latchkey_gate::{
     event::EventOutcome,
@@ -16,7 +16,14 @@ use latchkey_gate::{
     identity::Identity,
 };
 
-use crate::{exchange::Exchange, ids, run::Shared, supply::Active, upstream::Lease};
+use crate::{
+    arriving::{Arriving, BrokeOff},
+    exchange::Exchange,
+    ids,
+    run::Shared,
+    supply::Active,
+    upstream::Lease,
+};
 
 /// The body of an answer.
 #[derive(Debug)]
@@ -39,7 +46,7 @@ enum Content {
     Passed {
         /// What has been read of it already.
         first: First,
-        incoming: Incoming,
+        incoming: Arriving,
     },
     Lines(Box<Lines>),
 }
@@ -47,7 +54,7 @@ enum Content {
 /// An event stream that is filtered line by line.
 #[derive(Debug)]
 struct Lines {
-    incoming: Incoming,
+    incoming: Arriving,
     rules: Rules,
     /// The beginning of a line whose end has not come yet.
     rest: BytesMut,
@@ -68,7 +75,7 @@ pub struct Rules {
 }
 
 /// What came with the head of an answer.
-pub type First = Poll<Option<Result<Frame<Bytes>, hyper::Error>>>;
+pub type First = Poll<Option<Result<Frame<Bytes>, BrokeOff>>>;
 
 /// The next frame from the tool server, and whether it is the last.
 type Next = Option<Result<(Frame<Bytes>, bool), AnswerError>>;
@@ -77,7 +84,7 @@ type Next = Option<Result<(Frame<Bytes>, bool), AnswerError>>;
 #[derive(Debug)]
 pub enum AnswerError {
     /// The tool server broke off.
-    Upstream(hyper::Error),
+    Upstream(BrokeOff),
     /// The tool server's answer cannot be filtered.
     Filter,
     /// The end of the answer cannot be recorded.
@@ -108,7 +115,7 @@ impl Answer {
 
     /// The tool server's body as it comes; its end closes the exchange.
     #[must_use]
-    pub fn passed(first: First, incoming: Incoming, exchange: Box<Exchange>, lease: Lease) -> Self {
+    pub fn passed(first: First, incoming: Arriving, exchange: Box<Exchange>, lease: Lease) -> Self {
         Self {
             content: Content::Passed { first, incoming },
             open: Some(Open { exchange, lease }),
@@ -118,7 +125,7 @@ impl Answer {
     /// The tool server's event stream, filtered; its end closes the exchange.
     #[must_use]
     pub fn lines(
-        incoming: Incoming,
+        incoming: Arriving,
         rules: Rules,
         most: usize,
         exchange: Box<Exchange>,

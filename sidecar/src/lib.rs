@@ -6,6 +6,7 @@
 
 pub mod admin;
 pub mod answer;
+pub mod arriving;
 pub mod audit;
 pub mod config;
 pub mod exchange;
@@ -21,5 +22,6 @@ pub mod metrics;
 pub mod overlay;
 pub mod pipeline;
 pub mod run;
+pub mod stdio;
 pub mod supply;
 pub mod upstream;

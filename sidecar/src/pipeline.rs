@@ -13,7 +13,7 @@ use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::{
     HeaderMap, Request, Response, StatusCode,
-    body::{Body, Frame, Incoming},
+    body::{Body, Incoming},
     header::{self, HeaderValue},
     http::request::Parts,
 };
@@ -28,7 +28,8 @@ use latchkey_gate::{
 };
 
 use crate::{
-    answer::{Answer, Rules, now},
+    answer::{Answer, First, Rules, now},
+    arriving::Arriving,
     exchange::Exchange,
     host,
     limit::Rate,
@@ -343,7 +344,7 @@ async fn pass(
 }
 
 /// What of a body has come with its head.
-async fn at_hand(body: &mut Incoming) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+async fn at_hand(body: &mut Arriving) -> First {
     poll_fn(|cx| Poll::Ready(pin!(&mut *body).poll_frame(cx))).await
 }
 
@@ -465,7 +466,7 @@ impl From<Refusal> for Refused {
 
 /// Reads a body of at most `most` bytes. On an error, what was read so far and the reason.
 async fn read(
-    mut body: Incoming,
+    mut body: impl Body<Data = Bytes> + Unpin,
     most: usize,
     timeout: Duration,
 ) -> Result<Bytes, (Bytes, Reason)> {
@@ -493,7 +494,11 @@ async fn read(
     }
 }
 
-async fn collect(body: &mut Incoming, most: usize, so_far: &mut Bytes) -> Result<(), Reason> {
+async fn collect(
+    body: &mut (impl Body<Data = Bytes> + Unpin),
+    most: usize,
+    so_far: &mut Bytes,
+) -> Result<(), Reason> {
     let mut rest = BytesMut::new();
     while let Some(frame) = body.frame().await {
         let data = frame.map_err(|_| Reason::MalformedRequest)?.into_data();

@@ -23,7 +23,7 @@ use latchkey_gate::{
 };
 use tokio::net::TcpStream;
 
-use crate::config::UpstreamConfig;
+use crate::{arriving::Arriving, config::UpstreamConfig};
 
 type Sender = SendRequest<Full<Bytes>>;
 
@@ -95,7 +95,7 @@ pub struct Outbound<'a> {
 #[derive(Debug)]
 pub struct Inflow {
     /// The answer.
-    pub response: Response<Incoming>,
+    pub response: Response<Arriving>,
     /// The connection, given back when the body has ended.
     pub lease: Lease,
     /// What the caller must not see of it.
@@ -225,7 +225,7 @@ impl Upstream {
             Ok((mut response, sender)) => {
                 strip_answer(response.headers_mut());
                 Ok(Inflow {
-                    response,
+                    response: response.map(Arriving::Http),
                     lease: Lease {
                         upstream: Arc::clone(self),
                         idle: Some(Idle {
