@@ -97,6 +97,7 @@ fn servers(selection: &Selection<'_>, ids: &Ids<'_>) -> Result<Vec<Server>, Unre
             max_body: server.max_body,
             header_timeout: server.header_timeout,
             timeout: server.timeout,
+            settings: ids::settings(name, &server.settings)?,
         });
     }
     Ok(servers)

@@ -10,6 +10,8 @@ use latchkey_engine::{
     time::{Dates, Time},
 };
 
+use latchkey_gate::settings::{IssuerSettings, ServerSettings};
+
 use crate::source::{Span, Spanned};
 
 mod scope;
@@ -102,6 +104,8 @@ pub struct Issuer {
     pub clock_skew: u32,
     /// The longest accepted life of a token, in seconds; 0 is no limit.
     pub max_lifetime: u32,
+    /// What else holds for its tokens.
+    pub settings: IssuerSettings,
 }
 
 /// A declared group.
@@ -168,6 +172,8 @@ pub struct Server {
     pub header_timeout: u32,
     /// How long the server may take until its answer begins, in milliseconds.
     pub timeout: u32,
+    /// What else holds for it.
+    pub settings: ServerSettings,
     /// What can be called.
     pub surfaces: BTreeMap<String, Surface>,
 }

@@ -119,6 +119,8 @@ pub struct Issuer {
     pub clock_skew: u32,
     /// The longest accepted life of a token, in seconds; 0 is no limit.
     pub max_lifetime: u32,
+    /// What else enforcing it needs: JSON as RFC 8785 text, empty where all is as usual.
+    pub settings: String,
 }
 
 /// A declared group.
@@ -194,6 +196,8 @@ pub struct Server {
     pub header_timeout: u32,
     /// How long the server may take until its answer begins, in milliseconds.
     pub timeout: u32,
+    /// What else enforcing it needs: JSON as RFC 8785 text, empty where all is as usual.
+    pub settings: String,
 }
 
 /// What a call can do.
@@ -257,6 +261,8 @@ pub struct Surface {
     pub obligations: Vec<Obligation>,
     /// The arguments whose values may be logged; sorted.
     pub audit: Vec<String>,
+    /// What else enforcing it needs: JSON as RFC 8785 text, empty where all is as usual.
+    pub settings: String,
 }
 
 /// What a surface is.

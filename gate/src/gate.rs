@@ -9,7 +9,7 @@ use latchkey_engine::{
         OpenError,
         places::{PlaceKind, Places},
     },
-    id::{PrincipalId, ServerId},
+    id::{IssuerId, PrincipalId, ServerId, SurfaceId},
     index::{Algorithm, Index},
     policy::Policy,
 };
@@ -18,6 +18,7 @@ use crate::{
     bind,
     route::Routes,
     schema::{self, SchemaError, Validator},
+    settings::{IssuerSettings, ServerSettings, Settings, SurfaceSettings},
     token::{self, IssuerProfile, KeySet, KeySetError},
 };
 
@@ -29,9 +30,18 @@ pub struct Gate {
     validators: Vec<Validator>,
     routes: Routes,
     issuers: Vec<IssuerProfile>,
+    settings: AllSettings,
     places: Option<Places>,
     /// Positions in the identities, sorted by principal; made on first use.
     identities: OnceLock<Vec<(PrincipalId, u32)>>,
+}
+
+/// The settings of all entries, by id.
+#[derive(Debug)]
+struct AllSettings {
+    issuers: Vec<IssuerSettings>,
+    servers: Vec<ServerSettings>,
+    surfaces: Vec<SurfaceSettings>,
 }
 
 /// Why bytes cannot be put in force.
@@ -45,6 +55,8 @@ pub enum GateError {
     Surface(String, &'static str),
     /// The key set of the issuer of this name cannot be used.
     Keys(String, String),
+    /// The settings of the entry of this name cannot be enforced.
+    Settings(String, String),
     /// The places file cannot be read.
     Places(OpenError),
 }
@@ -56,6 +68,7 @@ impl fmt::Display for GateError {
             Self::Schema(at, error) => write!(f, "argument schema {at}: {error}"),
             Self::Surface(name, what) => write!(f, "surface {name}: {what}"),
             Self::Keys(issuer, what) => write!(f, "the keys of issuer {issuer}: {what}"),
+            Self::Settings(name, what) => write!(f, "the settings of {name}: {what}"),
             Self::Places(error) => write!(f, "not a places file: {error}"),
         }
     }
@@ -77,6 +90,7 @@ impl Gate {
         bind::check_forced(policy.index())?;
         Ok(Self {
             issuers: profiles(policy.index())?,
+            settings: AllSettings::read(policy.index())?,
             places,
             identities: OnceLock::new(),
             digest: hex(&policy.digest()),
@@ -126,6 +140,24 @@ impl Gate {
         Some(place.to_string())
     }
 
+    /// What else holds for the tokens of an issuer.
+    #[must_use]
+    pub fn issuer_settings(&self, issuer: IssuerId) -> Option<&IssuerSettings> {
+        self.settings.issuers.get(issuer.index())
+    }
+
+    /// What else holds for a server.
+    #[must_use]
+    pub fn server_settings(&self, server: ServerId) -> Option<&ServerSettings> {
+        self.settings.servers.get(server.index())
+    }
+
+    /// What else holds for a surface.
+    #[must_use]
+    pub fn surface_settings(&self, surface: SurfaceId) -> Option<&SurfaceSettings> {
+        self.settings.surfaces.get(surface.index())
+    }
+
     /// What each issuer's tokens must look like, in the order of the policy.
     pub(crate) fn issuers(&self) -> &[IssuerProfile] {
         &self.issuers
@@ -154,6 +186,25 @@ impl Gate {
     pub(crate) fn routes(&self) -> &Routes {
         &self.routes
     }
+}
+
+impl AllSettings {
+    fn read(index: &Index) -> Result<Self, GateError> {
+        Ok(Self {
+            issuers: read(index.issuers.iter().map(|it| (&it.name, &it.settings)))?,
+            servers: read(index.servers.iter().map(|it| (&it.name, &it.settings)))?,
+            surfaces: read(index.surfaces.iter().map(|it| (&it.name, &it.settings)))?,
+        })
+    }
+}
+
+fn read<'a, T: Settings>(
+    entries: impl Iterator<Item = (&'a String, &'a String)>,
+) -> Result<Vec<T>, GateError> {
+    let read = |(name, text): (&String, &String)| {
+        T::from_text(text).map_err(|error| GateError::Settings(name.clone(), error.to_string()))
+    };
+    entries.map(read).collect()
 }
 
 fn profiles(index: &Index) -> Result<Vec<IssuerProfile>, GateError> {

@@ -18,6 +18,7 @@ pub mod json;
 pub mod method;
 mod route;
 pub mod schema;
+pub mod settings;
 pub mod supply;
 #[cfg(test)]
 mod testing;

@@ -167,6 +167,7 @@ class Bundle:
             entry["undeclared_type"] = it.maybe(lambda: it.choice(3))
             entry["groups_claim"] = it.maybe(it.text)
             entry["clock_skew"], entry["max_lifetime"] = it.u32(), it.u32()
+            entry["settings"] = it.text()
             ensure(entry["url"], "an issuer without a URL")
             for column in ["audiences", "algorithms", "organizations"]:
                 rising(entry[column], it.what)
@@ -252,6 +253,7 @@ class Bundle:
             entry = {"name": it.text(), "scope": it.u32(), "transport": it.choice(2)}
             entry["upstream"], entry["disclose"] = it.text(), it.choice(3)
             entry["limits"] = [it.u32(), it.u32(), it.u32()]
+            entry["settings"] = it.text()
             below([entry["scope"]], len(self.scopes), it.what)
             return entry
 
@@ -284,6 +286,7 @@ class Bundle:
         entry["schema"] = it.maybe(it.u32)
         entry["obligations"] = rising(it.list(lambda: obligation(it)), it.what)
         rising((text.encode() for text in it.texts()), it.what)
+        entry["settings"] = it.text()
         return entry
 
     def argument(self, it):
@@ -552,6 +555,10 @@ def facts(name, data):
         "names": tables,
         "principals": it.principals,
         "surfaces": [surface_facts(it, one) for one in it.surfaces],
+        "settings": {
+            table: [one["settings"] for one in getattr(it, table)]
+            for table in ["issuers", "servers", "surfaces"]
+        },
         "roles": [
             {"name": name, "permissions": [it.permissions[one] for one in given]}
             for name, given in it.roles

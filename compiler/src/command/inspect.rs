@@ -116,6 +116,7 @@ fn slice(path: &Path) -> Result<Json, Failure> {
         "names": facts::names(&policy),
         "principals": facts::principals(&policy),
         "surfaces": facts::surfaces(&policy),
+        "settings": facts::settings(&policy),
         "roles": facts::roles(&policy),
         "bindings": facts::bindings(&policy),
         "rules": facts::rules(&policy),

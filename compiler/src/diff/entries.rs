@@ -127,7 +127,13 @@ impl Reader<'_> {
         let servers = servers.filter(|it| self.is_about(&it.name));
         let words = servers.map(|it| {
             let limits = (it.max_body, it.header_timeout, it.timeout);
-            let facts = (it.transport, &it.upstream, it.disclose, limits);
+            let facts = (
+                it.transport,
+                &it.upstream,
+                it.disclose,
+                limits,
+                &it.settings,
+            );
             (
                 it.name.clone(),
                 format!("{} {facts:?}", self.path(it.scope)),
@@ -167,7 +173,8 @@ impl Reader<'_> {
         let schemas = &self.policy.index().schemas;
         let schema = it.schema.and_then(|id| schemas.get(id.index()));
         let kind = (&it.kind, it.risk, it.unlock, it.access, &it.operations);
-        let rest = (scope, &it.arguments, schema, &it.obligations, &it.audit);
+        let own = (&it.obligations, &it.audit, &it.settings);
+        let rest = (scope, &it.arguments, schema, own);
         format!("{kind:?} {rest:?}")
     }
 
@@ -233,7 +240,8 @@ impl Reader<'_> {
             let organizations: Vec<_> = it.organizations.iter().map(|at| self.path(*at)).collect();
             let who = (organizations, it.undeclared, it.undeclared_type);
             let tokens = (&it.url, &it.audiences, &it.algorithms, &it.keys);
-            let rest = (&it.groups_claim, it.clock_skew, it.max_lifetime);
+            let lives = (it.clock_skew, it.max_lifetime);
+            let rest = (&it.groups_claim, lives, &it.settings);
             (it.name.clone(), format!("{who:?} {tokens:?} {rest:?}"))
         });
         words.collect()

@@ -9,6 +9,7 @@ use super::{report::Report, world::Side};
 /// Lists every difference that the diagrams cannot see.
 pub(super) fn find(from: &Side<'_>, to: &Side<'_>, report: &mut Report) {
     issuers(from, to, report);
+    servers(from, to, report);
     surfaces(from, to, report);
 }
 
@@ -31,12 +32,24 @@ fn issuers(from: &Side<'_>, to: &Side<'_>, report: &mut Report) {
         note("groups claim", old.groups_claim != new.groups_claim);
         note("clock skew", new.clock_skew > old.clock_skew);
         note("longest token life", longer(old, new));
+        note("settings", old.settings != new.settings);
         if !differs.is_empty() {
             let why = format!(
                 "issuer `{}` has other {}: which tokens are believed changes, for all its callers",
                 new.name,
                 differs.join(", ")
             );
+            report.undecided("*", &why, None);
+        }
+    }
+}
+
+/// What a server's settings open and close is not compared one by one.
+fn servers(from: &Side<'_>, to: &Side<'_>, report: &mut Report) {
+    for new in &to.index.servers {
+        let old = from.index.servers.iter().find(|old| old.name == new.name);
+        if old.is_some_and(|old| old.settings != new.settings) {
+            let why = format!("the settings of server `{}` differ", new.name);
             report.undecided("*", &why, None);
         }
     }
@@ -68,6 +81,9 @@ fn surfaces(from: &Side<'_>, to: &Side<'_>, report: &mut Report) {
         if old.kind != new.kind {
             let why = "other requests match this surface now";
             report.undecided(&name, why, None);
+        }
+        if old.settings != new.settings {
+            report.undecided(&name, "the settings of this surface differ", None);
         }
         let facts = |side: &latchkey_engine::index::Surface| -> BTreeSet<_> {
             let facts = side.arguments.iter();

@@ -5,7 +5,12 @@ use latchkey_engine::{
     index::{Group, Issuer, Principals},
 };
 
-use super::{Unresolved, ids::Ids, select::Selection, strings};
+use super::{
+    Unresolved,
+    ids::{self, Ids},
+    select::Selection,
+    strings,
+};
 use crate::model::{Model, Scope};
 
 pub(super) fn issuers(model: &Model, ids: &Ids<'_>) -> Result<Vec<Issuer>, Unresolved> {
@@ -27,6 +32,7 @@ pub(super) fn issuers(model: &Model, ids: &Ids<'_>) -> Result<Vec<Issuer>, Unres
             groups_claim: issuer.groups_claim.clone(),
             clock_skew: issuer.clock_skew,
             max_lifetime: issuer.max_lifetime,
+            settings: ids::settings(name, &issuer.settings)?,
         });
     }
     Ok(issuers)

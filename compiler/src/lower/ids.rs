@@ -9,6 +9,8 @@ use latchkey_engine::{
     scope::ScopeTree,
 };
 
+use latchkey_gate::settings::Settings;
+
 use super::{Unresolved, numbered, select::Selection};
 use crate::model::{Model, Permission, Scope};
 
@@ -30,6 +32,14 @@ pub(super) struct Ids<'m> {
 /// A position as an id. Files are bounded far below the point where this saturates.
 pub(super) fn id(at: usize) -> u32 {
     u32::try_from(at).unwrap_or(u32::MAX)
+}
+
+/// The settings of an entry, as a bundle carries them.
+pub(super) fn settings(name: &str, settings: &impl Settings) -> Result<String, Unresolved> {
+    settings.to_text().map_err(|_| Unresolved {
+        kind: "settings",
+        name: name.to_owned(),
+    })
 }
 
 impl<'m> Ids<'m> {

@@ -7,7 +7,11 @@ use latchkey_engine::{
     index::{ArgumentFact, Operations, ScopeSource, Surface},
 };
 
-use super::{Unresolved, ids::Ids, select::Selection};
+use super::{
+    Unresolved,
+    ids::{self, Ids},
+    select::Selection,
+};
 use crate::model;
 
 pub(super) fn surfaces(
@@ -51,6 +55,7 @@ fn surface(
         schema,
         obligations: facts.obligations.iter().copied().collect(),
         audit: facts.audit.iter().cloned().collect(),
+        settings: ids::settings(name, &facts.settings)?,
     })
 }
 

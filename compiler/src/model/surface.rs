@@ -8,6 +8,8 @@ use latchkey_engine::{
 };
 
 use super::Scope;
+use latchkey_gate::settings::SurfaceSettings;
+
 use crate::source::{Span, Spanned};
 
 /// A surface by name.
@@ -68,6 +70,8 @@ pub struct Surface {
     pub obligations: BTreeSet<Obligation>,
     /// The arguments whose values may be logged.
     pub audit: BTreeSet<String>,
+    /// What else holds for it.
+    pub settings: SurfaceSettings,
 }
 
 impl Surface {

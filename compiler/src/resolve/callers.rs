@@ -7,7 +7,7 @@ use latchkey_engine::{
     time::{Dates, Time},
 };
 
-use latchkey_gate::token::KeySet;
+use latchkey_gate::{settings::IssuerSettings, token::KeySet};
 
 use super::{Resolver, places};
 use crate::{
@@ -122,6 +122,7 @@ impl Resolver<'_> {
                 .map(|it| it.value),
             clock_skew: self.seconds(entry.clock_skew.as_ref(), DEFAULT_SKEW),
             max_lifetime: self.seconds(entry.max_lifetime.as_ref(), 0),
+            settings: IssuerSettings::default(),
         })
     }
 

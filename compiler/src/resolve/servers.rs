@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use latchkey_engine::index::{Access, Disclose, Obligation, Risk, SurfaceKind, Transport, Unlock};
 
+use latchkey_gate::settings::{ServerSettings, SurfaceSettings};
+
 use super::Resolver;
 use crate::{
     diag::{Diagnostic, codes},
@@ -63,6 +65,7 @@ impl Resolver<'_> {
                     DEFAULT_HEADER_TIMEOUT,
                 ),
                 timeout: self.millis(limits.and_then(|it| it.timeout.as_ref()), DEFAULT_TIMEOUT),
+                settings: ServerSettings::default(),
                 surfaces: BTreeMap::new(),
             };
             let written = written(entry);
@@ -125,6 +128,7 @@ impl Resolver<'_> {
             schema,
             obligations: obligations(entry.limits.as_ref(), facts),
             audit: BTreeSet::new(),
+            settings: SurfaceSettings::default(),
         };
         if access == Access::Public && risk == Risk::Destructive {
             let message = format!("`{}` is destructive and public", written.name.value);

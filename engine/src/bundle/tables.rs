@@ -85,15 +85,16 @@ wire_enums! {
 wire_structs! {
     Issuer {
         name, url, audiences, algorithms, keys, organizations, undeclared, undeclared_type,
-        groups_claim, clock_skew, max_lifetime,
+        groups_claim, clock_skew, max_lifetime, settings,
     }
     Group { name, claim }
     Server {
         name, scope, transport, upstream, disclose, max_body, header_timeout, timeout,
+        settings,
     }
     Surface {
         server, name, kind, risk, unlock, access, operations, scope, arguments, schema,
-        obligations, audit,
+        obligations, audit, settings,
     }
     Operations { argument, values }
     ArgumentFact { argument, fold, only, force, forbid }

@@ -154,6 +154,7 @@ impl Names {
                 groups_claim: Some("groups".to_owned()),
                 clock_skew: 60,
                 max_lifetime: 3600,
+                settings: String::new(),
             })
             .collect();
         issuers.sort_by(|a, b| a.name.cmp(&b.name));
@@ -225,6 +226,7 @@ impl Names {
             max_body: 1 << 20,
             header_timeout: 5000,
             timeout: 30_000,
+            settings: String::new(),
         };
         let mut servers: Vec<Server> = world.servers.iter().map(server).collect();
         servers.sort_by(|a, b| a.name.cmp(&b.name));
@@ -248,6 +250,7 @@ impl Names {
             schema: Some(SchemaId(0)),
             obligations: sorted(it.obligations.iter().copied()),
             audit: Vec::new(),
+            settings: String::new(),
         };
         let mut surfaces: Vec<Surface> = world.surfaces.iter().map(surface).collect();
         surfaces.sort_by(|a, b| (a.server, &a.name).cmp(&(b.server, &b.name)));

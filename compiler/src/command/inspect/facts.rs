@@ -89,6 +89,16 @@ pub(super) fn surfaces(policy: &Policy) -> Vec<Json> {
     index.surfaces.iter().map(surface).collect()
 }
 
+/// The settings of each issuer, server and surface, as the texts that stand in the slice.
+pub(super) fn settings(policy: &Policy) -> Json {
+    let index = policy.index();
+    json!({
+        "issuers": index.issuers.iter().map(|it| &it.settings).collect::<Vec<_>>(),
+        "servers": index.servers.iter().map(|it| &it.settings).collect::<Vec<_>>(),
+        "surfaces": index.surfaces.iter().map(|it| &it.settings).collect::<Vec<_>>(),
+    })
+}
+
 /// What each role grants, by the order of roles.
 pub(super) fn roles(policy: &Policy) -> Vec<Json> {
     let roles = &policy.index().roles;

@@ -116,6 +116,7 @@ impl Show<'_> {
                 "headerTimeout": format!("{}ms", server.header_timeout),
                 "timeout": format!("{}ms", server.timeout),
             },
+            "settings": server.settings,
             "surfaces": Json::Object(surfaces.collect()),
         })
     }
@@ -171,6 +172,7 @@ impl Show<'_> {
         add("arguments", Json::Object(facts.collect()));
         add("limits", limits(&surface.obligations));
         add("audit", json!(surface.audit));
+        add("settings", json!(surface.settings));
         add(
             "input",
             surface
@@ -198,6 +200,7 @@ fn issuer(issuer: &Issuer) -> Json {
         "groupsClaim": issuer.groups_claim,
         "clockSkew": format!("{}s", issuer.clock_skew),
         "maxLifetime": (issuer.max_lifetime > 0).then(|| format!("{}s", issuer.max_lifetime)),
+        "settings": issuer.settings,
         "jwks": serde_json::from_str::<Json>(&issuer.keys).unwrap_or(Json::Null),
     })
 }

@@ -1,0 +1,90 @@
+//! What enforcing an entry needs besides the decision: facts that the engine carries as text and
+//! never reads.
+//!
+//! The text of an entry is RFC 8785 JSON of one of the types here. It has one legal form: keys with
+//! their usual value are left out, and an entry without any key has the empty text. A key that this
+//! version does not know is an error, so that nothing is carried and not enforced.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+/// What else holds for the tokens of an issuer.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct IssuerSettings {}
+
+/// What else holds for a server.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct ServerSettings {}
+
+/// What else holds for a surface.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct SurfaceSettings {}
+
+/// Why a text holds no settings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SettingsError(String);
+
+impl fmt::Display for SettingsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for SettingsError {}
+
+/// Settings of one kind of entry.
+pub trait Settings: Default + PartialEq + Serialize + DeserializeOwned {
+    /// The text that a bundle carries.
+    fn to_text(&self) -> Result<String, SettingsError> {
+        if *self == Self::default() {
+            return Ok(String::new());
+        }
+        serde_json_canonicalizer::to_string(self).map_err(|error| SettingsError(error.to_string()))
+    }
+
+    /// Reads the text that a bundle carries; refuses every other spelling of the same settings.
+    fn from_text(text: &str) -> Result<Self, SettingsError> {
+        if text.is_empty() {
+            return Ok(Self::default());
+        }
+        let settings: Self = serde_json::from_str(text).map_err(|error| {
+            SettingsError(format!(
+                "{error}: built for a newer version of Latchkey, perhaps"
+            ))
+        })?;
+        if settings.to_text()? != text {
+            let what = "not in canonical form (RFC 8785, usual values left out)";
+            return Err(SettingsError(what.to_owned()));
+        }
+        Ok(settings)
+    }
+}
+
+impl Settings for IssuerSettings {}
+impl Settings for ServerSettings {}
+impl Settings for SurfaceSettings {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn usual_settings_are_the_empty_text() {
+        assert_eq!(ServerSettings::default().to_text().unwrap(), "");
+        assert_eq!(
+            ServerSettings::from_text("").unwrap(),
+            ServerSettings::default()
+        );
+    }
+
+    #[test]
+    fn any_other_spelling_is_refused() {
+        for text in ["{}", " ", "{\"unheardOf\":1}", "[]", "null", "{"] {
+            assert!(ServerSettings::from_text(text).is_err(), "{text}");
+        }
+    }
+}
