@@ -12,7 +12,8 @@ mod splice;
 use std::fmt;
 use std::ops::Range;
 
-pub use number::to_value;
+pub(crate) use number::exact;
+pub use number::{check_numbers, to_value};
 pub use parse::{Limits, parse, parse_with};
 pub use splice::{Edit, splice};
 
@@ -37,6 +38,21 @@ impl<'a> Document<'a> {
     /// The text that was parsed, byte for byte.
     pub fn source(&self) -> &'a str {
         self.source
+    }
+}
+
+/// The document `{}`.
+#[must_use]
+pub fn empty() -> Document<'static> {
+    Document {
+        source: "{}",
+        root: Node {
+            kind: NodeKind::Object { len: 0 },
+            start: 0,
+            end: 2,
+            size: 1,
+        },
+        rest: Vec::new(),
     }
 }
 
@@ -142,6 +158,31 @@ impl<'d> Value<'d> {
     /// The member `key` of this value, if it is an object that has it.
     pub fn get(&self, key: &str) -> Option<Value<'d>> {
         self.as_object()?.get(key)
+    }
+
+    /// What tells this value from all others of living documents.
+    pub(crate) fn address(&self) -> usize {
+        std::ptr::from_ref(self.node) as usize
+    }
+
+    /// How many values and keys it holds, itself included.
+    pub(crate) fn size(&self) -> usize {
+        self.node.size as usize
+    }
+
+    /// The numbers in this value, as written, and where.
+    fn numbers(&self) -> impl Iterator<Item = (&'d str, usize)> {
+        let below = self.rest.get(..self.size().saturating_sub(1));
+        let source = self.source;
+        std::iter::once(self.node)
+            .chain(below.unwrap_or_default())
+            .filter(|node| matches!(node.kind, NodeKind::Number))
+            .map(move |node| {
+                (
+                    source.get(node.span()).unwrap_or_default(),
+                    node.start as usize,
+                )
+            })
     }
 
     fn children(&self) -> Children<'d> {
@@ -416,6 +457,27 @@ enum NodeKind {
 impl Node {
     fn span(&self) -> Range<usize> {
         self.start as usize..self.end as usize
+    }
+}
+
+/// A text that is a value of its own, outside any document.
+#[derive(Debug, Default)]
+pub(crate) struct Single(Option<Node>);
+
+impl Single {
+    /// Holds a text, and shows it as a value.
+    pub(crate) fn text(&mut self, text: &str) -> Value<'_> {
+        let node = self.0.insert(Node {
+            kind: NodeKind::Text(Some(text.into())),
+            start: 0,
+            end: 0,
+            size: 1,
+        });
+        Value {
+            source: "",
+            node,
+            rest: &[],
+        }
     }
 }
 

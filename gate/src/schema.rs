@@ -1,9 +1,13 @@
 //! Argument schemas: one function compiles them, for the compiler and for the gate.
 
+mod nodes;
+
 use std::fmt;
 
 use jsonschema::{Draft, PatternOptions};
 use serde_json::Value;
+
+use crate::json::{self, Limits};
 
 /// The longest schema text that is compiled, in bytes.
 const MAX_SCHEMA: usize = 256 * 1024;
@@ -13,7 +17,7 @@ const MAX_DEPTH: usize = 64;
 /// A compiled schema.
 #[derive(Debug)]
 pub struct Validator {
-    inner: jsonschema::Validator,
+    inner: jsonschema::Validator<nodes::Strict>,
     /// Header suffixes, in lower case, and the arguments that they mirror (`x-mcp-header`).
     mirrors: Vec<(String, String)>,
 }
@@ -64,7 +68,7 @@ pub fn compile(text: &str) -> Result<Validator, SchemaError> {
         return Err(fault("", "a schema is an object"));
     }
     check(&schema, &mut String::new(), 0)?;
-    jsonschema::options()
+    jsonschema::options_for::<nodes::Strict>()
         .with_draft(Draft::Draft202012)
         .should_validate_formats(true)
         .should_ignore_unknown_formats(false)
@@ -161,10 +165,23 @@ impl Keyword {
 }
 
 impl Validator {
-    /// Whether an instance is valid.
+    /// Whether an instance is valid. Its numbers must mean the same everywhere
+    /// ([`json::check_numbers`]).
+    #[must_use]
+    pub fn accepts(&self, instance: json::Value<'_>) -> bool {
+        self.inner.is_valid(instance)
+    }
+
+    /// Whether a value that did not come off the wire is valid.
     #[must_use]
     pub fn is_valid(&self, instance: &Value) -> bool {
-        self.inner.is_valid(instance)
+        let text = instance.to_string();
+        let limits = Limits {
+            bytes: usize::MAX,
+            nodes: usize::MAX,
+            ..Limits::REQUEST
+        };
+        json::parse_with(text.as_bytes(), limits).is_ok_and(|it| self.accepts(it.root()))
     }
 
     /// The argument that the header `mcp-param-<suffix>` mirrors.
@@ -175,7 +192,7 @@ impl Validator {
 
     /// The first place where an instance is not valid.
     #[must_use]
-    pub fn violation(&self, instance: &Value) -> Option<Violation> {
+    pub fn violation(&self, instance: json::Value<'_>) -> Option<Violation> {
         let error = self.inner.iter_errors(instance).next()?;
         Some(Violation {
             pointer: error.instance_path().to_string(),
@@ -225,9 +242,8 @@ mod tests {
         let text = r##"{"$defs":{"m":{"type":"string","format":"date"}},"properties":{"d":{"$ref":"#/$defs/m"}}}"##;
         let validator = compile(text).unwrap();
         assert!(validator.is_valid(&serde_json::json!({"d": "2026-12-01"})));
-        let violation = validator
-            .violation(&serde_json::json!({"d": "yesterday"}))
-            .unwrap();
+        let document = json::parse(br#"{"d": "yesterday"}"#).unwrap();
+        let violation = validator.violation(document.root()).unwrap();
         assert_eq!(
             (violation.pointer.as_str(), violation.keyword.as_str()),
             ("/d", "format")

@@ -82,18 +82,23 @@ impl Stage<'_> {
     /// The validate stage: where the arguments fail their schema, in words.
     fn violation(&self, entry: &Surface, arguments: Option<Value<'_>>) -> Option<String> {
         let schema = entry.schema?;
-        let instance = match arguments.map(json::to_value) {
-            None => serde_json::Value::Object(serde_json::Map::new()),
-            Some(Ok(instance)) => instance,
-            Some(Err(error)) => return Some(error.what.message().to_owned()),
+        let empty;
+        let instance = if let Some(instance) = arguments {
+            instance
+        } else {
+            empty = json::empty();
+            empty.root()
         };
+        if let Err(error) = json::check_numbers(instance) {
+            return Some(error.what.message().to_owned());
+        }
         let Some(validator) = self.gate.validator(schema.index()) else {
             return Some("the schema is not at hand".to_owned());
         };
-        if validator.is_valid(&instance) {
-            return self.mirror_broken(validator, &instance);
+        if validator.accepts(instance) {
+            return self.mirror_broken(validator, instance);
         }
-        let violation = validator.violation(&instance);
+        let violation = validator.violation(instance);
         Some(violation.map_or_else(
             || "the arguments fail the schema".to_owned(),
             |it| format!("`{}` fails `{}`", it.pointer, it.keyword),
@@ -102,17 +107,17 @@ impl Stage<'_> {
 
     /// An `mcp-param-*` header that says something else than the argument that it mirrors. Headers
     /// that mirror nothing known are passed on, as MCP asks.
-    fn mirror_broken(&self, validator: &Validator, instance: &serde_json::Value) -> Option<String> {
+    fn mirror_broken(&self, validator: &Validator, instance: Value<'_>) -> Option<String> {
         let mut headers = self.inbound.headers.iter();
         headers.find_map(|(name, _)| {
             let mirror = name.strip_prefix("mcp-param-")?;
             let argument = validator.mirrored(mirror)?;
             let said = self.inbound.header(name).ok().flatten();
             let said = said.and_then(classify::decoded_header);
-            let same = match instance.get(argument) {
-                Some(serde_json::Value::String(text)) => said.as_deref() == Some(text),
-                Some(value) => said == Some(value.to_string()),
-                None => false,
+            let same = match instance.get(argument).map(json::to_value) {
+                Some(Ok(serde_json::Value::String(text))) => said == Some(text),
+                Some(Ok(value)) => said == Some(value.to_string()),
+                Some(Err(_)) | None => false,
             };
             (!same).then(|| format!("`{name}` does not agree with `/{argument}`"))
         })

@@ -62,11 +62,25 @@ pub(super) fn scan(bytes: &[u8], start: usize) -> Result<usize, JsonError> {
     Ok(at)
 }
 
-/// Copies a value for schema validation, refusing numbers that would change on the way.
+/// Refuses a value with a number that would not mean the same everywhere.
 ///
-/// Integers that fit 64 bits stay exact. Any other number becomes a double, and only where the
-/// double, written in its shortest form, has the digits of the source: so what a schema judges is
-/// what every common JSON library reads.
+/// Integers that fit 64 bits are exact. Any other number is a double to most readers, so it must
+/// be one that, written in its shortest form, has the digits of the source.
+pub fn check_numbers(value: Value<'_>) -> Result<(), JsonError> {
+    for (lexeme, at) in value.numbers() {
+        // The most common ones need no second look.
+        let small = lexeme.len() <= SAFE_DIGITS && lexeme.bytes().all(|it| it.is_ascii_digit());
+        if !small && exact(lexeme).is_none() {
+            return Err(JsonError {
+                at,
+                what: JsonFault::NumberPrecision,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Copies a value, refusing numbers as [`check_numbers`] does.
 pub fn to_value(value: Value<'_>) -> Result<serde_json::Value, JsonError> {
     Ok(match value.kind() {
         Kind::Null => serde_json::Value::Null,
@@ -90,7 +104,8 @@ pub fn to_value(value: Value<'_>) -> Result<serde_json::Value, JsonError> {
     })
 }
 
-fn exact(lexeme: &str) -> Option<serde_json::Number> {
+/// A number that means the same everywhere.
+pub(crate) fn exact(lexeme: &str) -> Option<serde_json::Number> {
     // `-0` is a double: an integer would lose its sign.
     if lexeme != "-0" {
         if let Ok(integer) = lexeme.parse::<i64>() {
