@@ -65,6 +65,9 @@ reasons! {
     UpstreamUnavailable, "upstream_unavailable", "LK9028", "the tool server cannot be reached";
     AuditUnavailable, "audit_unavailable", "LK9029", "the audit event cannot be recorded";
     Internal, "internal", "LK9030", "an internal error";
+    SessionUnknown, "session_unknown", "LK9031", "no such session of this caller; open a new one";
+    StateInvalid, "state_invalid", "LK9032", "the request's state was not given to this caller for this call, or is too old";
+    ServerRequestDenied, "server_request_denied", "LK9033", "the tool server asks its client for what the policy does not allow it";
 }
 
 impl Reason {

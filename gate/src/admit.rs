@@ -23,6 +23,8 @@ use crate::{
     gate::Gate,
     identity::Identity,
     inbound::Inbound,
+    seal::Sealer,
+    session::Bond,
     wire::{Refusal, Reply},
 };
 
@@ -44,7 +46,7 @@ pub enum Outcome {
     Refuse(Refusal),
 }
 
-/// Decides one request. `identity` is `None` for a request that carries no token; a token that
+/// Decides one request by policy alone: sessions and other handles are not looked at. `identity` is `None` for a request that carries no token; a token that
 /// is present and bad goes to [`refuse`].
 #[must_use]
 pub fn admit(
@@ -55,6 +57,24 @@ pub fn admit(
     now: Time,
 ) -> Verdict {
     Stage::new(gate, overlay, inbound, identity, now).run()
+}
+
+/// The same as [`admit`] for who stands between caller and server: the handles that the request
+/// names must be its caller's own, and the permit says what they are called by the server.
+#[must_use]
+pub fn admit_bound(
+    gate: &Gate,
+    overlay: &Overlay,
+    inbound: &Inbound<'_>,
+    identity: Option<&Identity>,
+    now: Time,
+    sealer: &Sealer,
+) -> Verdict {
+    let stage = Stage {
+        sealer: Some(sealer),
+        ..Stage::new(gate, overlay, inbound, identity, now)
+    };
+    stage.run()
 }
 
 /// The same as [`admit`], and the facts name every granting binding and every near miss: for
@@ -126,6 +146,8 @@ struct Stage<'a> {
     identity: Option<&'a Identity>,
     now: Time,
     explain: bool,
+    /// What the caller's handles are sealed with, where they are.
+    sealer: Option<&'a Sealer>,
 }
 
 impl<'a> Stage<'a> {
@@ -143,6 +165,7 @@ impl<'a> Stage<'a> {
             identity,
             now,
             explain: false,
+            sealer: None,
         }
     }
 }
@@ -167,11 +190,44 @@ impl Stage<'_> {
         if let Reply::Rpc { id, .. } = &asked.reply {
             facts.rpc_id.clone_from(id);
         }
-        match asked.what {
+        let bond = match self.bond(&asked.reply) {
+            Ok(bond) => bond,
+            Err(reason) => return Self::unbound(facts, asked.reply, reason),
+        };
+        let mut verdict = match asked.what {
             What::Surface(surface, source) => self.surface(facts, asked.reply, surface, &source),
             What::Protocol(kind) => self.protocol(facts, asked.reply, kind),
             What::Completion(surface) => self.completion(facts, asked.reply, surface),
             What::Unmatched { surface } => self.unmatched(facts, asked.reply, surface),
+        };
+        if let (Outcome::Forward(permit), Some(bond)) = (&mut verdict.outcome, bond) {
+            permit.bind(bond);
+        }
+        verdict
+    }
+
+    /// What the handles of an MCP exchange are bound to; none where they are not looked at.
+    fn bond(&self, reply: &Reply) -> Result<Option<Bond>, Reason> {
+        let (Some(sealer), Reply::Rpc { modern, .. }) = (self.sealer, reply) else {
+            return Ok(None);
+        };
+        let header = |name| self.inbound.header(name).map_err(|_| Reason::SessionUnknown);
+        let bond = Bond::new(self.gate, self.inbound.server, self.identity, *modern);
+        let Some(session) = header("mcp-session-id")? else {
+            return Ok(Some(bond));
+        };
+        let event = header("last-event-id")?.filter(|_| self.inbound.method == "GET");
+        let bond = bond.within(sealer, session, event);
+        bond.map(Some).ok_or(Reason::SessionUnknown)
+    }
+
+    /// A handle that was not given to this caller; nothing else is said of it.
+    fn unbound(mut facts: Facts, reply: Reply, reason: Reason) -> Verdict {
+        facts.reason = reason;
+        facts.failed = vec![reason];
+        Verdict {
+            outcome: Outcome::Refuse(Refusal::plain(reason, reply)),
+            facts,
         }
     }
 

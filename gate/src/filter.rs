@@ -13,6 +13,8 @@ use crate::{
     gate::Gate,
     identity::Identity,
     json::{self, Edit, JsonError, Limits, Object, Value, splice},
+    seal::Sealer,
+    session::Bond,
 };
 
 /// What to do with an answer.
@@ -68,91 +70,109 @@ impl std::error::Error for FilterError {}
 /// The most values and keys that one answer may have.
 const MAX_NODES: usize = 1_000_000;
 
-/// Filters one JSON-RPC answer: entries that are not in the registry, or that this caller can
-/// never use, are taken out, and caching is made private. Errors pass unchanged, and so does the
-/// cursor: a page may come out empty.
-pub fn list(
-    gate: &Gate,
-    overlay: &Overlay,
-    identity: Option<&Identity>,
-    now: Time,
-    filter: Filter,
-    body: &[u8],
-) -> Result<Vec<u8>, FilterError> {
-    let viewer = Viewer {
-        gate,
-        overlay,
-        identity,
-        now,
-        filter,
-    };
-    if matches!(filter.kind, FilterKind::Answer | FilterKind::Stream) {
-        return Ok(body.to_vec());
-    }
-    viewer.answer(body)
+/// Who looks at an answer, through what.
+#[derive(Debug, Clone, Copy)]
+pub struct Viewer<'a> {
+    /// The policy in force.
+    pub gate: &'a Gate,
+    /// What is taken away at run time.
+    pub overlay: &'a Overlay,
+    /// The caller.
+    pub identity: Option<&'a Identity>,
+    /// The time of the decision.
+    pub now: Time,
+    /// What the answer is.
+    pub filter: Filter,
+    /// What the handles in it are sealed with and bound to.
+    pub handles: Option<(&'a Sealer, &'a Bond)>,
 }
 
-/// Filters one line of an event stream, without its line end: `data:` lines hold one whole JSON
-/// message each, all other lines pass. `None` drops the message: a request of the server.
-pub fn line(
-    gate: &Gate,
-    overlay: &Overlay,
-    identity: Option<&Identity>,
-    now: Time,
-    filter: Filter,
-    line: &[u8],
-) -> Result<Option<Vec<u8>>, FilterError> {
-    // Clients skip it in front of a stream, and then read what follows.
-    if line.starts_with(b"\xef\xbb\xbf") {
-        return Err(FilterError::Shape);
+impl Viewer<'_> {
+    /// Filters one JSON-RPC answer: entries that are not in the registry, or that this caller can
+    /// never use, are taken out, and caching is made private. Errors pass unchanged, and so does
+    /// the cursor: a page may come out empty.
+    pub fn answer(&self, body: &[u8]) -> Result<Vec<u8>, FilterError> {
+        match self.filter.kind {
+            FilterKind::Answer | FilterKind::Stream => Ok(body.to_vec()),
+            _ => self.filtered(body),
+        }
     }
-    let Some(data) = line.strip_prefix(b"data:") else {
-        return Ok(Some(line.to_vec()));
-    };
-    let data = data.strip_prefix(b" ").unwrap_or(data);
-    if data.is_empty() {
-        return Ok(Some(line.to_vec()));
+
+    /// Filters one line of an event stream, without its line end: `data:` lines hold one whole JSON
+    /// message each, `id:` lines name an event, all other lines pass.
+    pub fn line(&self, line: &[u8]) -> Result<Line, FilterError> {
+        // Clients skip it in front of a stream, and then read what follows.
+        if line.starts_with(b"\xef\xbb\xbf") {
+            return Err(FilterError::Shape);
+        }
+        let Some((field, value)) = field(line) else {
+            return Ok(Line::Pass);
+        };
+        match field {
+            b"data" if !value.is_empty() => self.message(value),
+            b"id" if !value.is_empty() => Ok(self.event_id(value)),
+            _ => Ok(Line::Pass),
+        }
     }
-    let viewer = Viewer {
-        gate,
-        overlay,
-        identity,
-        now,
-        filter,
-    };
-    let document = parse(data)?;
-    let message = document.root().as_object().ok_or(FilterError::Shape)?;
-    refuse_variants(message, &["id", "method", "result", "error", "params"])?;
-    if message.get("method").is_some() {
-        // A notification passes, a request of the server does not.
-        return Ok(message.get("id").is_none().then(|| line.to_vec()));
+
+    /// Whether the caller may still watch a stream that no request asked for: its token is not
+    /// revoked, and it sees something of the server.
+    #[must_use]
+    pub fn may_watch(&self) -> bool {
+        self.sees(|_| true)
     }
-    if filter.kind == FilterKind::Answer {
-        return Ok(Some(line.to_vec()));
+
+    fn message(&self, data: &[u8]) -> Result<Line, FilterError> {
+        let document = parse(data)?;
+        let message = document.root().as_object().ok_or(FilterError::Shape)?;
+        refuse_variants(message, &["id", "method", "result", "error", "params"])?;
+        if message.get("method").is_some() {
+            // A notification passes, a request of the server does not.
+            return Ok(match message.get("id") {
+                None => Line::Pass,
+                Some(_) => Line::Drop,
+            });
+        }
+        if self.filter.kind == FilterKind::Answer {
+            return Ok(Line::Pass);
+        }
+        let mut out = b"data: ".to_vec();
+        out.extend(self.filtered(data)?);
+        Ok(Line::Replace(out))
     }
-    let mut out = b"data: ".to_vec();
-    out.extend(viewer.answer(data)?);
-    Ok(Some(out))
+
+    /// An event is named to the caller in a form that only its session resumes after.
+    fn event_id(&self, id: &[u8]) -> Line {
+        let Some((sealer, bond)) = self.handles else {
+            return Line::Pass;
+        };
+        match bond.seal_event(sealer, id) {
+            Some(sealed) => Line::Replace([b"id: ", sealed.as_bytes()].concat()),
+            None => Line::Drop,
+        }
+    }
 }
 
-/// Whether the caller may still watch a stream that no request asked for: its token is not revoked,
-/// and it sees something of the server.
-#[must_use]
-pub fn may_watch(
-    gate: &Gate,
-    overlay: &Overlay,
-    identity: Option<&Identity>,
-    now: Time,
-    filter: Filter,
-) -> bool {
-    let viewer = Viewer {
-        gate,
-        overlay,
-        identity,
-        now,
-        filter,
+/// What becomes of a line of an event stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Line {
+    /// It passes as it came.
+    Pass,
+    /// This passes in its place.
+    Replace(Vec<u8>),
+    /// It is left out.
+    Drop,
+}
+
+/// The field and value of a line of an event stream; `None` for a comment or an empty line.
+fn field(line: &[u8]) -> Option<(&[u8], &[u8])> {
+    let at = line.iter().position(|byte| *byte == b':');
+    let (field, value) = match at {
+        Some(at) => (line.get(..at)?, line.get(at + 1..)?),
+        None => (line, &[][..]),
     };
-    viewer.sees(|_| true)
+    let value = value.strip_prefix(b" ").unwrap_or(value);
+    (!field.is_empty()).then_some((field, value))
 }
 
 fn parse(body: &[u8]) -> Result<json::Document<'_>, FilterError> {
@@ -169,17 +189,8 @@ fn refuse_variants(object: Object<'_>, names: &[&str]) -> Result<(), FilterError
         .map_err(FilterError::Json)
 }
 
-/// Who looks, through what.
-struct Viewer<'a> {
-    gate: &'a Gate,
-    overlay: &'a Overlay,
-    identity: Option<&'a Identity>,
-    now: Time,
-    filter: Filter,
-}
-
 impl Viewer<'_> {
-    fn answer(&self, body: &[u8]) -> Result<Vec<u8>, FilterError> {
+    fn filtered(&self, body: &[u8]) -> Result<Vec<u8>, FilterError> {
         let document = parse(body)?;
         let root = document.root();
         let message = root.as_object().ok_or(FilterError::Shape)?;

@@ -9,6 +9,7 @@ use latchkey_engine::{
     reason::Reason,
     time::Time,
 };
+use sha2::{Digest as _, Sha256};
 
 use crate::{
     admit::Who,
@@ -29,6 +30,7 @@ pub struct Identity {
     expires_at: Time,
     token_hash: [u8; 32],
     issuer: IssuerId,
+    caller: [u8; 32],
 }
 
 impl Identity {
@@ -80,6 +82,13 @@ impl Identity {
     #[must_use]
     pub fn token_hash(&self) -> [u8; 32] {
         self.token_hash
+    }
+
+    /// Who calls and for which audience, as a digest of the exact claims: another token of the same
+    /// caller has the same. What a caller opens is bound to it.
+    #[must_use]
+    pub fn caller(&self) -> [u8; 32] {
+        self.caller
     }
 
     /// The issuer that vouches.
@@ -161,6 +170,7 @@ impl Gate {
             expires_at: Time(claims.expires_at.saturating_add(i64::from(skew))),
             token_hash: claims.token_hash,
             issuer,
+            caller: caller(claims),
         })
     }
 
@@ -237,4 +247,21 @@ impl Gate {
         known.dedup();
         known
     }
+}
+
+/// Issuer, audience, subject and actors, each with its length, so that no two lists look alike.
+fn caller(claims: &Claims) -> [u8; 32] {
+    let mut digest = Sha256::new();
+    let mut add = |part: &str| {
+        digest.update((part.len() as u64).to_be_bytes());
+        digest.update(part);
+    };
+    for part in [&claims.issuer, &claims.audience, &claims.subject] {
+        add(part);
+    }
+    for actor in &claims.actors {
+        add(actor.issuer.as_deref().unwrap_or(&claims.issuer));
+        add(&actor.subject);
+    }
+    digest.finalize().into()
 }

@@ -18,6 +18,8 @@ pub mod json;
 pub mod method;
 mod route;
 pub mod schema;
+pub mod seal;
+pub mod session;
 pub mod settings;
 pub mod supply;
 #[cfg(test)]

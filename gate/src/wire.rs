@@ -195,6 +195,7 @@ impl Refusal {
                 modern, unknown, ..
             } => match self.told.reason {
                 Reason::MalformedRequest | Reason::PayloadTooLarge => fault,
+                Reason::SessionUnknown => 404,
                 Reason::SurfaceUnmatched if *modern && *unknown == Unknown::Method => 404,
                 Reason::TokenScope if exchange.resource_metadata.is_some() => 403,
                 _ if plain == 401 => 401,

@@ -5,6 +5,7 @@ use latchkey_engine::{id::ServerId, index::Obligation, reason::Reason};
 use super::Facts;
 use crate::{
     filter::{Filter, FilterKind},
+    session::Bond,
     wire::{Refusal, Reply},
 };
 
@@ -17,6 +18,7 @@ pub struct Permit {
     filter: Option<Filter>,
     charges: Vec<Charge>,
     reply: Reply,
+    bond: Option<Bond>,
 }
 
 /// What goes upstream.
@@ -52,6 +54,7 @@ impl Permit {
             filter,
             charges: Vec::new(),
             reply,
+            bond: None,
         }
     }
 
@@ -74,7 +77,13 @@ impl Permit {
             filter,
             charges,
             reply,
+            bond: None,
         }
+    }
+
+    /// Says what the handles of the exchange are bound to.
+    pub(super) fn bind(&mut self, bond: Bond) {
+        self.bond = Some(bond);
     }
 
     /// The server that the request may go to.
@@ -92,11 +101,18 @@ impl Permit {
     }
 
     /// What must happen to the answer before the caller sees it; pass it to
-    /// [`filter::list`](crate::filter::list), or line by line to
-    /// [`filter::line`](crate::filter::line). `None` passes the answer as it comes.
+    /// [`Viewer::answer`](crate::filter::Viewer::answer), or line by line to
+    /// [`Viewer::line`](crate::filter::Viewer::line). `None` passes the answer as it comes.
     #[must_use]
     pub fn filter(&self) -> Option<Filter> {
         self.filter
+    }
+
+    /// What the handles of an MCP exchange are bound to. The session and the event that the request
+    /// goes upstream with are the ones that this names, and no others.
+    #[must_use]
+    pub fn bond(&self) -> Option<&Bond> {
+        self.bond.as_ref()
     }
 
     /// What the limiter owes before the request goes on; all must hold.

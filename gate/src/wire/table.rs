@@ -47,6 +47,9 @@ pub(super) fn form(reason: Reason) -> Form {
         Reason::UpstreamUnavailable => (502, 9028),
         Reason::AuditUnavailable => (503, 9029),
         Reason::Internal => (500, -32603),
+        Reason::SessionUnknown => (404, 9031),
+        Reason::StateInvalid => (403, 9032),
+        Reason::ServerRequestDenied => (502, 9033),
     };
     Form { http, rpc }
 }
@@ -86,6 +89,7 @@ is a projection:
 - A denied MCP request is HTTP 200 with a JSON-RPC error, the only form that every client delivers.
   401 stays 401; a malformed request is 400, a body over the limit 413; `token_scope` is 403 with a
   challenge where a new token could carry the permission. A denied notification is 202.
+- A session that is not the caller's is 404, the same bytes as for one that never was.
 - A denied plain HTTP request has the status below and an `application/problem+json` body.
 
 | reason | explain | HTTP | JSON-RPC | what happened |

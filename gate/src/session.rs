@@ -1,0 +1,184 @@
+//! Whose handles an exchange may use and gives out.
+//!
+//! A session belongs to the caller who opened it: issuer, subject, actor chain and audience of the
+//! token, at one server. Whoever else names it is answered as for a session that never was.
+
+use latchkey_engine::id::ServerId;
+
+use crate::{
+    gate::Gate,
+    identity::Identity,
+    seal::{Purpose, Sealer},
+};
+
+/// The longest session id of a server, in bytes.
+const MAX_SESSION: usize = 1024;
+
+/// What the handles of one exchange are bound to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bond {
+    server: String,
+    caller: [u8; 32],
+    /// As the server named it.
+    session: Option<String>,
+    /// The event after which a stream is resumed, as the server named it.
+    event: Option<String>,
+    modern: bool,
+}
+
+impl Bond {
+    /// The bond of a request without a session.
+    pub(crate) fn new(
+        gate: &Gate,
+        server: ServerId,
+        identity: Option<&Identity>,
+        modern: bool,
+    ) -> Self {
+        let server = gate.policy().server_entry(server);
+        Self {
+            server: server.map(|server| server.name.clone()).unwrap_or_default(),
+            caller: identity.map_or([0; 32], Identity::caller),
+            session: None,
+            event: None,
+            modern,
+        }
+    }
+
+    /// The same within a session that is named in its sealed form, and after an event of it; `None`
+    /// where one of them was not given to this caller.
+    pub(crate) fn within(
+        mut self,
+        sealer: &Sealer,
+        session: &str,
+        event: Option<&str>,
+    ) -> Option<Self> {
+        let opened = sealer.open_text(Purpose::Session, &self.owner(), session)?;
+        self.session = Some(opened);
+        if let Some(event) = event {
+            let opened = sealer.open_text(Purpose::Event, &self.place(), event)?;
+            self.event = Some(opened);
+        }
+        Some(self)
+    }
+
+    /// The session that the server knows, for the request on its way to it.
+    #[must_use]
+    pub fn session(&self) -> Option<&str> {
+        self.session.as_deref()
+    }
+
+    /// The event that the server knows, for the request on its way to it.
+    #[must_use]
+    pub fn event(&self) -> Option<&str> {
+        self.event.as_deref()
+    }
+
+    /// Whether the exchange is of the era that has no sessions.
+    #[must_use]
+    pub fn is_modern(&self) -> bool {
+        self.modern
+    }
+
+    /// Takes the session id of an answer, and gives the caller's form of it. `None` where the
+    /// caller gets none: the era has none, or it is no id.
+    pub fn open_session(&mut self, sealer: &Sealer, named: &[u8]) -> Option<String> {
+        let visible = named.iter().all(|byte| (0x21..=0x7e).contains(byte));
+        if self.modern || named.is_empty() || named.len() > MAX_SESSION || !visible {
+            return None;
+        }
+        let sealed = sealer.seal(Purpose::Session, &self.owner(), named)?;
+        self.session = String::from_utf8(named.to_vec()).ok();
+        Some(sealed)
+    }
+
+    /// The caller's form of an event's id; `None` where the caller gets none.
+    pub(crate) fn seal_event(&self, sealer: &Sealer, event: &[u8]) -> Option<String> {
+        if self.modern {
+            return None;
+        }
+        sealer.seal(Purpose::Event, &self.place(), event)
+    }
+
+    /// What a session is bound to.
+    fn owner(&self) -> [&[u8]; 2] {
+        [self.server.as_bytes(), &self.caller]
+    }
+
+    /// What belongs to a session is bound to.
+    fn place(&self) -> [&[u8]; 3] {
+        let session = self.session.as_deref().unwrap_or_default();
+        [self.server.as_bytes(), &self.caller, session.as_bytes()]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use latchkey_engine::index::Disclose;
+
+    use super::*;
+    use crate::testing::{actor, claims, gate, identity, server};
+
+    fn sealer() -> Sealer {
+        Sealer::new(&[[1; 32]]).unwrap()
+    }
+
+    #[test]
+    fn a_session_is_its_openers() {
+        let gate = gate(Disclose::Code);
+        let github = server(&gate, "github");
+        let bond = |who: Option<&Identity>, server| Bond::new(&gate, server, who, false);
+        let alice = identity(&gate, "alice");
+        let sealed = bond(Some(&alice), github)
+            .open_session(&sealer(), b"s-1")
+            .unwrap();
+        let named = |bond: Bond| bond.within(&sealer(), &sealed, None);
+        let opened = named(bond(Some(&alice), github)).unwrap();
+        assert_eq!(opened.session(), Some("s-1"));
+        let other = |change: fn(&mut crate::token::Claims)| {
+            let mut claims = claims("alice");
+            change(&mut claims);
+            gate.identity(&claims).unwrap()
+        };
+        // Another token of the same caller is the same caller.
+        let later = other(|it| (it.token_id, it.token_hash) = (Some("t-2".into()), [8; 32]));
+        assert!(named(bond(Some(&later), github)).is_some());
+        let acted_for = other(|it| it.actors = vec![actor("bot")]);
+        let elsewhere = other(|it| it.audience = "https://other.example".into());
+        let bob = identity(&gate, "bot");
+        for who in [Some(&acted_for), Some(&elsewhere), Some(&bob), None] {
+            assert_eq!(named(bond(who, github)), None);
+        }
+        assert_eq!(named(bond(Some(&alice), server(&gate, "desk"))), None);
+    }
+
+    #[test]
+    fn an_event_belongs_to_its_session() {
+        let gate = gate(Disclose::Code);
+        let alice = identity(&gate, "alice");
+        let mut bond = Bond::new(&gate, server(&gate, "github"), Some(&alice), false);
+        let blank = bond.clone();
+        let first = bond.open_session(&sealer(), b"s-1").unwrap();
+        let event = bond.seal_event(&sealer(), b"7").unwrap();
+        let second = bond.open_session(&sealer(), b"s-2").unwrap();
+        let resumed = |session: &str, event: &str| {
+            let bond = blank.clone().within(&sealer(), session, Some(event))?;
+            bond.event().map(str::to_owned)
+        };
+        assert_eq!(resumed(&first, &event).as_deref(), Some("7"));
+        assert_eq!(resumed(&second, &event), None);
+        assert_eq!(resumed(&first, "7"), None);
+        assert_eq!(resumed(&first, &first), None);
+    }
+
+    #[test]
+    fn what_is_no_session_is_given_to_nobody() {
+        let gate = gate(Disclose::Code);
+        let mut bond = Bond::new(&gate, server(&gate, "github"), None, false);
+        for odd in [&b""[..], b"a b", b"\xff", &[b'a'; MAX_SESSION + 1]] {
+            assert_eq!(bond.open_session(&sealer(), odd), None);
+        }
+        let mut modern = Bond::new(&gate, server(&gate, "github"), None, true);
+        assert_eq!(modern.open_session(&sealer(), b"s-1"), None);
+        assert_eq!(modern.seal_event(&sealer(), b"7"), None);
+    }
+}
