@@ -211,7 +211,11 @@ impl Stage<'_> {
         let (Some(sealer), Reply::Rpc { modern, .. }) = (self.sealer, reply) else {
             return Ok(None);
         };
-        let header = |name| self.inbound.header(name).map_err(|_| Reason::SessionUnknown);
+        let header = |name| {
+            self.inbound
+                .header(name)
+                .map_err(|_| Reason::SessionUnknown)
+        };
         let bond = Bond::new(self.gate, self.inbound.server, self.identity, *modern);
         let Some(session) = header("mcp-session-id")? else {
             return Ok(Some(bond));

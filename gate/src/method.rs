@@ -1,10 +1,6 @@
 //! The built-in table of MCP methods: what each needs, whatever the policy says.
 //!
-//! Only what a caller may send to a server is ever allowed. Two rows need state that this version
-//! does not keep, and are answered by the safest rule that ordinary clients live with: the ids that
-//! are outstanding on a session are unknown, so `notifications/cancelled`, `notifications/progress`
-//! and answers to server requests (of which none is let through) are dropped; who opened a session
-//! is unknown, so its GET stream and DELETE need a session id and a caller who sees the server.
+//! Only what a caller may send to a server is ever allowed.
 
 use crate::filter::FilterKind;
 

@@ -12,8 +12,9 @@ use hyper::body::{Body, Frame, SizeHint};
 use latchkey_engine::time::Time;
 use latchkey_gate::{
     event::EventOutcome,
-    filter::{self, Filter, FilterKind},
+    filter::{Filter, FilterKind, Line, Viewer},
     identity::Identity,
+    session::Bond,
 };
 
 use crate::{
@@ -72,6 +73,22 @@ pub struct Rules {
     pub identity: Option<Arc<Identity>>,
     /// What the answer is.
     pub filter: Filter,
+    /// What the handles in it are bound to.
+    pub bond: Option<Bond>,
+}
+
+impl Rules {
+    /// Looks with the caller's eyes, now.
+    pub(crate) fn look<T>(&self, see: impl FnOnce(&Viewer<'_>) -> T) -> T {
+        see(&Viewer {
+            gate: &self.active.gate,
+            overlay: &self.shared.overlay(),
+            identity: self.identity.as_deref(),
+            now: now(),
+            filter: self.filter,
+            handles: self.bond.as_ref().map(|bond| (&self.shared.sealer, bond)),
+        })
+    }
 }
 
 /// What came with the head of an answer.
@@ -274,16 +291,9 @@ impl Lines {
             .is_none_or(|active| active.generation != self.rules.active.generation);
         let identity = self.rules.identity.as_deref();
         let expired = identity.is_some_and(|identity| identity.expires_at() <= now);
-        let Rules {
-            shared,
-            active,
-            filter,
-            ..
-        } = &self.rules;
         // The overlay may have suspended the caller or revoked its token since.
-        let may_watch =
-            || filter::may_watch(&active.gate, &shared.overlay(), identity, now, *filter);
-        swapped || expired || !may_watch()
+        let may_watch = |viewer: &Viewer<'_>| viewer.may_watch();
+        swapped || expired || !self.rules.look(may_watch)
     }
 
     fn take(&mut self, data: &[u8]) -> Result<Bytes, AnswerError> {
@@ -296,21 +306,17 @@ impl Lines {
         {
             let mut line = self.rest.split_to(at + 1);
             let end = line.split_off(at);
-            let rules = &self.rules;
-            let filtered = filter::line(
-                &rules.active.gate,
-                &rules.shared.overlay(),
-                rules.identity.as_deref(),
-                now(),
-                rules.filter,
-                &line,
-            );
-            match filtered {
-                Ok(Some(line)) => {
-                    out.extend_from_slice(&line);
+            match self.rules.look(|viewer| viewer.line(&line)) {
+                Ok(Line::Drop) => {}
+                Ok(passed) => {
+                    let replaced = if let Line::Replace(line) = &passed {
+                        line.as_slice()
+                    } else {
+                        &line
+                    };
+                    out.extend_from_slice(replaced);
                     out.extend_from_slice(&end);
                 }
-                Ok(None) => {}
                 Err(error) => {
                     tracing::warn!(target: "upstream", %error, "an event was not passed on");
                     return Err(AnswerError::Filter);

@@ -3,6 +3,8 @@
 //! Nothing here grants or enforces: that all comes from the bundle. The settings say where the
 //! bundle is, whom to trust for it, where to listen, and where to keep state and audit lines.
 
+mod handles;
+
 use std::{
     fmt,
     net::SocketAddr,
@@ -12,6 +14,8 @@ use std::{
 
 use latchkey_carrier::{Location, Token, pace};
 use serde::{Deserialize, Deserializer};
+
+pub use handles::HandlesConfig;
 
 /// All settings of one sidecar.
 #[derive(Debug, Clone, Deserialize)]
@@ -34,6 +38,9 @@ pub struct Config {
     /// Connections to the tool server.
     #[serde(default)]
     pub upstream: UpstreamConfig,
+    /// What sessions and other handles are sealed with.
+    #[serde(default)]
+    pub handles: HandlesConfig,
     /// Bounds of what is kept in memory.
     #[serde(default)]
     pub bounds: BoundsConfig,
@@ -268,6 +275,9 @@ impl Config {
         }
         if let Some(overlay) = &mut self.overlay {
             join(&mut overlay.file);
+        }
+        if let Some(keys) = &mut self.handles.key_file {
+            join(keys);
         }
     }
 

@@ -22,6 +22,7 @@ pub mod metrics;
 pub mod overlay;
 pub mod pipeline;
 pub mod run;
+mod session;
 pub mod stdio;
 pub mod supply;
 pub mod upstream;

@@ -21,9 +21,10 @@ use latchkey_engine::{index::Obligation, reason::Reason, time::Time};
 use latchkey_gate::{
     admit::{self, Outcome, Permit, Verdict},
     event::EventOutcome,
-    filter::{self, Filter, FilterKind},
+    filter::{Filter, FilterKind},
     identity::Identity,
     inbound::Inbound,
+    session::Bond,
     wire::{self, Refusal},
 };
 
@@ -36,6 +37,7 @@ use crate::{
     metadata,
     meter::Meter,
     run::Worker,
+    session,
     supply::Active,
     upstream::{Inflow, Outbound},
 };
@@ -72,6 +74,7 @@ struct Forwarded {
     inflow: Inflow,
     active: Arc<Active>,
     identity: Option<Arc<Identity>>,
+    bond: Option<Bond>,
 }
 
 /// A refusal, and what only this side knows about it.
@@ -190,12 +193,13 @@ fn admit(
     let overlay = worker.shared.overlay();
     let identity = identified.identity.as_deref();
     let Verdict { outcome, facts } = received.inbound(|inbound| {
-        admit::admit(
+        admit::admit_bound(
             &received.active.gate,
             &overlay,
             inbound,
             identity,
             received.now,
+            &worker.shared.sealer,
         )
     });
     exchange.facts = facts;
@@ -242,8 +246,15 @@ async fn forward(
     let Recorded(Admitted { identified, permit }) = recorded;
     let Identified { received, identity } = identified;
     let Received {
-        active, head, body, ..
+        active,
+        mut head,
+        body,
+        ..
     } = received;
+    let bond = permit.bond().cloned();
+    if let Some(bond) = &bond {
+        session::name_upstream(&mut head.headers, bond);
+    }
     let sent = worker
         .upstream
         .send(
@@ -264,6 +275,7 @@ async fn forward(
             inflow,
             active,
             identity,
+            bond,
         }),
         Err(refusal) => {
             exchange.facts.reason = refusal.reason();
@@ -282,9 +294,13 @@ async fn pass(
         inflow,
         active,
         identity,
+        mut bond,
     } = forwarded;
     exchange.waited(inflow.waited);
     let (mut head, mut incoming) = inflow.response.into_parts();
+    if let Some(bond) = &mut bond {
+        session::name_downstream(&mut head.headers, bond, &worker.shared.sealer);
+    }
     exchange.status = head.status.as_u16();
     let most = worker.shared.config.upstream.max_filtered;
     // What a call answers is only watched for requests of the server, which come on streams.
@@ -309,6 +325,7 @@ async fn pass(
         active,
         identity,
         filter,
+        bond,
     };
     if is_encoded(&head.headers) {
         return unfilterable(worker, exchange);
@@ -327,10 +344,7 @@ async fn pass(
     let body = if body.is_empty() || rules.filter.kind == FilterKind::Stream {
         body
     } else {
-        let identity = rules.identity.as_deref();
-        let overlay = worker.shared.overlay();
-        let gate = &rules.active.gate;
-        match filter::list(gate, &overlay, identity, now(), rules.filter, &body) {
+        match rules.look(|viewer| viewer.answer(&body)) {
             Ok(filtered) => filtered.into(),
             // What an error page says is not worth a leak.
             Err(_) if !head.status.is_success() => Bytes::new(),

@@ -15,6 +15,7 @@ use std::{
 use arc_swap::{ArcSwap, ArcSwapOption};
 use latchkey_carrier::Location;
 use latchkey_engine::{overlay::Overlay, time::Time};
+use latchkey_gate::seal::Sealer;
 use tokio::{
     net::TcpListener,
     runtime::Builder,
@@ -30,6 +31,7 @@ use crate::{
     listen,
     metrics::Metrics,
     overlay::{self, Overlays},
+    session,
     supply::{Active, Freshness, Status, Supply},
     upstream::Upstream,
 };
@@ -45,6 +47,8 @@ pub struct Shared {
     pub audit: Audit,
     /// The rate limits.
     pub limits: Limits,
+    /// What sessions and other handles are sealed with.
+    pub sealer: Sealer,
     /// What operators are told of the bundle.
     pub status: ArcSwap<Status>,
     /// Why the overlay file's content is not in force.
@@ -216,10 +220,12 @@ impl Running {
         let audit = Audit::open(&config, Arc::clone(&metrics))
             .map_err(|error| StartError(error.to_string()))?;
         let limits = Limits::new(config.bounds.rate_keys);
+        let sealer = session::sealer(&config).map_err(StartError)?;
         let shared = Arc::new(Shared {
             metrics,
             audit,
             limits,
+            sealer,
             status: ArcSwap::default(),
             overlay_error: ArcSwapOption::empty(),
             active: ArcSwapOption::empty(),

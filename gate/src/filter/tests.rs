@@ -11,15 +11,40 @@ fn filtered(who: &str, kind: FilterKind, body: &str) -> Result<String, FilterErr
         kind,
     };
     let overlay = Overlay::default();
-    let out = list(
-        &gate,
-        &overlay,
-        Some(&identity),
-        NOW,
-        filter,
-        body.as_bytes(),
-    )?;
+    let out = viewer(&gate, &overlay, &identity, filter).answer(body.as_bytes())?;
     Ok(String::from_utf8(out).unwrap())
+}
+
+fn viewer<'a>(
+    gate: &'a Gate,
+    overlay: &'a Overlay,
+    identity: &'a Identity,
+    filter: Filter,
+) -> Viewer<'a> {
+    Viewer {
+        gate,
+        overlay,
+        identity: Some(identity),
+        now: NOW,
+        filter,
+        handles: None,
+    }
+}
+
+/// What becomes of a line of a stream: itself, another one, or nothing.
+fn passed(
+    gate: &Gate,
+    identity: &Identity,
+    filter: Filter,
+    text: &str,
+) -> Result<Option<String>, FilterError> {
+    let overlay = Overlay::default();
+    let line = viewer(gate, &overlay, identity, filter).line(text.as_bytes())?;
+    Ok(match line {
+        Line::Pass => Some(text.to_owned()),
+        Line::Replace(bytes) => Some(String::from_utf8(bytes).unwrap()),
+        Line::Drop => None,
+    })
 }
 
 #[test]
@@ -107,10 +132,7 @@ fn a_stream_passes_answers_and_notifications_only() {
             server: server(&gate, "github"),
             kind,
         };
-        let overlay = Overlay::default();
-        line(&gate, &overlay, Some(&alice), NOW, filter, text.as_bytes())
-            .unwrap()
-            .map(|out| String::from_utf8(out).unwrap())
+        passed(&gate, &alice, filter, text).unwrap()
     };
     for text in [
         "event: message",
@@ -145,9 +167,7 @@ fn a_replayed_list_is_filtered_as_the_list_itself() {
         let kind = FilterKind::Stream;
         let server = server(&gate, "github");
         let filter = Filter { server, kind };
-        let overlay = Overlay::default();
-        let out = line(&gate, &overlay, Some(&alice), NOW, filter, text.as_bytes());
-        out.map(|out| String::from_utf8(out.unwrap()).unwrap())
+        passed(&gate, &alice, filter, text).map(Option::unwrap)
     };
     for (result, expected) in [
         (
@@ -186,8 +206,7 @@ fn a_byte_order_mark_hides_no_message() {
     let server = server(&gate, "github");
     let filter = Filter { server, kind };
     let text = "\u{feff}data: {\"jsonrpc\":\"2.0\",\"id\":9,\"method\":\"elicitation/create\"}";
-    let overlay = Overlay::default();
-    let out = line(&gate, &overlay, Some(&alice), NOW, filter, text.as_bytes());
+    let out = passed(&gate, &alice, filter, text);
     assert_eq!(out, Err(FilterError::Shape));
 }
 
@@ -199,7 +218,7 @@ fn a_stream_is_watched_by_who_still_may() {
         server: server(&gate, "github"),
         kind: FilterKind::Stream,
     };
-    let watches = |overlay: &Overlay| may_watch(&gate, overlay, Some(&alice), NOW, filter);
+    let watches = |overlay: &Overlay| viewer(&gate, overlay, &alice, filter).may_watch();
     assert!(watches(&Overlay::default()));
     let revoked_tokens = alice.token_id().map(str::to_owned).into_iter().collect();
     let revoked = Overlay {

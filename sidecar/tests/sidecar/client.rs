@@ -129,6 +129,38 @@ impl Connection {
     }
 }
 
+/// A request with headers of its own, complete.
+pub(crate) fn text(method: &str, token: &str, headers: &[(&str, &str)], body: &str) -> String {
+    let mut text = format!("{method} /mcp HTTP/1.1\r\nHost: localhost\r\n");
+    let accept = ("Accept", "application/json, text/event-stream");
+    for (name, value) in headers.iter().chain([&accept]) {
+        text.push_str(&format!("{name}: {value}\r\n"));
+    }
+    if !token.is_empty() {
+        text.push_str(&format!("Authorization: Bearer {token}\r\n"));
+    }
+    if !body.is_empty() {
+        text.push_str("Content-Type: application/json\r\n");
+        text.push_str(&format!("Content-Length: {}\r\n", body.len()));
+    }
+    text + "\r\n" + body
+}
+
+/// Sends such a request on a connection of its own.
+pub(crate) fn send(
+    address: SocketAddr,
+    method: &str,
+    token: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Answer {
+    let mut connection = Connection::open(address, token);
+    connection
+        .send(&text(method, token, headers, body))
+        .unwrap();
+    connection.answer().unwrap()
+}
+
 /// Calls a tool on a connection of its own.
 pub(crate) fn call(address: SocketAddr, token: &str, tool: &str) -> Answer {
     Connection::open(address, token).call(tool).unwrap()

@@ -19,4 +19,6 @@ mod secrets;
 #[cfg(test)]
 mod server;
 #[cfg(test)]
+mod sessions;
+#[cfg(test)]
 mod supply;

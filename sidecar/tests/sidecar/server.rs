@@ -17,11 +17,12 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::TokioIo;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, broadcast, mpsc};
 
 /// What one request looked like.
 #[derive(Debug, Clone)]
 pub(crate) struct Seen {
+    pub(crate) method: String,
     pub(crate) request_id: String,
     pub(crate) headers: BTreeMap<String, String>,
     pub(crate) body: String,
@@ -33,6 +34,10 @@ pub(crate) struct ToolServer {
     seen: Mutex<Vec<Seen>>,
     /// Lets a waiting `stream` send its second event.
     pub(crate) go_on: Notify,
+    /// What it answers to a method or tool of this name, in place of the usual; a list is a stream.
+    script: Mutex<BTreeMap<String, serde_json::Value>>,
+    /// Sends lines to every open GET stream.
+    pub(crate) lines: broadcast::Sender<String>,
 }
 
 type Body = Either<Full<Bytes>, StreamBody<Events>>;
@@ -61,6 +66,8 @@ impl ToolServer {
             address: listener.local_addr().unwrap(),
             seen: Mutex::default(),
             go_on: Notify::new(),
+            script: Mutex::default(),
+            lines: broadcast::channel(16).0,
         });
         let serving = Arc::clone(&server);
         std::thread::spawn(move || {
@@ -93,11 +100,18 @@ impl ToolServer {
         format!("http://{}/mcp", self.address)
     }
 
+    /// Answers a method or tool with this result (`{"result": ...}`, `{"error": ...}`), or with a
+    /// list of messages as a stream.
+    pub(crate) fn script(&self, name: &str, answer: serde_json::Value) {
+        self.script.lock().unwrap().insert(name.to_owned(), answer);
+    }
+
     pub(crate) fn seen(&self) -> Vec<Seen> {
         self.seen.lock().unwrap().clone()
     }
 
     async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Response<Body> {
+        let method = request.method().to_string();
         let headers: BTreeMap<String, String> = request
             .headers()
             .iter()
@@ -110,11 +124,33 @@ impl ToolServer {
         let body = String::from_utf8(body.to_vec()).unwrap();
         let message: serde_json::Value = serde_json::from_str(&body).unwrap_or_default();
         self.seen.lock().unwrap().push(Seen {
+            method: method.clone(),
             request_id: headers.get("x-request-id").cloned().unwrap_or_default(),
             headers: headers.clone(),
             body,
         });
+        if method == "GET" {
+            return self.listen();
+        }
+        if let Some(answer) = self.scripted(&message) {
+            return answer;
+        }
         match message["method"].as_str() {
+            _ if message.get("id").is_none() || message.get("method").is_none() => accepted(),
+            Some("initialize") => {
+                let opened = self
+                    .seen()
+                    .iter()
+                    .filter(|it| it.body.contains("initialize"))
+                    .count();
+                let mut answer = json(&serde_json::json!({
+                    "jsonrpc": "2.0", "id": message["id"],
+                    "result": {"protocolVersion": "2025-11-25", "capabilities": {"tools": {}}},
+                }));
+                let session = format!("session-{opened}").parse().unwrap();
+                answer.headers_mut().insert("mcp-session-id", session);
+                answer
+            }
             Some("tools/list") if headers["accept"].starts_with("text/event-stream") => {
                 self.stream(vec![list(&message)])
             }
@@ -144,6 +180,44 @@ impl ToolServer {
         json(&result)
     }
 
+    fn scripted(self: &Arc<Self>, message: &serde_json::Value) -> Option<Response<Body>> {
+        let named = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+        let (method, tool) = (named(&message["method"]), named(&message["params"]["name"]));
+        let script = self.script.lock().unwrap();
+        let mut answer = script.get(&tool).or_else(|| script.get(&method))?.clone();
+        let complete = |answer: &mut serde_json::Value| {
+            answer["jsonrpc"] = "2.0".into();
+            if answer.get("method").is_none() {
+                answer["id"] = message["id"].clone();
+            }
+        };
+        if let Some(messages) = answer.as_array_mut() {
+            messages.iter_mut().for_each(complete);
+            return Some(Arc::clone(self).stream(messages.clone()));
+        }
+        complete(&mut answer);
+        Some(json(&answer))
+    }
+
+    /// A GET stream: it sends what the test says for as long as somebody reads.
+    fn listen(self: Arc<Self>) -> Response<Body> {
+        let (sender, receiver) = mpsc::channel(16);
+        let mut lines = self.lines.subscribe();
+        tokio::spawn(async move {
+            let _ = sender.send(": open\n\n".into()).await;
+            loop {
+                tokio::select! {
+                    line = lines.recv() => {
+                        let Ok(line) = line else { return };
+                        if sender.send(line.into()).await.is_err() { return }
+                    }
+                    () = sender.closed() => return,
+                }
+            }
+        });
+        event_stream(receiver)
+    }
+
     /// Sends the first event at once, and each other one when told to go on.
     fn stream(self: Arc<Self>, events: Vec<serde_json::Value>) -> Response<Body> {
         let (sender, receiver) = mpsc::channel(1);
@@ -158,12 +232,21 @@ impl ToolServer {
                 }
             }
         });
-        let mut response = Response::new(Either::Right(StreamBody::new(Events(receiver))));
-        response
-            .headers_mut()
-            .insert("content-type", "text/event-stream".parse().unwrap());
-        response
+        event_stream(receiver)
     }
+}
+
+fn event_stream(events: mpsc::Receiver<Bytes>) -> Response<Body> {
+    let mut response = Response::new(Either::Right(StreamBody::new(Events(events))));
+    let media = "text/event-stream".parse().unwrap();
+    response.headers_mut().insert("content-type", media);
+    response
+}
+
+fn accepted() -> Response<Body> {
+    let mut response = Response::new(Either::Left(Full::default()));
+    *response.status_mut() = hyper::StatusCode::ACCEPTED;
+    response
 }
 
 fn list(message: &serde_json::Value) -> serde_json::Value {
