@@ -131,17 +131,18 @@ impl Connection {
 
 /// A request with headers of its own, complete.
 pub(crate) fn text(method: &str, token: &str, headers: &[(&str, &str)], body: &str) -> String {
+    use std::fmt::Write as _;
     let mut text = format!("{method} /mcp HTTP/1.1\r\nHost: localhost\r\n");
     let accept = ("Accept", "application/json, text/event-stream");
     for (name, value) in headers.iter().chain([&accept]) {
-        text.push_str(&format!("{name}: {value}\r\n"));
+        write!(text, "{name}: {value}\r\n").unwrap();
     }
     if !token.is_empty() {
-        text.push_str(&format!("Authorization: Bearer {token}\r\n"));
+        write!(text, "Authorization: Bearer {token}\r\n").unwrap();
     }
     if !body.is_empty() {
         text.push_str("Content-Type: application/json\r\n");
-        text.push_str(&format!("Content-Length: {}\r\n", body.len()));
+        write!(text, "Content-Length: {}\r\n", body.len()).unwrap();
     }
     text + "\r\n" + body
 }

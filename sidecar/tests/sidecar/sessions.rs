@@ -37,6 +37,16 @@ fn body(answer: &Answer) -> String {
 }
 
 #[test]
+fn an_error_of_the_server_passes_within_a_session() {
+    let rig = shared();
+    let session = open(&rig, "alice");
+    let error = serde_json::json!({"error": {"code": -32603, "message": "x"}});
+    rig.server.script("tools/list", error);
+    let answer = ask(&rig, "POST", "alice", &session, LIST);
+    assert_eq!(answer.json()["error"]["code"], -32603);
+}
+
+#[test]
 fn a_session_works_for_its_opener_and_is_unknown_to_everybody_else() {
     let rig = shared();
     let session = open(&rig, "alice");
@@ -55,7 +65,9 @@ fn a_session_works_for_its_opener_and_is_unknown_to_everybody_else() {
         assert_eq!(body(&guessed), body(&unknown), "{method}");
     }
     assert_eq!(ask(&rig, "DELETE", "alice", &session, "").status, 202);
-    assert_eq!(rig.server.seen().len(), 3);
+    let seen = rig.server.seen();
+    assert_eq!(seen.len(), 3);
+    assert_eq!(seen[2].method, "DELETE");
     let events = rig.events();
     assert_eq!(events.len(), 13);
     assert_eq!(events[2]["reason"], "session_unknown");
