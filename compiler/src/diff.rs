@@ -365,16 +365,8 @@ fn obligations(old: &BTreeSet<Obligation>, new: &BTreeSet<Obligation>) -> Option
 
 /// Whether all of `weaker` holds wherever all of `stronger` does.
 fn implies(stronger: &BTreeSet<Obligation>, weaker: &BTreeSet<Obligation>) -> bool {
-    weaker.iter().all(|weak| {
-        let Obligation::Rate { count, seconds } = weak;
-        stronger.iter().any(|strong| {
-            let Obligation::Rate {
-                count: fewer,
-                seconds: longer,
-            } = strong;
-            fewer <= count && longer >= seconds
-        })
-    })
+    let held = |weak: &Obligation| stronger.iter().any(|strong| strong.implies(*weak));
+    weaker.iter().all(held)
 }
 
 /// The region as data.

@@ -13,6 +13,7 @@ pub mod collection;
 pub mod group;
 pub mod issuer;
 pub mod json;
+pub mod limit;
 pub mod matrix;
 pub mod node;
 pub mod organization;

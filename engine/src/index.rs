@@ -352,13 +352,106 @@ pub enum Fold {
 /// What an allow carries with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Obligation {
-    /// At most this many calls of the surface by one caller in a window.
+    /// At most this many calls in a window.
     Rate {
+        /// Whose calls count together.
+        pool: Pool,
+        /// The calls of what count together.
+        reach: Reach,
         /// How many.
         count: u32,
         /// The window, in seconds.
         seconds: u32,
     },
+    /// At most this many calls at the same time.
+    Concurrency {
+        /// Whose calls count together.
+        pool: Pool,
+        /// The calls of what count together.
+        reach: Reach,
+        /// How many.
+        count: u32,
+    },
+}
+
+/// Whose calls a limit counts together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Pool {
+    /// Those of one caller: the current actor.
+    Caller,
+    /// Those of the callers of one team; whoever has none counts with the others of that kind in
+    /// the organization.
+    Team,
+    /// Those of the callers of one organization.
+    Organization,
+    /// Those from one network address.
+    Source,
+    /// Those of everyone.
+    Everyone,
+}
+
+/// The calls of what a limit counts together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Reach {
+    /// Of one surface.
+    Surface,
+    /// Of all surfaces of the server.
+    Server,
+}
+
+impl Obligation {
+    /// At most `count` calls of the surface by one caller in this many seconds.
+    #[must_use]
+    pub const fn rate(count: u32, seconds: u32) -> Self {
+        Self::Rate {
+            pool: Pool::Caller,
+            reach: Reach::Surface,
+            count,
+            seconds,
+        }
+    }
+
+    /// Whether whoever keeps to this one keeps to the other: the same calls and more are counted,
+    /// and no more are let through.
+    #[must_use]
+    pub fn implies(self, weaker: Self) -> bool {
+        let counts =
+            |pool: Pool, reach: Reach, its: (Pool, Reach)| pool.contains(its.0) && reach >= its.1;
+        match (self, weaker) {
+            (
+                Self::Rate {
+                    pool,
+                    reach,
+                    count,
+                    seconds,
+                },
+                Self::Rate {
+                    pool: its_pool,
+                    reach: its_reach,
+                    count: more,
+                    seconds: window,
+                },
+            ) => counts(pool, reach, (its_pool, its_reach)) && count <= more && seconds >= window,
+            (
+                Self::Concurrency { pool, reach, count },
+                Self::Concurrency {
+                    pool: its_pool,
+                    reach: its_reach,
+                    count: more,
+                },
+            ) => counts(pool, reach, (its_pool, its_reach)) && count <= more,
+            _ => false,
+        }
+    }
+}
+
+impl Pool {
+    /// Whether every call that counts with another in the smaller pool does in this one, too.
+    fn contains(self, smaller: Self) -> bool {
+        self == smaller
+            || self == Self::Everyone
+            || self > smaller && self != Self::Source && smaller != Self::Source
+    }
 }
 
 /// Roles with all that they inherit, as columns of equal length.

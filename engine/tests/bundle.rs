@@ -195,7 +195,7 @@ fn each_rule_of_the_tables_is_proved() {
             it.bindings = Bindings::new(&it.bindings.columns(), bounds).unwrap();
         }),
         ("rules", "64", |it| {
-            let rate = |count| Obligation::Rate { count, seconds: 1 };
+            let rate = |count| Obligation::rate(count, 1);
             it.surfaces[0].obligations = (0..65).map(rate).collect();
         }),
     ];

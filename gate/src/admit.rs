@@ -1,5 +1,6 @@
 //! From a request to a verdict: the one path that tests, tools and the sidecar share.
 
+mod bucket;
 mod facts;
 mod permit;
 mod protocol;

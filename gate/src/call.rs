@@ -9,7 +9,7 @@ mod request;
 use std::collections::BTreeMap;
 
 use latchkey_engine::{
-    index::Obligation,
+    index::{Obligation, Pool, Reach},
     overlay::{Activation, Overlay},
     reason::Reason,
     time::Time,
@@ -269,11 +269,17 @@ impl Answer {
     }
 }
 
-/// The kind of an obligation, and its text as authors write it: `rate` and `30/m`.
+/// The kind of an obligation, and its text: `rate` and `30/m` for what one caller may do with one
+/// surface, with the pool in front otherwise: `team 300/m`, `server 5000/m`, `server team 900/m`.
 #[must_use]
 pub fn obligation_text(obligation: Obligation) -> (&'static str, String) {
     match obligation {
-        Obligation::Rate { count, seconds } => {
+        Obligation::Rate {
+            pool,
+            reach,
+            count,
+            seconds,
+        } => {
             let window = match seconds {
                 1 => "s".to_owned(),
                 60 => "m".to_owned(),
@@ -281,8 +287,69 @@ pub fn obligation_text(obligation: Obligation) -> (&'static str, String) {
                 86_400 => "d".to_owned(),
                 seconds => format!("{seconds}s"),
             };
-            ("rate", format!("{count}/{window}"))
+            let pool = pool_text(pool, reach);
+            ("rate", format!("{pool}{count}/{window}"))
         }
+        Obligation::Concurrency { pool, reach, count } => {
+            let pool = pool_text(pool, reach);
+            ("concurrency", format!("{pool}{count}"))
+        }
+    }
+}
+
+/// The obligation of a kind and text that [`obligation_text`] wrote.
+#[must_use]
+pub fn obligation_of(kind: &str, text: &str) -> Option<Obligation> {
+    let (name, amount) = text.rsplit_once(' ').unwrap_or(("", text));
+    let prefix = |it: &&(Pool, Reach)| pool_text(it.0, it.1).trim_end() == name;
+    let (pool, reach) = POOLS.iter().find(prefix).copied()?;
+    if kind == "concurrency" {
+        let count = amount.parse().ok()?;
+        return Some(Obligation::Concurrency { pool, reach, count });
+    }
+    let (count, unit) = amount.split_once('/')?;
+    let seconds = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3_600,
+        "d" => 86_400,
+        other => other.strip_suffix('s')?.parse().ok()?,
+    };
+    (kind == "rate").then_some(Obligation::Rate {
+        pool,
+        reach,
+        count: count.parse().ok()?,
+        seconds,
+    })
+}
+
+/// Every pool with every reach.
+const POOLS: [(Pool, Reach); 10] = [
+    (Pool::Caller, Reach::Surface),
+    (Pool::Team, Reach::Surface),
+    (Pool::Organization, Reach::Surface),
+    (Pool::Source, Reach::Surface),
+    (Pool::Everyone, Reach::Surface),
+    (Pool::Caller, Reach::Server),
+    (Pool::Team, Reach::Server),
+    (Pool::Organization, Reach::Server),
+    (Pool::Source, Reach::Server),
+    (Pool::Everyone, Reach::Server),
+];
+
+/// What stands before an amount, with a space after it; nothing for one caller and surface.
+fn pool_text(pool: Pool, reach: Reach) -> &'static str {
+    match (reach, pool) {
+        (Reach::Surface, Pool::Caller) => "",
+        (Reach::Surface, Pool::Team) => "team ",
+        (Reach::Surface, Pool::Organization) => "organization ",
+        (Reach::Surface, Pool::Source) => "source ",
+        (Reach::Surface, Pool::Everyone) => "surface ",
+        (Reach::Server, Pool::Caller) => "server caller ",
+        (Reach::Server, Pool::Team) => "server team ",
+        (Reach::Server, Pool::Organization) => "server organization ",
+        (Reach::Server, Pool::Source) => "server source ",
+        (Reach::Server, Pool::Everyone) => "server ",
     }
 }
 

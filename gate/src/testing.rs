@@ -114,10 +114,7 @@ fn world() -> World {
         ("archive".to_owned(), Risk::Destructive),
     ];
     let mut push = surface("github", "push_files", Risk::Write, map());
-    push.obligations = vec![Obligation::Rate {
-        count: 30,
-        seconds: 60,
-    }];
+    push.obligations = vec![Obligation::rate(30, 60)];
     let mut status = surface("github", "status", Risk::Read, Where::Server);
     status.access = Access::Authenticated;
     let mut greeting = surface("github", "greeting", Risk::Read, Where::Server);

@@ -157,7 +157,7 @@ impl Refusal {
         if let Some(challenge) = self.challenge(exchange) {
             headers.push(("www-authenticate", challenge));
         }
-        if let (429, Some(seconds)) = (status, exchange.retry_after) {
+        if let Some(seconds) = exchange.retry_after {
             headers.push(("retry-after", seconds.to_string()));
         }
         if status == 405 {

@@ -15,6 +15,7 @@ use latchkey_gate::{
 use crate::{
     audit::{AuditUnavailable, Noted, Ticket},
     ids,
+    limit::Counted,
     meter::Meter,
     run::Shared,
     supply::Active,
@@ -39,6 +40,8 @@ pub struct Exchange {
     intent: Option<Ticket>,
     upstream: Option<Duration>,
     closed: bool,
+    /// What its limits have counted; its places are given back with the exchange.
+    pub counted: Option<Box<Counted>>,
     /// What is known of the request.
     pub facts: Facts,
     /// The status of the answer; 0 before there is one.
@@ -68,6 +71,7 @@ impl Exchange {
             intent: None,
             upstream: None,
             closed: false,
+            counted: None,
             facts: Facts::blank(Reason::MalformedRequest),
             status: 0,
             bytes_in: 0,

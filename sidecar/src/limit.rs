@@ -1,179 +1,151 @@
-//! Rate limits: one GCRA allowance for each caller, surface and limit.
+//! Limits on calls: how many in a window, and how many at a time.
 //!
-//! The keys come with the permit and are made of names, so that what a caller has used up outlives
-//! a swap of the bundle.
+//! The buckets come with the permit and are named, so that what is used up outlives a swap of the
+//! bundle. A call is let through by all of its limits or counted by none.
 
-use std::{
-    hash::{BuildHasher, RandomState},
-    num::NonZeroU32,
-    sync::{Arc, PoisonError, RwLock},
-    time::Duration,
-};
+mod header;
+mod places;
+mod rates;
 
-use governor::{
-    DefaultKeyedRateLimiter, Quota,
-    clock::{Clock, DefaultClock},
-};
+use std::{sync::Arc, time::Duration};
 
-/// One limit: at most `count` calls in any `seconds`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rate {
-    /// How many.
-    pub count: u32,
-    /// In how long.
-    pub seconds: u32,
-}
+use latchkey_engine::index::{Obligation, Pool, Reach};
+use latchkey_gate::{admit::Charge, call::obligation_text};
 
-/// The allowances of all callers.
+pub use header::Told;
+use places::Places;
+use rates::Rates;
+
+/// All that is counted in this process.
+#[derive(Debug)]
 pub struct Limits {
-    clock: DefaultClock,
-    hasher: RandomState,
-    most_keys: usize,
-    limiters: RwLock<Vec<(Rate, Arc<DefaultKeyedRateLimiter<u64>>)>>,
+    rates: Rates,
+    places: Places,
 }
 
-/// A call came too early.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A call that all of its limits let through.
+#[derive(Debug, Default)]
+pub struct Counted {
+    /// Its places, for as long as it lasts.
+    pub held: Held,
+    /// What its caller is told of its rates.
+    pub told: Told,
+}
+
+/// A call's places among those that are allowed at a time; dropping it gives them back.
+#[derive(Debug, Default)]
+pub struct Held {
+    limits: Option<Arc<Limits>>,
+    places: Vec<u64>,
+}
+
+/// A call came too early, or beside too many others.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Throttled {
     /// When the next call may be tried.
     pub retry_after: Duration,
+    /// The limit that refused.
+    pub limit: Obligation,
 }
 
-/// The allowance that all callers share once too many are followed.
-const OVERFLOW: u64 = 0;
-
-impl std::fmt::Debug for Limits {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Limits")
-            .field("most_keys", &self.most_keys)
-            .finish_non_exhaustive()
-    }
+/// What is left of a limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Left {
+    /// The limit.
+    pub limit: Obligation,
+    /// How many more calls would be let through now.
+    pub calls: u32,
+    /// When all of it is there again.
+    pub full_in: Duration,
 }
+
+/// When to try again where places come back as calls end, which nobody can know.
+const NEXT_PLACE: Duration = Duration::from_secs(1);
 
 impl Limits {
-    /// No allowance used yet. Beyond `most_keys` callers and surfaces of one limit, all share one
-    /// allowance until some are forgotten, so that memory is bounded and a flood buys nothing.
+    /// Nothing used yet. Beyond about `most` buckets of each kind, those of one limit share one
+    /// until some are forgotten, so that memory is bounded and a flood of names buys nothing.
     #[must_use]
-    pub fn new(most_keys: usize) -> Self {
+    pub fn new(most: usize) -> Self {
         Self {
-            clock: DefaultClock::default(),
-            hasher: RandomState::new(),
-            most_keys,
-            limiters: RwLock::new(Vec::new()),
+            rates: Rates::new(most),
+            places: Places::new(most),
         }
     }
 
-    /// Takes one call from the allowance of a key. A limit of none in some time refuses every call.
-    pub fn take(&self, rate: Rate, key: &str) -> Result<(), Throttled> {
-        let Some(quota) = quota(rate) else {
-            return Err(Throttled {
-                retry_after: Duration::from_secs(u64::from(rate.seconds)),
-            });
-        };
-        let limiter = self.limiter(rate, quota);
-        let mut key = self.hasher.hash_one(key).max(1);
-        if limiter.len() >= self.most_keys {
-            key = OVERFLOW;
+    /// Counts a call in all of its buckets, or in none.
+    pub fn take(self: &Arc<Self>, charges: &[Charge]) -> Result<Counted, Throttled> {
+        let mut counted = Counted::default();
+        for (at, charge) in charges.iter().enumerate() {
+            match self.take_one(charge, &mut counted.held) {
+                Ok(left) => counted.told.extend(left),
+                Err(throttled) => {
+                    for taken in charges.get(..at).unwrap_or_default() {
+                        self.rates.give_back(taken);
+                    }
+                    return Err(throttled);
+                }
+            }
         }
-        limiter.check_key(&key).map_err(|not_until| Throttled {
-            retry_after: not_until.wait_time_from(self.clock.now()),
-        })
+        Ok(counted)
     }
 
-    /// Forgets callers whose allowance is full again. Call from time to time.
+    /// Forgets buckets that are full again. Call from time to time.
     pub fn forget_idle(&self) {
-        let Ok(limiters) = self.limiters.read() else {
-            return;
-        };
-        for (_, limiter) in limiters.iter() {
-            limiter.retain_recent();
-            limiter.shrink_to_fit();
-        }
+        self.rates.forget_idle();
     }
 
-    fn limiter(&self, rate: Rate, quota: Quota) -> Arc<DefaultKeyedRateLimiter<u64>> {
-        let find = |limiters: &Vec<(Rate, Arc<DefaultKeyedRateLimiter<u64>>)>| {
-            limiters
-                .iter()
-                .find(|(of, _)| *of == rate)
-                .map(|(_, limiter)| Arc::clone(limiter))
-        };
-        let read = self.limiters.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(limiter) = find(&read) {
-            return limiter;
+    fn take_one(
+        self: &Arc<Self>,
+        charge: &Charge,
+        held: &mut Held,
+    ) -> Result<Option<Left>, Throttled> {
+        let limit = charge.obligation;
+        match limit {
+            Obligation::Rate { .. } => self.rates.take(charge).map(Some),
+            Obligation::Concurrency { count, .. } => {
+                let place = self.places.take(charge, count).ok_or(Throttled {
+                    retry_after: NEXT_PLACE,
+                    limit,
+                })?;
+                held.limits = Some(Arc::clone(self));
+                held.places.push(place);
+                Ok(None)
+            }
         }
-        drop(read);
-        let mut write = self
-            .limiters
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
-        if let Some(limiter) = find(&write) {
-            return limiter;
-        }
-        let limiter = Arc::new(DefaultKeyedRateLimiter::keyed(quota));
-        write.push((rate, Arc::clone(&limiter)));
-        limiter
     }
 }
 
-fn quota(rate: Rate) -> Option<Quota> {
-    let count = NonZeroU32::new(rate.count)?;
-    let each = Duration::from_secs(u64::from(rate.seconds)) / rate.count;
-    Some(Quota::with_period(each)?.allow_burst(count))
+impl Drop for Held {
+    fn drop(&mut self) {
+        if let Some(limits) = &self.limits {
+            for place in &self.places {
+                limits.places.give_back(*place);
+            }
+        }
+    }
+}
+
+impl Throttled {
+    /// The limit for people and audit: `rate server team 300/m`.
+    #[must_use]
+    pub fn detail(&self) -> String {
+        let (kind, text) = obligation_text(self.limit);
+        [kind, " ", &text].concat()
+    }
+}
+
+/// The name of a limit's pool as one word.
+fn pool_word(pool: Pool, reach: Reach) -> &'static str {
+    match (pool, reach) {
+        (Pool::Caller, _) => "caller",
+        (Pool::Team, _) => "team",
+        (Pool::Organization, _) => "organization",
+        (Pool::Source, _) => "source",
+        (Pool::Everyone, Reach::Surface) => "surface",
+        (Pool::Everyone, Reach::Server) => "server",
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const THREE: Rate = Rate {
-        count: 3,
-        seconds: 60,
-    };
-
-    #[test]
-    fn refuses_the_call_after_the_last_and_says_when() {
-        let limits = Limits::new(100);
-        for _ in 0..3 {
-            assert_eq!(limits.take(THREE, "alice github/get_issue"), Ok(()));
-        }
-        let throttled = limits.take(THREE, "alice github/get_issue").unwrap_err();
-        assert!(throttled.retry_after <= Duration::from_secs(20));
-        assert!(throttled.retry_after > Duration::from_secs(15));
-    }
-
-    #[test]
-    fn callers_surfaces_and_limits_do_not_share() {
-        let limits = Limits::new(100);
-        for _ in 0..3 {
-            assert!(limits.take(THREE, "alice github/a").is_ok());
-        }
-        assert!(limits.take(THREE, "alice github/a").is_err());
-        assert!(limits.take(THREE, "alice github/b").is_ok());
-        assert!(limits.take(THREE, "bob github/a").is_ok());
-        let other = Rate {
-            count: 4,
-            seconds: 60,
-        };
-        assert!(limits.take(other, "alice github/a").is_ok());
-    }
-
-    #[test]
-    fn a_limit_of_none_refuses() {
-        let none = Rate {
-            count: 0,
-            seconds: 60,
-        };
-        assert!(Limits::new(100).take(none, "alice github/a").is_err());
-    }
-
-    #[test]
-    fn a_flood_of_names_shares_one_allowance() {
-        let limits = Limits::new(16);
-        let refused = (0..100)
-            .filter(|n| limits.take(THREE, &n.to_string()).is_err())
-            .count();
-        assert_eq!(refused, 100 - 16 - 3);
-        limits.forget_idle();
-    }
-}
+mod tests;

@@ -17,7 +17,7 @@ use hyper::{
     header::{self, HeaderValue},
     http::request::Parts,
 };
-use latchkey_engine::{index::Obligation, reason::Reason, time::Time};
+use latchkey_engine::{reason::Reason, time::Time};
 use latchkey_gate::{
     admit::{self, Outcome, Permit, Verdict},
     event::EventOutcome,
@@ -33,7 +33,7 @@ use crate::{
     arriving::Arriving,
     exchange::Exchange,
     host,
-    limit::Rate,
+    limit::Told,
     metadata,
     meter::Meter,
     run::Worker,
@@ -81,6 +81,7 @@ struct Forwarded {
 struct Refused {
     refusal: Box<Refusal>,
     retry_after: Option<u32>,
+    told: Told,
 }
 
 /// Serves one request. Whatever happens, the exchange leaves exactly one event.
@@ -214,19 +215,25 @@ fn throttle(
     exchange: &mut Exchange,
     admitted: Admitted,
 ) -> Result<Throttled, Refused> {
-    let permit = &admitted.permit;
-    for charge in permit.obligations() {
-        let Obligation::Rate { count, seconds } = charge.obligation;
-        let rate = Rate { count, seconds };
-        if let Err(throttled) = worker.shared.limits.take(rate, &charge.key) {
+    let charges = admitted.permit.obligations();
+    if charges.is_empty() {
+        return Ok(Throttled(admitted));
+    }
+    match worker.shared.limits.take(charges) {
+        Ok(counted) => {
+            exchange.counted = Some(Box::new(counted));
+            Ok(Throttled(admitted))
+        }
+        Err(throttled) => {
             exchange.facts.reason = Reason::RateLimited;
-            return Err(Refused {
-                refusal: Box::new(permit.refusal(Reason::RateLimited)),
-                retry_after: Some(seconds_up(throttled.retry_after)),
-            });
+            exchange.facts.detail = Some(throttled.detail());
+            Err(Refused {
+                refusal: Box::new(admitted.permit.refusal(Reason::RateLimited)),
+                retry_after: Some(throttled.seconds()),
+                told: Told::from(&throttled),
+            })
         }
     }
-    Ok(Throttled(admitted))
 }
 
 async fn record(exchange: &mut Exchange, throttled: Throttled) -> Result<Recorded, Refused> {
@@ -302,6 +309,9 @@ async fn pass(
         session::name_downstream(&mut head.headers, bond, &worker.shared.sealer);
     }
     exchange.status = head.status.as_u16();
+    if let Some(counted) = &exchange.counted {
+        counted.told.write(&mut head.headers);
+    }
     let most = worker.shared.config.upstream.max_filtered;
     // What a call answers is only watched for requests of the server, which come on streams.
     let watched = |it: &Filter| it.kind != FilterKind::Answer || is_event_stream(&head.headers);
@@ -408,7 +418,9 @@ fn refuse(worker: &Worker, mut exchange: Box<Exchange>, refused: &Refused) -> Re
     if exchange.close(outcome).is_err() {
         return unrecorded();
     }
-    build(response)
+    let mut response = build(response);
+    refused.told.write(response.headers_mut());
+    response
 }
 
 fn close_metadata(mut exchange: Box<Exchange>, document: Response<Answer>) -> Response<Answer> {
@@ -474,6 +486,7 @@ impl From<Refusal> for Refused {
         Self {
             refusal: Box::new(refusal),
             retry_after: None,
+            told: Told::default(),
         }
     }
 }
@@ -561,10 +574,4 @@ fn outcome_of(status: StatusCode) -> EventOutcome {
     } else {
         EventOutcome::Success
     }
-}
-
-fn seconds_up(time: Duration) -> u32 {
-    u32::try_from(time.as_millis().div_ceil(1000))
-        .unwrap_or(u32::MAX)
-        .max(1)
 }

@@ -45,8 +45,8 @@ pub struct Shared {
     pub metrics: Arc<Metrics>,
     /// The audit log.
     pub audit: Audit,
-    /// The rate limits.
-    pub limits: Limits,
+    /// What calls have used up of their limits.
+    pub limits: Arc<Limits>,
     /// What sessions and other handles are sealed with.
     pub sealer: Sealer,
     /// What operators are told of the bundle.
@@ -219,7 +219,7 @@ impl Running {
         let metrics = Arc::new(Metrics::new());
         let audit = Audit::open(&config, Arc::clone(&metrics))
             .map_err(|error| StartError(error.to_string()))?;
-        let limits = Limits::new(config.bounds.rate_keys);
+        let limits = Arc::new(Limits::new(config.bounds.rate_keys));
         let sealer = session::sealer(&config).map_err(StartError)?;
         let shared = Arc::new(Shared {
             metrics,

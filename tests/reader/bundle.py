@@ -462,7 +462,7 @@ class Bundle:
         if it.choice(2) == 1:
             required = rising(it.list(lambda: obligation(it)), it.what)
             ensure(required, "a rule that requires nothing")
-            entry["effect"] = {"require": [{"rate": list(one)} for one in required]}
+            entry["effect"] = {"require": [limit(one) for one in required]}
         for column in ["who", "except"]:
             subjects = rising(it.list(lambda: self.subject(it)), it.what)
             entry[column] = [name for _, name in subjects]
@@ -479,8 +479,14 @@ class Bundle:
 
 
 def obligation(it):
-    it.choice(1)
-    return it.u32(), it.u32()
+    tag = it.choice(2)
+    return (tag, it.choice(5), it.choice(2), *(it.u32() for _ in range(2 - tag)))
+
+
+def limit(one):
+    tag, pool, reach, *amounts = one
+    pools = ["caller", "team", "organization", "source", "everyone"]
+    return {["rate", "concurrency"][tag]: [pools[pool], ["surface", "server"][reach], *amounts]}
 
 
 def dates(not_before, expires):
@@ -580,7 +586,7 @@ def surface_facts(it, one):
         "risk": RISKS[one["risk"]],
         "access": ["permission", "authenticated", "public"][one["access"]],
         "unlock": ["breakglass", "grant"][one["unlock"]],
-        "obligations": [{"rate": list(rate)} for rate in one["obligations"]],
+        "obligations": [limit(it) for it in one["obligations"]],
         "schema": None
         if schema is None
         else hashlib.sha256(it.schemas[schema].encode()).hexdigest(),

@@ -384,7 +384,7 @@ fn edit_surface(world: &mut World, rng: &mut Rng) {
         }
         3 => {
             let count = 1 + u32::try_from(rng.below(5)).unwrap();
-            surface.obligations = vec![Obligation::Rate { count, seconds: 60 }];
+            surface.obligations = vec![Obligation::rate(count, 60)];
         }
         _ => match &mut surface.scope {
             Where::Map(map) => {

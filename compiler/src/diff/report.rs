@@ -218,36 +218,23 @@ impl Change {
         }
     }
 
-    /// What changes between two answers to one call. Rates that imply one another are one.
+    /// What changes between two answers to one call. Limits that imply one another are one.
     #[must_use]
     pub fn between(before: &Answer, after: &Answer) -> Option<Self> {
         match (before.decision == "allow", after.decision == "allow") {
             (false, true) => Some(Self::Widened),
             (true, false) => Some(Self::Narrowed),
             (false, false) => (before.reason != after.reason).then_some(Self::Reason),
-            (true, true) => super::obligations(&rates(before), &rates(after)),
+            (true, true) => super::obligations(&limits(before), &limits(after)),
         }
     }
 }
 
 /// The obligations of an answer, read back.
-fn rates(answer: &Answer) -> BTreeSet<latchkey_engine::index::Obligation> {
-    let rates = answer.obligations.get("rate").into_iter().flatten();
-    rates
-        .filter_map(|text| {
-            let (count, unit) = text.split_once('/')?;
-            let seconds = match unit {
-                "s" => 1,
-                "m" => 60,
-                "h" => 3_600,
-                "d" => 86_400,
-                other => other.strip_suffix('s')?.parse().ok()?,
-            };
-            Some(latchkey_engine::index::Obligation::Rate {
-                count: count.parse().ok()?,
-                seconds,
-            })
-        })
+fn limits(answer: &Answer) -> BTreeSet<latchkey_engine::index::Obligation> {
+    let kinds = answer.obligations.iter();
+    let all = kinds.flat_map(|(kind, texts)| texts.iter().map(move |text| (kind, text)));
+    all.filter_map(|(kind, text)| latchkey_gate::call::obligation_of(kind, text))
         .collect()
 }
 

@@ -1,4 +1,4 @@
-//! A rate that a tighter one makes pointless.
+//! A limit that a tighter one makes pointless.
 
 use latchkey_engine::index::Obligation;
 
@@ -6,7 +6,11 @@ use super::Facts;
 use crate::{
     diag::{Diagnostic, codes},
     model::{Effect, Surface},
-    syntax::{self, scalar::Rate},
+    source::Span,
+    syntax::{
+        self,
+        limit::{self, Holder},
+    },
 };
 
 pub(super) fn check(facts: &Facts<'_>, found: &mut Vec<Diagnostic>) {
@@ -14,7 +18,7 @@ pub(super) fn check(facts: &Facts<'_>, found: &mut Vec<Diagnostic>) {
     surfaces(facts, found);
 }
 
-/// Rules whose rate is looser than the limits of every surface that they touch.
+/// Rules whose limits are looser than the limits of every surface that they touch.
 fn rules(facts: &Facts<'_>, found: &mut Vec<Diagnostic>) {
     for (name, rule) in &facts.model.rules {
         let Effect::Require(asked) = &rule.effect else {
@@ -24,33 +28,36 @@ fn rules(facts: &Facts<'_>, found: &mut Vec<Diagnostic>) {
         let limited = |surface: &Surface| {
             asked
                 .iter()
-                .all(|loose| surface.obligations.iter().any(|it| implies(*it, *loose)))
+                .all(|loose| surface.obligations.iter().any(|it| it.implies(*loose)))
         };
         let pointless = !rule.permissions.is_empty()
             && touched.all(|it| facts.model.surface(&it.surface).is_some_and(limited));
-        let written = facts
-            .syntax
-            .rules
-            .get(name)
-            .and_then(|it| it.require.as_ref());
-        if let Some(written) = written.filter(|_| pointless) {
-            let message = format!("the rate of `{name}` never binds");
+        let written = facts.syntax.rules.get(name);
+        let written = written.and_then(|it| it.require.as_ref()).map(|it| {
+            let (rate, concurrency) = (it.rate.as_ref(), it.concurrency.as_ref());
+            limit::obligations(rate, concurrency, Holder::Surface)
+        });
+        let first = written.and_then(|all| all.first().copied());
+        if let Some((span, obligation)) = first.filter(|_| pointless) {
+            let kind = kind(obligation);
+            let message = format!("the {kind} of `{name}` never binds");
             found.push(
-                Diagnostic::new(&codes::LIMIT_NEVER_BINDS, written.rate.span, message)
+                Diagnostic::new(&codes::LIMIT_NEVER_BINDS, span, message)
                     .note("the limits of each of its surfaces are tighter")
-                    .help("tighten the rate, or remove the rule"),
+                    .help(format!("tighten the {kind}, or remove the rule")),
             );
         }
     }
 }
 
-/// Surfaces whose rate is looser than their server's.
+/// Surfaces whose limits are looser than their server's.
 fn surfaces(facts: &Facts<'_>, found: &mut Vec<Diagnostic>) {
     for server in facts.syntax.servers.values() {
-        let limits = server.limits.as_ref();
-        let Some(tight) = limits.and_then(|limits| limits.rate.as_ref()) else {
+        let Some(limits) = server.limits.as_ref() else {
             continue;
         };
+        let (rate, concurrency) = (limits.rate.as_ref(), limits.concurrency.as_ref());
+        let tight = limit::obligations(rate, concurrency, Holder::Server);
         let tools = server
             .tools
             .iter()
@@ -68,38 +75,33 @@ fn surfaces(facts: &Facts<'_>, found: &mut Vec<Diagnostic>) {
             .iter()
             .map(|(name, it)| (name, &it.value.surface));
         for (name, surface) in tools.chain(prompts).chain(resources).chain(routes) {
-            let Some(loose) = rate_of(surface) else {
-                continue;
-            };
-            if implies(obligation(tight.value), obligation(loose.value)) {
-                let message = format!("the rate of `{name}` never binds");
+            for (span, loose) in limits_of(surface) {
+                let Some((why, _)) = tight.iter().find(|(_, it)| it.implies(loose)) else {
+                    continue;
+                };
+                let kind = kind(loose);
+                let message = format!("the {kind} of `{name}` never binds");
                 found.push(
-                    Diagnostic::new(&codes::LIMIT_NEVER_BINDS, loose.span, message)
-                        .also(tight.span, "the server's rate is tighter")
-                        .help("tighten the rate, or remove it"),
+                    Diagnostic::new(&codes::LIMIT_NEVER_BINDS, span, message)
+                        .also(*why, format!("the server's {kind} is tighter"))
+                        .help(format!("tighten the {kind}, or remove it")),
                 );
             }
         }
     }
 }
 
-fn rate_of(surface: &syntax::Surface) -> Option<&crate::source::Spanned<Rate>> {
-    surface.limits.as_ref().map(|limits| &limits.rate)
+fn limits_of(surface: &syntax::Surface) -> Vec<(Span, Obligation)> {
+    let limits = surface.limits.as_ref();
+    limits.map_or_else(Vec::new, |it| {
+        let (rate, concurrency) = (it.rate.as_ref(), it.concurrency.as_ref());
+        limit::obligations(rate, concurrency, Holder::Surface)
+    })
 }
 
-fn obligation(rate: Rate) -> Obligation {
-    Obligation::Rate {
-        count: rate.count,
-        seconds: rate.per.seconds(),
+fn kind(obligation: Obligation) -> &'static str {
+    match obligation {
+        Obligation::Rate { .. } => "rate",
+        Obligation::Concurrency { .. } => "concurrency",
     }
-}
-
-/// Whether who keeps to one rate keeps to the other: no more calls, in no shorter a window.
-fn implies(tight: Obligation, loose: Obligation) -> bool {
-    let Obligation::Rate { count, seconds } = tight;
-    let Obligation::Rate {
-        count: more,
-        seconds: window,
-    } = loose;
-    count <= more && seconds >= window
 }

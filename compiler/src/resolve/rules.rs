@@ -7,13 +7,15 @@ use latchkey_engine::index::Obligation;
 use super::{
     Resolver,
     selectors::{Use, permissions},
-    servers::rate,
 };
 use crate::{
     diag::{Diagnostic, codes},
     model::{Effect, Model, Permission, Rule, Scope},
     source::Span,
-    syntax,
+    syntax::{
+        self,
+        limit::{self, Holder},
+    },
 };
 
 /// The most obligations that one surface can carry: the width of the engine's set.
@@ -124,8 +126,11 @@ fn effect(entry: &syntax::Rule) -> Option<Effect> {
     match entry.effect.value {
         syntax::rule::Effect::Deny => Some(Effect::Deny(entry.message.as_ref()?.value.clone())),
         syntax::rule::Effect::Require => {
-            let required = rate(entry.require.as_ref()?.rate.value);
-            Some(Effect::Require(BTreeSet::from([required])))
+            let asked = entry.require.as_ref()?;
+            let (rate, concurrency) = (asked.rate.as_ref(), asked.concurrency.as_ref());
+            let required = limit::obligations(rate, concurrency, Holder::Surface);
+            let required = required.into_iter().map(|(_, it)| it).collect();
+            Some(Effect::Require(required))
         }
     }
 }

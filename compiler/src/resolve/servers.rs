@@ -13,7 +13,8 @@ use crate::{
     source::{Span, Spanned},
     syntax::{
         self,
-        scalar::{ByteSize, Millis, Rate},
+        limit::{self, Holder},
+        scalar::{ByteSize, Millis},
         server::{self as written, ServerLimits},
         surface as surfaces,
     },
@@ -358,17 +359,14 @@ fn unlock(unlock: surfaces::Unlock) -> Unlock {
 }
 
 fn obligations(server: Option<&ServerLimits>, facts: &syntax::Surface) -> BTreeSet<Obligation> {
-    let own = facts.limits.as_ref().map(|limits| limits.rate.value);
-    let server = server
-        .and_then(|limits| limits.rate.as_ref())
-        .map(|rate| rate.value);
-    own.into_iter().chain(server).map(rate).collect()
-}
-
-/// A rate as an obligation.
-pub(super) fn rate(rate: Rate) -> Obligation {
-    Obligation::Rate {
-        count: rate.count,
-        seconds: rate.per.seconds(),
-    }
+    let own = facts.limits.as_ref().map(|it| {
+        let (rate, concurrency) = (it.rate.as_ref(), it.concurrency.as_ref());
+        limit::obligations(rate, concurrency, Holder::Surface)
+    });
+    let server = server.map(|it| {
+        let (rate, concurrency) = (it.rate.as_ref(), it.concurrency.as_ref());
+        limit::obligations(rate, concurrency, Holder::Server)
+    });
+    let all = own.into_iter().chain(server).flatten();
+    all.map(|(_, obligation)| obligation).collect()
 }

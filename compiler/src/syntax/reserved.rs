@@ -69,12 +69,6 @@ pub const RESERVED: &[Reserved] = &[
     row("server", "token", "token binding"),
     row("server", "cost", "cost budgets"),
     row("server", "budgets", "cost budgets"),
-    row("server limits", "concurrency", "limits on concurrent calls"),
-    row(
-        "surface limits",
-        "concurrency",
-        "limits on concurrent calls",
-    ),
     row("tool", "cost", "cost budgets"),
     row("tool", "token", "token binding"),
     row(

@@ -2,8 +2,9 @@
 
 use crate::source::Spanned;
 use crate::syntax::collection::{List, Names};
+use crate::syntax::limit::Limit;
 use crate::syntax::reference::{ScopePath, Selector, Who};
-use crate::syntax::scalar::{Prose, Rate, Timestamp, choice};
+use crate::syntax::scalar::{Count, Prose, Rate, Timestamp, choice};
 use crate::syntax::shape::{Map, Reader, record};
 
 record! {
@@ -36,9 +37,13 @@ record! {
 record! {
     /// What a `require` rule asks of a call.
     pub struct Requirement: "requirement" {
-        /// How many calls a caller may make in a period.
-        rate "rate": Spanned<Rate>;
+        /// How many calls a caller may make in a period, surface by surface; or so for each pool:
+        /// `caller`, `team`, `organization`, `source`, `surface`, `server`.
+        rate "rate": Option<Limit<Rate>>;
+        /// How many calls a caller may have open at a time, or so for each pool.
+        concurrency "concurrency": Option<Limit<Count>>;
     }
+    check check_requirement;
 }
 
 choice! {
@@ -49,6 +54,10 @@ choice! {
         /// The call must meet a requirement.
         Require = "require",
     }
+}
+
+fn check_requirement(_: &Requirement, map: &Map<'_>, cx: &mut Reader<'_>) -> bool {
+    map.either("rate", "concurrency", cx)
 }
 
 fn check_rule(rule: &Rule, map: &Map<'_>, cx: &mut Reader<'_>) -> bool {

@@ -16,7 +16,7 @@ mod quantity;
 mod time;
 
 pub use prose::Prose;
-pub use quantity::{ByteSize, Millis, Per, Rate};
+pub use quantity::{ByteSize, Count, Millis, Per, Rate};
 pub use time::Timestamp;
 
 /// A value that is written as one scalar.

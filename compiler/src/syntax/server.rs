@@ -3,8 +3,11 @@
 use crate::diag::{Diagnostic, codes};
 use crate::source::Spanned;
 use crate::syntax::collection::{List, Names};
+use crate::syntax::limit::Limit;
 use crate::syntax::reference::ScopePath;
-use crate::syntax::scalar::{ArgumentName, ByteSize, Literal, Millis, Rate, SurfaceName, choice};
+use crate::syntax::scalar::{
+    ArgumentName, ByteSize, Count, Literal, Millis, Rate, SurfaceName, choice,
+};
 use crate::syntax::scope_source::ScopeSource;
 use crate::syntax::shape::{Map, Reader, record};
 use crate::syntax::surface::{Prompt, Resource, Route, Tool};
@@ -65,8 +68,11 @@ record! {
         header_timeout "headerTimeout": Option<Spanned<Millis>>;
         /// How long an answer may take to begin.
         timeout "timeout": Option<Spanned<Millis>>;
-        /// How many calls a caller may make in a period.
-        rate "rate": Option<Spanned<Rate>>;
+        /// How many calls a caller may make in a period, of all that the server offers; or so for
+        /// each pool: `caller`, `team`, `organization`, `source`, `surface`, `server`.
+        rate "rate": Option<Limit<Rate>>;
+        /// How many calls a caller may have open at a time, or so for each pool.
+        concurrency "concurrency": Option<Limit<Count>>;
     }
 }
 

@@ -3,9 +3,10 @@
 use crate::diag::{Diagnostic, codes};
 use crate::source::Spanned;
 use crate::syntax::collection::{List, Names};
+use crate::syntax::limit::Limit;
 use crate::syntax::node::Node;
 use crate::syntax::reference::Risk;
-use crate::syntax::scalar::{ArgumentName, Rate, choice};
+use crate::syntax::scalar::{ArgumentName, Count, Rate, choice};
 use crate::syntax::scope_source::ScopeSource;
 use crate::syntax::shape::{Map, Reader, record};
 
@@ -97,9 +98,13 @@ record! {
 record! {
     /// Limits of one surface.
     pub struct SurfaceLimits: "surface limits" {
-        /// How many calls a caller may make in a period.
-        rate "rate": Spanned<Rate>;
+        /// How many calls a caller may make in a period; or so for each pool: `caller`, `team`,
+        /// `organization`, `source`, `surface`.
+        rate "rate": Option<Limit<Rate>>;
+        /// How many calls a caller may have open at a time, or so for each pool.
+        concurrency "concurrency": Option<Limit<Count>>;
     }
+    check check_limits;
 }
 
 choice! {
@@ -167,6 +172,13 @@ fn check_route(route: &Route, map: &Map<'_>, cx: &mut Reader<'_>) -> bool {
         );
     }
     check_surface(&route.surface, map, cx) && rooted
+}
+
+fn check_limits(limits: &SurfaceLimits, map: &Map<'_>, cx: &mut Reader<'_>) -> bool {
+    let rate = limits.rate.as_ref().is_none_or(|it| it.check_surface(cx));
+    let concurrency = limits.concurrency.as_ref();
+    let concurrency = concurrency.is_none_or(|it| it.check_surface(cx));
+    map.either("rate", "concurrency", cx) && rate && concurrency
 }
 
 fn check_surface(surface: &Surface, map: &Map<'_>, cx: &mut Reader<'_>) -> bool {

@@ -14,8 +14,8 @@ use crate::{
     },
     index::{
         Access, Algorithm, ArgumentFact, Disclose, Effect, Fold, Group, Issuer, Obligation,
-        Operations, PrincipalType, Risk, Rule, ScopeSource, Server, Surface, SurfaceKind,
-        Transport, Unlock,
+        Operations, Pool, PrincipalType, Reach, Risk, Rule, ScopeSource, Server, Surface,
+        SurfaceKind, Transport, Unlock,
     },
     strings::Strings,
     time::{Dates, Time},
@@ -36,6 +36,8 @@ wire_choices! {
     Unlock { BreakGlass = 0, Grant = 1 }
     Access { Permission = 0, Authenticated = 1, Public = 2 }
     Fold { AsciiLower = 0, PosixPath = 1 }
+    Pool { Caller = 0, Team = 1, Organization = 2, Source = 3, Everyone = 4 }
+    Reach { Surface = 0, Server = 1 }
     Root { Principal = 0, Subject = 1, Args = 2, Scope = 3, Request = 4 }
     Comparison { Equal = 0, Less = 1, LessOrEqual = 2, Greater = 3, GreaterOrEqual = 4 }
 }
@@ -54,7 +56,10 @@ wire_enums! {
         3 => Force { argument, team },
         4 => Unscoped,
     }
-    Obligation { 0 => Rate { count, seconds } }
+    Obligation {
+        0 => Rate { pool, reach, count, seconds },
+        1 => Concurrency { pool, reach, count },
+    }
     Effect { 0 => Deny, 1 => Require(obligations) }
     Segment { 0 => Field(name), 1 => Each }
     Value { 0 => Bool(value), 1 => Number(value), 2 => Text(value), 3 => Time(value) }

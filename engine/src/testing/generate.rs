@@ -5,7 +5,7 @@ use super::{
     PrincipalEntry, RuleEntry, SurfaceEntry, Where, Who, World, WorldCall,
 };
 use crate::{
-    index::{Access, Obligation, PrincipalType, Risk, Unlock},
+    index::{Access, Obligation, Pool, PrincipalType, Reach, Risk, Unlock},
     overlay::{Activation, Overlay},
     time::{Dates, Time},
 };
@@ -405,8 +405,17 @@ fn random_source(rng: &mut Rng, scopes: &[String]) -> Where {
 }
 
 fn random_rate(rng: &mut Rng) -> Obligation {
+    let pools = [Pool::Caller, Pool::Team, Pool::Source, Pool::Everyone];
+    let pool = *rng.pick(&pools);
+    let reach = *rng.pick(&[Reach::Surface, Reach::Server]);
+    let count = 1 + u32::try_from(rng.below(3)).unwrap();
+    if rng.chance(30) {
+        return Obligation::Concurrency { pool, reach, count };
+    }
     Obligation::Rate {
-        count: 1 + u32::try_from(rng.below(3)).unwrap(),
+        pool,
+        reach,
+        count,
         seconds: 60,
     }
 }

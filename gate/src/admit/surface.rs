@@ -11,7 +11,7 @@ use latchkey_engine::{
     slot::Slot,
 };
 
-use super::{Charge, Facts, Outcome, Permit, Stage, Verdict};
+use super::{Charge, Facts, Outcome, Permit, Stage, Verdict, bucket};
 use crate::{
     bind::{self, Bindable, Bound, attribute_name},
     classify::{self, Source},
@@ -297,7 +297,6 @@ impl Stage<'_> {
         let Some(permission) = permissions.first() else {
             return Vec::new();
         };
-        let actor = self.identity.map_or("anonymous", Identity::name);
         let name = policy.surface_name(surface);
         let mut charges = Vec::new();
         for (at, obligation, source) in policy.obligations(*permission) {
@@ -311,7 +310,7 @@ impl Stage<'_> {
             facts.obligations.push(obligation);
             charges.push(Charge {
                 obligation,
-                key: [actor, " ", &name, " ", source].concat(),
+                key: bucket::name(obligation, &name, source, self.identity, self.inbound.peer),
             });
         }
         facts.obligations.sort_unstable();

@@ -195,10 +195,7 @@ fn binding(who: &str, role: &str) -> BindingEntry {
 }
 
 fn surface(name: &str) -> SurfaceEntry {
-    let rate = Obligation::Rate {
-        count: 3,
-        seconds: 3600,
-    };
+    let rate = Obligation::rate(3, 3600);
     SurfaceEntry {
         server: "github".to_owned(),
         name: name.to_owned(),

@@ -2,7 +2,7 @@
 
 use latchkey_engine::{
     id::{BindingId, PermissionId, PrincipalId, ScopeId},
-    index::{Effect, Index, Obligation, PrincipalType, Rule, Subject, SurfaceKind},
+    index::{Effect, Index, Obligation, Pool, PrincipalType, Reach, Rule, Subject, SurfaceKind},
     policy::Policy,
     time::{Dates, Time},
 };
@@ -174,8 +174,34 @@ fn subjects(policy: &Policy, subjects: &[Subject]) -> Vec<String> {
 }
 
 fn obligation(obligation: Obligation) -> Json {
-    let Obligation::Rate { count, seconds } = obligation;
-    json!({"rate": [count, seconds]})
+    match obligation {
+        Obligation::Rate {
+            pool,
+            reach,
+            count,
+            seconds,
+        } => json!({"rate": [pool_word(pool), reach_word(reach), count, seconds]}),
+        Obligation::Concurrency { pool, reach, count } => {
+            json!({"concurrency": [pool_word(pool), reach_word(reach), count]})
+        }
+    }
+}
+
+fn pool_word(pool: Pool) -> &'static str {
+    match pool {
+        Pool::Caller => "caller",
+        Pool::Team => "team",
+        Pool::Organization => "organization",
+        Pool::Source => "source",
+        Pool::Everyone => "everyone",
+    }
+}
+
+fn reach_word(reach: Reach) -> &'static str {
+    match reach {
+        Reach::Surface => "surface",
+        Reach::Server => "server",
+    }
 }
 
 /// Both ends, as RFC 3339 or null.

@@ -5,6 +5,7 @@ use std::fmt;
 use serde_json::{Value as Json, json};
 
 use super::{Problem, Scalar};
+use crate::syntax::node::Value;
 
 /// A duration in milliseconds, written with a unit: `500ms`, `30s`, `5m`, `1h`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -22,6 +23,10 @@ pub struct Rate {
     /// In what period.
     pub per: Per,
 }
+
+/// How many at a time: a whole number above zero.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Count(pub u32);
 
 /// The period of a rate.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -119,6 +124,31 @@ impl Scalar for Rate {
 
     fn schema() -> Json {
         json!({ "type": "string", "pattern": "^[1-9][0-9]*/[smh]$" })
+    }
+}
+
+impl Scalar for Count {
+    const WANTED: &'static str = "a whole number above zero";
+
+    fn parse(text: &str) -> Result<Self, Problem> {
+        Err(Problem::value(format!("`{text}` is not a whole number"))
+            .help("write a whole number above zero, such as `4`"))
+    }
+
+    fn from_value(value: &Value) -> Option<Result<Self, Problem>> {
+        match value {
+            Value::Number(number) => {
+                let count = whole(number).and_then(|count| u32::try_from(count).ok());
+                let count = count.filter(|count| *count > 0).map(Self);
+                Some(count.map_or_else(|| Self::parse(number), Ok))
+            }
+            Value::Text(text, _) => Some(Self::parse(text)),
+            _ => None,
+        }
+    }
+
+    fn schema() -> Json {
+        json!({ "type": "integer", "minimum": 1, "maximum": u32::MAX })
     }
 }
 

@@ -1,0 +1,97 @@
+//! What callers are told of their limits: `RateLimit-Policy` and `RateLimit`, as structured fields.
+
+use std::{fmt::Write as _, time::Duration};
+
+use hyper::{
+    HeaderMap,
+    header::{HeaderName, HeaderValue},
+};
+use latchkey_engine::index::{Obligation, Pool};
+
+use super::{Left, Throttled, pool_word};
+
+const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+const STATE: HeaderName = HeaderName::from_static("ratelimit");
+
+/// The state of the rates that a call fell under.
+#[derive(Debug, Default)]
+pub struct Told(Vec<Left>);
+
+impl Told {
+    /// Adds what is left of a limit, where that says nothing of the calls of others.
+    pub fn extend(&mut self, left: impl IntoIterator<Item = Left>) {
+        self.0.extend(left.into_iter().filter(|it| {
+            let Obligation::Rate { pool, .. } = it.limit else {
+                return false;
+            };
+            matches!(pool, Pool::Caller | Pool::Source)
+        }));
+    }
+
+    /// Writes both fields, when a rate was counted. What the tool server says of limits of its
+    /// own is replaced.
+    pub fn write(&self, headers: &mut HeaderMap) {
+        if self.0.is_empty() {
+            return;
+        }
+        let (mut policy, mut state) = (String::new(), String::new());
+        for (at, left) in self.0.iter().enumerate() {
+            let Obligation::Rate {
+                pool,
+                reach,
+                count,
+                seconds,
+            } = left.limit
+            else {
+                continue;
+            };
+            let comma = if at == 0 { "" } else { ", " };
+            let name = pool_word(pool, reach);
+            // Two limits of one pool have two names. Writing to a String cannot fail.
+            let _ = write!(
+                policy,
+                "{comma}\"{name}-{count}-{seconds}\";q={count};w={seconds}"
+            );
+            let (calls, full) = (left.calls, seconds_up(left.full_in));
+            let _ = write!(
+                state,
+                "{comma}\"{name}-{count}-{seconds}\";r={calls};t={full}"
+            );
+        }
+        for (name, text) in [(POLICY, policy), (STATE, state)] {
+            if let Ok(value) = HeaderValue::from_str(&text) {
+                headers.insert(name, value);
+            }
+        }
+    }
+}
+
+impl From<&Throttled> for Told {
+    fn from(throttled: &Throttled) -> Self {
+        let rate = matches!(throttled.limit, Obligation::Rate { .. });
+        Self(rate.then(|| throttled.left()).into_iter().collect())
+    }
+}
+
+impl Throttled {
+    /// Nothing is left of the limit; some is there again when the next call may be tried.
+    fn left(&self) -> Left {
+        Left {
+            limit: self.limit,
+            calls: 0,
+            full_in: self.retry_after,
+        }
+    }
+
+    /// Seconds until the next call may be tried, at least one.
+    #[must_use]
+    pub fn seconds(&self) -> u32 {
+        seconds_up(self.retry_after)
+    }
+}
+
+fn seconds_up(time: Duration) -> u32 {
+    u32::try_from(time.as_millis().div_ceil(1000))
+        .unwrap_or(u32::MAX)
+        .max(1)
+}
