@@ -13,7 +13,7 @@ use std::ops::Range;
 use latchkey::diff::{self, Change, Finding, Report};
 use latchkey_engine::{
     bundle,
-    index::{Access, Obligation, PrincipalType, Risk, Unlock},
+    index::{Access, Obligation, Pool, PrincipalType, Reach, Risk, Unlock},
     overlay::Overlay,
     testing::{Argument, Rng, Where, World, WorldCall},
     time::Time,
@@ -384,7 +384,12 @@ fn edit_surface(world: &mut World, rng: &mut Rng) {
         }
         3 => {
             let count = 1 + u32::try_from(rng.below(5)).unwrap();
-            surface.obligations = vec![Obligation::rate(count, 60)];
+            surface.obligations = vec![Obligation::Rate {
+                pool: *rng.pick(&[Pool::Caller, Pool::Team, Pool::Source, Pool::Everyone]),
+                reach: *rng.pick(&[Reach::Surface, Reach::Server]),
+                count,
+                seconds: 60,
+            }];
         }
         _ => match &mut surface.scope {
             Where::Map(map) => {

@@ -25,6 +25,8 @@ pub(crate) struct Release {
     pub(crate) signer: u8,
     /// When it ends, in seconds since 1970.
     pub(crate) not_after: Option<i64>,
+    /// What calls of a tool carry.
+    pub(crate) limits: Vec<(&'static str, Obligation)>,
 }
 
 impl Release {
@@ -36,6 +38,7 @@ impl Release {
             bob: false,
             signer: 9,
             not_after: None,
+            limits: vec![("paced", Obligation::rate(3, 3600))],
         }
     }
 
@@ -102,6 +105,10 @@ impl Release {
             "stream",
         ];
         let mut surfaces: Vec<SurfaceEntry> = names.iter().map(|name| surface(name)).collect();
+        for surface in &mut surfaces {
+            let own = self.limits.iter().filter(|(tool, _)| *tool == surface.name);
+            surface.obligations = own.map(|(_, limit)| *limit).collect();
+        }
         surfaces.push(surface("delete_repository"));
         World {
             organizations: vec![("acme".to_owned(), vec!["payments".to_owned()])],
@@ -195,7 +202,6 @@ fn binding(who: &str, role: &str) -> BindingEntry {
 }
 
 fn surface(name: &str) -> SurfaceEntry {
-    let rate = Obligation::rate(3, 3600);
     SurfaceEntry {
         server: "github".to_owned(),
         name: name.to_owned(),
@@ -204,10 +210,6 @@ fn surface(name: &str) -> SurfaceEntry {
         unlock: Unlock::default(),
         operations: Vec::new(),
         scope: Where::Server,
-        obligations: if name == "paced" {
-            vec![rate]
-        } else {
-            Vec::new()
-        },
+        obligations: Vec::new(),
     }
 }

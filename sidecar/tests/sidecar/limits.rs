@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use latchkey_engine::index::{Obligation, Pool, Reach};
+
 use crate::{
     bundle,
     bundle::token,
@@ -23,6 +25,24 @@ fn a_rate_is_enforced_and_says_when_to_come_back() {
             .unwrap()
             > 0
     );
+    assert!(
+        answer
+            .header("retry-after")
+            .unwrap()
+            .parse::<u32>()
+            .unwrap()
+            > 0
+    );
+    assert_eq!(
+        answer.header("ratelimit-policy"),
+        Some("\"caller-3-3600\";q=3;w=3600")
+    );
+    assert!(
+        answer
+            .header("ratelimit")
+            .unwrap()
+            .starts_with("\"caller-3-3600\";r=0;t=")
+    );
     assert_eq!(rig.server.seen().len(), 3);
     // What is used up outlives a swap.
     let mut release = bundle::Release::new(2);
@@ -36,6 +56,60 @@ fn a_rate_is_enforced_and_says_when_to_come_back() {
     });
     assert_eq!(rig.call(&token("alice"), "paced").outcome(), "rate_limited");
     assert_eq!(rig.events().last().unwrap()["reason"], "rate_limited");
+}
+
+#[test]
+fn one_pool_is_used_up_by_all_who_are_in_it() {
+    let mut release = bundle::Release::new(1);
+    let limit = Obligation::Rate {
+        pool: Pool::Organization,
+        reach: Reach::Server,
+        count: 3,
+        seconds: 3600,
+    };
+    release.limits = vec![("paced", limit), ("get_issue", limit)];
+    release.bob = true;
+    let rig = Rig::with(&release, "");
+    for (who, tool) in [
+        ("alice", "paced"),
+        ("bob", "get_issue"),
+        ("alice", "get_issue"),
+    ] {
+        assert_eq!(rig.call(&token(who), tool).outcome(), "ok", "{who} {tool}");
+    }
+    let answer = rig.call(&token("bob"), "get_issue");
+    assert_eq!(answer.outcome(), "rate_limited");
+    let event = rig.events().pop().unwrap();
+    assert_eq!(event["reason"], "rate_limited", "{event}");
+    assert_eq!(rig.server.seen().len(), 3);
+}
+
+#[test]
+fn no_more_calls_at_a_time_than_are_allowed() {
+    let mut release = bundle::Release::new(1);
+    let limit = Obligation::Concurrency {
+        pool: Pool::Caller,
+        reach: Reach::Surface,
+        count: 1,
+    };
+    release.limits = vec![("slow", limit)];
+    let rig = Rig::with(&release, "");
+    let alice = token("alice");
+    let mut first = client::Connection::open(rig.sidecar.address, &alice);
+    first.post(&client::tool_call("slow")).unwrap();
+    wait_for("the first call", || rig.server.seen().len() == 1);
+    let second = rig.call(&alice, "slow");
+    assert_eq!(second.outcome(), "rate_limited");
+    assert_eq!(second.json()["error"]["data"]["retry_after"], 1);
+    assert_eq!(rig.server.seen().len(), 1);
+    // A caller who goes away gives the place back.
+    drop(first);
+    wait_for("a place", || {
+        let mut next = client::Connection::open(rig.sidecar.address, &alice);
+        next.post(&client::tool_call("slow")).unwrap();
+        std::thread::sleep(Duration::from_millis(20));
+        rig.server.seen().len() == 2
+    });
 }
 
 #[test]

@@ -158,6 +158,18 @@ fn values_of_bindings_and_rules() {
         "1:46 LK0016 [30] expected a rate such as `30/m`, found a number",
     );
     one(
+        "rules: {r: {effect: require, require: {}}}\n",
+        "1:30 LK0015 [require] this requirement needs `rate` or `concurrency`",
+    );
+    one(
+        "rules: {r: {effect: require, require: {rate: {teem: 30/m}}}}\n",
+        "1:47 LK0014 [teem] there is no pool `teem`",
+    );
+    one(
+        "rules: {r: {effect: require, require: {concurrency: {team: 0}}}}\n",
+        "1:60 LK0017 [0] `0` is not a whole number",
+    );
+    one(
         "rules: {r: {effect: allow, message: m}}\n",
         "1:21 LK0017 [allow] `allow` is not a value of `effect`",
     );
