@@ -16,12 +16,14 @@ pub mod identity;
 pub mod inbound;
 pub mod json;
 pub mod method;
+pub mod pin;
 mod route;
 pub mod schema;
 pub mod seal;
 pub mod session;
 pub mod settings;
 pub mod supply;
+pub mod survey;
 #[cfg(test)]
 mod testing;
 pub mod token;
