@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::command::{
-    build, check, diff, eval, explain, init, inspect, keygen, log, pull, push, rebuild, release,
+    build, check, diff, eval, explain, import, init, inspect, keygen, log, pull, push, rebuild, release,
     schema, show, sign, test, trust, verify,
 };
 
@@ -77,6 +77,8 @@ pub enum Color {
 pub enum Verb {
     /// Make a small project that checks, tests and builds at once
     Init(init::Args),
+    /// Write server entries and locks from what is there already
+    Import(import::Args),
     /// Say everything that is wrong with a policy project
     Check(check::Args),
     /// Decide every cell of the golden matrices on the compiled bundle

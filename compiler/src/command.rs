@@ -22,6 +22,7 @@ pub mod eval;
 mod exit;
 pub mod explain;
 mod failure;
+pub mod import;
 pub mod init;
 pub mod inspect;
 pub mod keygen;
@@ -65,6 +66,7 @@ pub fn run(cli: &Cli, terminal: &mut Terminal<'_>) -> Exit {
     let global = &cli.global;
     let done = match &cli.verb {
         Verb::Init(args) => init::run(args, global, terminal),
+        Verb::Import(args) => import::run(args, global, terminal),
         Verb::Check(args) => check::run(args, global, terminal),
         Verb::Test(args) => test::run(args, global, terminal),
         Verb::Build(args) => build::run(args, global, terminal),

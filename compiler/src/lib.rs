@@ -12,6 +12,7 @@ pub mod diff;
 pub mod lint;
 pub mod lower;
 pub mod matrix;
+pub mod mcp;
 pub mod model;
 pub mod pack;
 pub mod project;

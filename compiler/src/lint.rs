@@ -25,6 +25,7 @@ mod group_of_nobody;
 mod inherited_already;
 mod limit_never_binds;
 mod matrix_without_denial;
+mod needs_review;
 mod open_blocklist;
 mod open_schema;
 mod organization_without_id;
@@ -69,6 +70,7 @@ const LINTS: &[Lint] = &[
     inherited_already::check,
     limit_never_binds::check,
     matrix_without_denial::check,
+    needs_review::check,
     open_blocklist::check,
     open_schema::check,
     organization_without_id::check,

@@ -19,6 +19,7 @@ mod places;
 mod roles;
 mod rules;
 mod schemas;
+pub(crate) use schemas::locked_is_enforceable;
 mod selectors;
 mod servers;
 mod shapes;

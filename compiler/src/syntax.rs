@@ -14,10 +14,11 @@ pub mod group;
 pub mod issuer;
 pub mod json;
 pub mod limit;
+pub mod lock;
 pub mod matrix;
 pub mod node;
 pub mod organization;
-mod plain;
+pub(crate) mod plain;
 pub mod principal;
 pub mod reference;
 pub mod reserved;
@@ -35,7 +36,7 @@ pub use binding::Binding;
 pub use collection::{Entry, List, Listing, Names};
 pub use group::Group;
 pub use issuer::Issuer;
-pub use json::{Lock, LockedTool};
+pub use lock::{Lock, Locked};
 pub use matrix::Matrix;
 pub use node::Node;
 pub use organization::{Organization, Team};
@@ -208,7 +209,7 @@ impl Project {
     fn locks_and_keys(&mut self, cx: &mut Reader<'_>) {
         for (name, server) in self.servers.iter() {
             let Some(path) = &server.lock else { continue };
-            match json::read_lock(path, cx) {
+            match lock::read(path, cx) {
                 Some(lock) => {
                     self.locks.insert(name.clone(), lock);
                 }

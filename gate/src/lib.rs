@@ -30,3 +30,4 @@ pub mod token;
 pub mod wire;
 
 pub use classify::Fault;
+pub use route::check_resource;

@@ -97,6 +97,19 @@ impl Routes {
     }
 }
 
+/// Whether the URI of a resource, or the pattern of several, can be matched.
+///
+/// # Errors
+/// Why not.
+pub fn check_resource(uri: &str) -> Result<(), &'static str> {
+    Template::parse(uri)?;
+    if uri.contains(['{', '}']) {
+        return Ok(());
+    }
+    uri_segments(uri).map_err(|_| "it can be read in more than one way")?;
+    Ok(())
+}
+
 fn find<'a>(
     routes: &'a [Route],
     method: &str,

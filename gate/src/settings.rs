@@ -9,6 +9,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
+use crate::pin::Pin;
+
 /// What else holds for the tokens of an issuer.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
@@ -22,7 +24,11 @@ pub struct ServerSettings {}
 /// What else holds for a surface.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
-pub struct SurfaceSettings {}
+pub struct SurfaceSettings {
+    /// The reviewed form of its definition, where the server's lock has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pin: Option<Pin>,
+}
 
 /// Why a text holds no settings.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -77,6 +77,8 @@ enum Stage {
 pub struct Found {
     /// The revision that was spoken.
     pub revision: String,
+    /// What the server calls itself.
+    pub name: Option<String>,
     /// The definitions of each list, as the server gave them.
     pub lists: BTreeMap<ListKind, BTreeMap<String, Json>>,
 }

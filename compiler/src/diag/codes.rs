@@ -148,6 +148,7 @@ codes! {
     SCOPE_MAP_CATCH_ALL = "LK2010", "scope-map-catch-all", Warning, "A scope map maps every value";
     EMPTY_SERVER = "LK2011", "empty-server", Warning, "A server has nothing that can be called";
     UNREACHABLE_SURFACE = "LK2012", "unreachable-surface", Warning, "No grant reaches a surface";
+    NEEDS_REVIEW = "LK2013", "needs-review", Warning, "Nobody has reviewed an imported surface";
     ROLE_CYCLE = "LK3001", "role-cycle", Error, "Roles inherit each other in a circle";
     DESTRUCTIVE_IN_ALLOW = "LK3002", "destructive-in-allow", Error,
         "`allow` names a destructive surface";

@@ -84,17 +84,10 @@ fn named(name: &str) -> Option<Risk> {
 
 /// What the annotations in the lock say.
 fn hinted(facts: &Facts<'_>, server: &str, tool: &str) -> Option<Risk> {
-    let annotations = facts
-        .syntax
-        .locks
-        .get(server)?
-        .tools
-        .get(tool)?
-        .annotations
-        .as_ref()?;
-    let says = |key: &str| annotations.get(key).and_then(serde_json::Value::as_bool);
-    if says("destructiveHint") == Some(true) && says("readOnlyHint") != Some(true) {
+    let locked = facts.syntax.locks.get(server)?.tool(tool)?;
+    let read_only = locked.hint("readOnlyHint");
+    if locked.hint("destructiveHint") == Some(true) && read_only != Some(true) {
         return Some(Risk::Destructive);
     }
-    (says("readOnlyHint") == Some(false)).then_some(Risk::Write)
+    (read_only == Some(false)).then_some(Risk::Write)
 }

@@ -332,9 +332,8 @@ impl Resolver<'_> {
         });
         own.filter_map(|(server, _)| self.syntax.locks.get(server))
             .any(|lock| {
-                lock.tools
-                    .get(&name.value)
-                    .is_none_or(|tool| tool.input.is_some())
+                lock.tool(&name.value)
+                    .is_none_or(|tool| tool.input().is_some())
             })
     }
 

@@ -1,29 +1,31 @@
 //! The schema of each surface's arguments: inline, or from the lock.
 
+use latchkey_engine::index::SurfaceKind;
+use latchkey_gate::pin::{ListKind, Pin};
 use serde_json::Value as Json;
 
 use super::{Resolver, servers::Written, shapes};
 use crate::{
     diag::{Diagnostic, codes},
-    model::{Schema, Server},
+    model::Schema,
     source::Span,
-    syntax,
+    syntax::{self, Lock},
 };
 
-use latchkey_engine::index::SurfaceKind;
+mod dialect;
 
-impl Resolver<'_> {
+impl<'s> Resolver<'s> {
     /// The schema of a surface; none where none is written. Reports one that cannot be enforced.
     pub(super) fn schema(
         &mut self,
         entry: &syntax::Server,
-        server: &Server,
         written: &Written<'_>,
     ) -> Option<Schema> {
         let input = written.surface.input.as_ref();
-        let locked = self.locked(entry, server, written);
+        let locked = self.locked_schema(entry, written);
         let (json, span) = match (input, locked) {
-            (Some(input), Some((_, lock))) => {
+            // What cannot be enforced is replaced by one that can.
+            (Some(input), Some((json, lock))) if enforceable(&json) => {
                 let message = format!(
                     "the lock has the schema of `{}` as well",
                     written.name.value
@@ -35,45 +37,65 @@ impl Resolver<'_> {
                 );
                 return None;
             }
-            (Some(input), None) => (serde_json::from_str(&input.to_json()?).ok()?, input.blame),
+            (Some(input), _) => (serde_json::from_str(&input.to_json()?).ok()?, input.blame),
             (None, Some(locked)) => locked,
             (None, None) => return None,
         };
         self.compiled(json, span, written)
     }
 
-    /// The schema that the server's lock has for a tool.
-    fn locked(
+    /// What else holds for a surface: the pin of its definition.
+    pub(super) fn pin(&self, entry: &syntax::Server, written: &Written<'_>) -> Option<Pin> {
+        let lock = self.lock(entry)?;
+        let name = match &written.kind {
+            SurfaceKind::Resource { uri } => uri,
+            _ => &written.name.value,
+        };
+        let locked = lock.get(ListKind::of(&written.kind)?, name)?;
+        Some(locked.pin.clone())
+    }
+
+    /// The lock that a server names.
+    fn lock(&self, entry: &syntax::Server) -> Option<&'s Lock> {
+        let syntax = self.syntax;
+        let span = entry.lock.as_ref()?.span;
+        let named = |it: &syntax::Server| it.lock.as_ref().is_some_and(|lock| lock.span == span);
+        let (name, _) = syntax.servers.iter().find(|(_, it)| named(it))?;
+        syntax.locks.get(name)
+    }
+
+    /// The schema that the server's lock has for a tool; reports what the lock does not have.
+    fn locked_schema(
         &mut self,
         entry: &syntax::Server,
-        server: &Server,
         written: &Written<'_>,
     ) -> Option<(Json, Span)> {
-        let syntax = self.syntax;
-        let name = syntax
-            .servers
-            .iter()
-            .find(|(_, it)| it.name.span == server.span)?
-            .0;
-        let lock = syntax.locks.get(name)?;
+        let lock = self.lock(entry)?;
         let span = entry.lock.as_ref()?.span;
-        if !matches!(written.kind, SurfaceKind::Tool) {
-            return None;
-        }
-        let Some(tool) = lock.tools.get(&written.name.value) else {
+        let kind = match written.kind {
+            SurfaceKind::Tool => ListKind::Tools,
+            // Resources may be declared by wider patterns than the server lists.
+            SurfaceKind::Prompt if lock.definitions.contains_key(&ListKind::Prompts) => {
+                ListKind::Prompts
+            }
+            _ => return None,
+        };
+        let Some(locked) = lock.get(kind, &written.name.value) else {
             if written.surface.input.is_none() {
-                let message = format!("the lock has no tool `{}`", written.name.value);
-                let known = lock.tools.keys().map(String::as_str);
+                let noun = kind.noun();
+                let message = format!("the lock has no {noun} `{}`", written.name.value);
+                let known = lock.names(kind);
                 self.report(
                     Diagnostic::new(&codes::NOT_IN_LOCK, written.name.span, message)
                         .also(span, "the lock is named here")
-                        .help("import the server again, or remove the tool")
+                        .help(format!("import the server again, or remove the {noun}"))
                         .did_you_mean(&written.name.value, written.name.span, known),
                 );
             }
             return None;
         };
-        tool.input.clone().map(|input| (input, span))
+        let schema = locked.input().filter(|_| kind == ListKind::Tools)?;
+        Some((dialect::current(schema), span))
     }
 
     fn compiled(&mut self, json: Json, span: Span, written: &Written<'_>) -> Option<Schema> {
@@ -109,6 +131,22 @@ impl Resolver<'_> {
                 .help("schemas are draft 2020-12 and refer to nothing outside themselves"),
         );
     }
+}
+
+/// Whether the schema of a lock's tool can be enforced as it stands.
+pub(crate) fn locked_is_enforceable(schema: &Json) -> Result<(), String> {
+    let schema = dialect::current(schema);
+    let text = serde_json_canonicalizer::to_string(&schema)
+        .map_err(|_| "it has a number that JSON cannot hold".to_owned())?;
+    latchkey_gate::schema::compile(&text).map_err(|error| error.to_string())?;
+    if schema.get("type").and_then(Json::as_str) != Some("object") {
+        return Err("it does not say `type: object`".to_owned());
+    }
+    Ok(())
+}
+
+fn enforceable(schema: &Json) -> bool {
+    locked_is_enforceable(schema).is_ok()
 }
 
 /// The place in an inline schema that a JSON Pointer names.

@@ -108,7 +108,7 @@ impl Resolver<'_> {
         written: &Written<'_>,
     ) -> Surface {
         let facts = written.surface;
-        let schema = self.schema(entry, server, written);
+        let schema = self.schema(entry, written);
         let access = access(facts);
         let risk = risk(facts);
         let operations = facts
@@ -129,7 +129,9 @@ impl Resolver<'_> {
             schema,
             obligations: obligations(entry.limits.as_ref(), facts),
             audit: BTreeSet::new(),
-            settings: SurfaceSettings::default(),
+            settings: SurfaceSettings {
+                pin: self.pin(entry, written),
+            },
         };
         if access == Access::Public && risk == Risk::Destructive {
             let message = format!("`{}` is destructive and public", written.name.value);

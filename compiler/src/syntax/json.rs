@@ -1,6 +1,5 @@
 //! JSON files that sections name: lock files and key files.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
@@ -8,48 +7,7 @@ use serde_json::{Map, Number, Value as Json};
 
 use crate::diag::{Diagnostic, codes};
 use crate::source::{FileId, SourceMap, Span, Spanned};
-use crate::syntax::scalar::{Scalar, SurfaceName};
 use crate::syntax::shape::Reader;
-
-/// What `latchkey import mcp` saw of a server, reviewed and pinned.
-#[derive(Clone, Debug)]
-pub struct Lock {
-    /// The lock file.
-    pub file: FileId,
-    /// The tools by name.
-    pub tools: BTreeMap<String, LockedTool>,
-}
-
-/// The pinned definition of one tool.
-#[derive(Clone, Debug, Default)]
-pub struct LockedTool {
-    /// Its title.
-    pub title: Option<String>,
-    /// Its description.
-    pub description: Option<String>,
-    /// The JSON Schema of its arguments.
-    pub input: Option<Json>,
-    /// The JSON Schema of its structured answer.
-    pub output: Option<Json>,
-    /// Its annotations.
-    pub annotations: Option<Json>,
-}
-
-/// Reads the lock file that a server names.
-pub(crate) fn read_lock(name: &Spanned<String>, cx: &mut Reader<'_>) -> Option<Lock> {
-    let (file, value) = read(name, ".lock.json", cx)?;
-    let mut problems = Vec::new();
-    let tools = lock_tools(&value, &mut problems);
-    for problem in &problems {
-        let start = Span::new(file, 0..1);
-        cx.sink.push(
-            Diagnostic::new(&codes::BAD_LOCK_FILE, start, problem.clone())
-                .also(name.span, "named here")
-                .help("write the lock again with `latchkey import mcp`, and review it"),
-        );
-    }
-    problems.is_empty().then_some(Lock { file, tools })
-}
 
 /// Reads the key file that an issuer names.
 pub(crate) fn read_keys(name: &Spanned<String>, cx: &mut Reader<'_>) -> Option<Json> {
@@ -81,7 +39,11 @@ pub fn parse(text: &str) -> Result<Json, (String, usize)> {
         })
 }
 
-fn read(name: &Spanned<String>, suffix: &str, cx: &mut Reader<'_>) -> Option<(FileId, Json)> {
+pub(super) fn read(
+    name: &Spanned<String>,
+    suffix: &str,
+    cx: &mut Reader<'_>,
+) -> Option<(FileId, Json)> {
     let refuse = |cx: &mut Reader<'_>, message: String, help: &str| {
         cx.sink
             .push(Diagnostic::new(&codes::BAD_LOCK_FILE, name.span, message).help(help));
@@ -136,7 +98,7 @@ fn visible(sources: &SourceMap, id: FileId, at: usize) -> Span {
 }
 
 /// A path relative to the folder of `from`; `None` if it leaves the project.
-fn beside(from: &str, name: &str) -> Option<String> {
+pub(crate) fn beside(from: &str, name: &str) -> Option<String> {
     if name.starts_with('/') || name.contains('\\') {
         return None;
     }
@@ -152,65 +114,6 @@ fn beside(from: &str, name: &str) -> Option<String> {
         }
     }
     Some(parts.join("/"))
-}
-
-fn lock_tools(value: &Json, problems: &mut Vec<String>) -> BTreeMap<String, LockedTool> {
-    let mut tools = BTreeMap::new();
-    let Some(top) = value.as_object() else {
-        problems.push("a lock file holds a JSON object".to_owned());
-        return tools;
-    };
-    for key in top
-        .keys()
-        .filter(|key| !matches!(key.as_str(), "version" | "tools"))
-    {
-        problems.push(format!("a lock file has no key `{key}`"));
-    }
-    if top.get("version").and_then(Json::as_u64) != Some(1) {
-        problems.push("the version of the lock file is not 1".to_owned());
-    }
-    let Some(entries) = top.get("tools").and_then(Json::as_object) else {
-        problems.push("the lock file has no object `tools`".to_owned());
-        return tools;
-    };
-    for (name, entry) in entries {
-        if SurfaceName::parse(name).is_err() {
-            problems.push(format!("`{name}` is not the name of a tool"));
-        }
-        match locked_tool(entry) {
-            Ok(tool) => {
-                tools.insert(name.clone(), tool);
-            }
-            Err(why) => problems.push(format!("the tool `{name}` {why}")),
-        }
-    }
-    tools
-}
-
-fn locked_tool(entry: &Json) -> Result<LockedTool, String> {
-    let entry = entry.as_object().ok_or("is not a JSON object")?;
-    let mut tool = LockedTool::default();
-    for (key, value) in entry {
-        match key.as_str() {
-            "title" => tool.title = Some(locked_text(key, value)?),
-            "description" => tool.description = Some(locked_text(key, value)?),
-            "input" if value.is_object() => tool.input = Some(value.clone()),
-            "output" if value.is_object() => tool.output = Some(value.clone()),
-            "annotations" if value.is_object() => tool.annotations = Some(value.clone()),
-            "input" | "output" | "annotations" => {
-                return Err(format!("has a `{key}` that is not a JSON object"));
-            }
-            _ => return Err(format!("has an unknown key `{key}`")),
-        }
-    }
-    Ok(tool)
-}
-
-fn locked_text(key: &str, value: &Json) -> Result<String, String> {
-    value
-        .as_str()
-        .map(str::to_owned)
-        .ok_or_else(|| format!("has a `{key}` that is not text"))
 }
 
 /// A JSON value whose objects have no duplicate keys.

@@ -25,6 +25,8 @@ record! {
         access "access": Option<Spanned<Access>>;
         /// Why it is public.
         reason "reason": Option<Spanned<String>>;
+        /// What nobody has looked at yet; `check` warns until a person has removed the key.
+        review "review": Option<Spanned<String>>;
         /// What a destructive call needs besides a grant; `break_glass` if absent.
         unlock "unlock": Option<Spanned<Unlock>>;
         /// Its limits.

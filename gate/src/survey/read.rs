@@ -48,6 +48,12 @@ impl Survey {
 
     /// Which lists there are, from the capabilities.
     fn offered(&mut self, result: &Json) {
+        let own = result.pointer("/serverInfo/name");
+        let own = own.or_else(|| {
+            let meta = result.get("_meta")?;
+            meta.get("io.modelcontextprotocol/serverInfo")?.get("name")
+        });
+        self.found.name = own.and_then(Json::as_str).map(shown);
         let has = |name: &str| result.pointer(&format!("/capabilities/{name}")).is_some();
         let offers = |kind: &ListKind| match kind {
             ListKind::Tools => has("tools"),

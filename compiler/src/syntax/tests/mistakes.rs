@@ -268,11 +268,39 @@ fn lock_files_are_strict() {
     );
     let twice = with(r#"{"version":1,"tools":{"a":{},"a":{}}}"#);
     assert!(twice[0].contains("LK0026") && twice[0].contains("the key `a` is there twice"));
-    let wrong = with(r#"{"version":1,"tools":{"a":{"pin":1}}}"#);
-    assert!(
-        wrong[0].ends_with("the tool `a` has an unknown key `pin`"),
-        "{wrong:?}"
-    );
+    let right = "sha256:d9d719b27480b55cd4918020e7473e716ed3569c8adafe926cf9b10b4f8ef064";
+    let tool = |name: &str, pin: &str, more: &str| {
+        let definition = r#"{"name":"a"}"#;
+        with(&format!(
+            r#"{{"version":1,"tools":{{"{name}":{{"definition":{definition},"pin":"{pin}"{more}}}}}}}"#
+        ))
+    };
+    assert_eq!(tool("a", right, ""), Vec::<String>::new());
+    let wrong = [
+        (
+            tool("a", right, r#","note":1"#),
+            "the tool `a` has other keys than `definition` and `pin`",
+        ),
+        (
+            tool("b", right, ""),
+            "the tool `b` has a definition of another name",
+        ),
+        (
+            tool("a", &right.replace("9d7", "9d8"), ""),
+            "the tool `a` has a pin that is not the digest of its definition",
+        ),
+        (
+            with(r#"{"version":1,"tools":{"a":{}}}"#),
+            "the tool `a` has no object `definition`",
+        ),
+        (
+            with(r#"{"version":1,"routes":{}}"#),
+            "a lock file has no key `routes`",
+        ),
+    ];
+    for (found, expected) in wrong {
+        assert!(found[0].ends_with(expected), "{found:?}");
+    }
 }
 
 fn matrix(expect: &str) -> String {

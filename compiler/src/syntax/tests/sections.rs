@@ -93,8 +93,9 @@ matrices:
     others: {bot: [], maint: ["repo_admin:rename"]}
 "#;
 
-const LOCK: &str =
-    r#"{"version":1,"tools":{"get_issue":{"description":"Reads.","input":{"type":"object"}}}}"#;
+const LOCK: &str = r#"{"version":1,"tools":{"get_issue":{"definition":{"name":"get_issue","description":"Reads.",
+    "inputSchema":{"type":"object"}},
+    "pin":"sha256:65a486b9b10e63f290ffdf1eb0de872a5324c0f27d693ae59e99d7261edbafb5"}}}"#;
 
 fn everything() -> (SourceMap, Project, Report) {
     let read = run(&[
@@ -158,10 +159,8 @@ fn servers_and_roles_are_read() {
     );
     assert_eq!(github.resources["docs"].uri.as_str(), "file:///docs/{path}");
     assert_eq!(
-        read.locks["github"].tools["get_issue"]
-            .description
-            .as_deref(),
-        Some("Reads.")
+        read.locks["github"].tool("get_issue").unwrap().definition["description"],
+        "Reads."
     );
     let route = &read.servers["refunds"].routes["read-refund"];
     assert_eq!(route.method.value, surface::Method::Get);
