@@ -50,6 +50,8 @@ struct Running {
     input: Option<ChildStdin>,
     lines: Receiver<Vec<u8>>,
     complaints: Arc<Mutex<VecDeque<String>>>,
+    /// Reads what the child complains about.
+    listener: Option<thread::JoinHandle<()>>,
 }
 
 /// Starts the program, asks it, and ends it.
@@ -119,15 +121,16 @@ impl Running {
             thread::spawn(move || read_lines(output, &sender));
         }
         let complaints = Arc::new(Mutex::new(VecDeque::new()));
-        if let Some(errors) = child.stderr.take() {
+        let listener = child.stderr.take().map(|errors| {
             let complaints = Arc::clone(&complaints);
-            thread::spawn(move || keep_last(errors, &complaints));
-        }
+            thread::spawn(move || keep_last(errors, &complaints))
+        });
         Ok(Self {
             input: child.stdin.take(),
             child,
             lines,
             complaints,
+            listener,
         })
     }
 
@@ -167,6 +170,11 @@ impl Running {
             || "closed its output".to_owned(),
             |it| format!("ended: {it}"),
         );
+        // What it said last may still be on its way; a program that it started may hold the pipe.
+        let until = Instant::now() + Duration::from_millis(500);
+        while self.listener.as_ref().is_some_and(|it| !it.is_finished()) && Instant::now() < until {
+            thread::sleep(Duration::from_millis(5));
+        }
         let complaints = self
             .complaints
             .lock()
