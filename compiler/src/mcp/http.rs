@@ -89,10 +89,9 @@ async fn exchange(request: RequestBuilder, ask: &Ask) -> Result<Held, McpError> 
         message: None,
     };
     held.message = match ask.id {
-        None => None,
         Some(id) if media.starts_with("text/event-stream") => streamed(&mut response, id).await?,
         Some(_) if media.starts_with("application/json") => Some(whole(&mut response).await?),
-        Some(_) => None,
+        None | Some(_) => None,
     };
     Ok(held)
 }

@@ -173,21 +173,16 @@ pub(super) fn append(text: &str, server: &str, surfaces: &[Surface]) -> Option<S
             .iter()
             .find(|pair| pair.key.value == server)?;
         let keys = entry.value.as_map()?;
-        let addition = match keys.iter().find(|pair| pair.key.value == section) {
-            Some(pair) => {
-                let indent = block_indent(&text, pair.value.as_map()?.first()?)?;
-                (end_of(&text, pair)?, lines(&own, indent))
-            }
-            None => {
-                let indent = block_indent(&text, keys.first()?)?;
-                let inner = lines(&own, indent + 2);
-                (
-                    end_of(&text, entry)?,
-                    format!("{:indent$}{section}:\n{inner}", ""),
-                )
-            }
+        let present = keys.iter().find(|pair| pair.key.value == section);
+        let (at, added) = if let Some(pair) = present {
+            let indent = block_indent(&text, pair.value.as_map()?.first()?)?;
+            (end_of(&text, pair)?, lines(&own, indent))
+        } else {
+            let indent = block_indent(&text, keys.first()?)?;
+            let inner = lines(&own, indent + 2);
+            let block = format!("{:indent$}{section}:\n{inner}", "");
+            (end_of(&text, entry)?, block)
         };
-        let (at, added) = addition;
         let before = text.get(..at)?;
         let gap = if before.ends_with('\n') { "" } else { "\n" };
         text = format!("{before}{gap}{added}{}", text.get(at..)?);

@@ -29,7 +29,7 @@ use crate::{
 /// The project that is imported into.
 pub(super) struct Project {
     sources: SourceMap,
-    project: project::Project,
+    head: project::Project,
     syntax: syntax::Project,
 }
 
@@ -100,7 +100,7 @@ impl Project {
         }
         Ok(Self {
             sources,
-            project,
+            head: project,
             syntax,
         })
     }
@@ -162,8 +162,8 @@ impl Project {
         let names: Vec<_> = self
             .syntax
             .organizations
-            .iter()
-            .map(|(name, _)| name.as_str())
+            .keys()
+            .map(String::as_str)
             .collect();
         Err(Failure::usage(format!("there is no scope `{written}`")).help(format!(
             "write `platform`, an organization or `organization/team`; the organizations are: {}",
@@ -174,8 +174,8 @@ impl Project {
 
 impl Known<'_> {
     /// The address in its entry.
-    pub(super) fn upstream(&self) -> Option<&str> {
-        Some(&self.entry.upstream.value)
+    pub(super) fn upstream(&self) -> &str {
+        &self.entry.upstream.value
     }
 
     /// Whether the entry has a surface for a definition.
@@ -190,9 +190,9 @@ impl Known<'_> {
     }
 
     fn names(&self) -> BTreeSet<String> {
-        let tools = self.entry.tools.iter().map(|(name, _)| name);
-        let prompts = self.entry.prompts.iter().map(|(name, _)| name);
-        let resources = self.entry.resources.iter().map(|(name, _)| name);
+        let tools = self.entry.tools.keys();
+        let prompts = self.entry.prompts.keys();
+        let resources = self.entry.resources.keys();
         tools.chain(prompts).chain(resources).cloned().collect()
     }
 }
@@ -277,7 +277,7 @@ impl Plan {
                 .help("choose another file with `--output`; nothing was written"));
         }
         let inside = !path.starts_with('/') && !path.split('/').any(|part| part == "..");
-        if !inside || !project.project.includes(&path) {
+        if !inside || !project.head.includes(&path) {
             return Err(
                 Failure::usage(format!("`{path}` would be no file of the project")).help(format!(
                     "choose one that `include` in {FILE} names, inside the project"
