@@ -60,7 +60,8 @@ pub struct Stated {
     /// The JSON body of a route.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body: Option<Box<RawValue>>,
-    /// The time of the call, RFC 3339.
+    /// The time of the call, RFC 3339. A decision point leaves it out and goes by its own clock.
+    #[serde(default)]
     pub at: String,
     /// The source address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -242,11 +243,18 @@ pub fn identity(
 }
 
 fn time(key: &str, text: &str) -> Result<Time, StatedError> {
+    if text.is_empty() {
+        return Err(StatedError(format!(
+            "missing field `{key}`: state an RFC 3339 time"
+        )));
+    }
     Time::parse(text).ok_or_else(|| StatedError(format!("`{key}`: `{text}` is no RFC 3339 time")))
 }
 
 impl Answer {
-    fn of(id: Option<String>, facts: Facts) -> Self {
+    /// The answer that the facts of a decision make.
+    #[must_use]
+    pub fn of(id: Option<String>, facts: Facts) -> Self {
         let mut obligations: BTreeMap<&'static str, Vec<String>> = BTreeMap::new();
         for obligation in &facts.obligations {
             let (kind, text) = obligation_text(*obligation);

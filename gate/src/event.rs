@@ -269,6 +269,12 @@ impl DigestKey {
     pub fn new(bytes: &[u8]) -> Self {
         Self(hmac::Key::new(hmac::HMAC_SHA256, bytes))
     }
+
+    /// The digest of a text under this key, in lower-case hex.
+    #[must_use]
+    pub fn digest(&self, text: &str) -> String {
+        hex(hmac::sign(&self.0, text.as_bytes()).as_ref())
+    }
 }
 
 impl fmt::Debug for DigestKey {
@@ -393,9 +399,7 @@ fn slots(facts: &Facts, key: Option<&DigestKey>) -> BTreeMap<String, SlotRecord>
 }
 
 fn digest(key: Option<&DigestKey>, text: &str) -> String {
-    key.map_or_else(String::new, |DigestKey(key)| {
-        hex(hmac::sign(key, text.as_bytes()).as_ref())
-    })
+    key.map_or_else(String::new, |key| key.digest(text))
 }
 
 #[cfg(test)]

@@ -164,7 +164,7 @@ impl Gate {
     }
 
     /// The positions of a principal's identities in the policy.
-    pub(crate) fn identities(&self, principal: PrincipalId) -> impl Iterator<Item = usize> {
+    pub fn identities(&self, principal: PrincipalId) -> impl Iterator<Item = usize> {
         let all = self.identities.get_or_init(|| {
             let identities = &self.policy.index().principals.identities;
             let mut all: Vec<_> = identities

@@ -3,6 +3,7 @@
 //! Nothing here grants or enforces: that all comes from the bundle. The settings say where the
 //! bundle is, whom to trust for it, where to listen, and where to keep state and audit lines.
 
+mod decision;
 mod handles;
 
 use std::{
@@ -15,6 +16,7 @@ use std::{
 use latchkey_carrier::{Location, Token, pace};
 use serde::{Deserialize, Deserializer};
 
+pub use decision::{DecisionConfig, Door};
 pub use handles::HandlesConfig;
 
 /// All settings of one sidecar.
@@ -47,6 +49,8 @@ pub struct Config {
     /// Departures from the safe defaults.
     #[serde(default)]
     pub profile: ProfileConfig,
+    /// Where other enforcement points ask for decisions.
+    pub decision: Option<DecisionConfig>,
 }
 
 /// Where policy comes from.
@@ -279,6 +283,9 @@ impl Config {
         if let Some(keys) = &mut self.handles.key_file {
             join(keys);
         }
+        if let Some(decision) = &mut self.decision {
+            decision.resolve(base);
+        }
     }
 
     fn check(&self) -> Result<(), ConfigError> {
@@ -295,6 +302,9 @@ impl Config {
             ));
         }
         self.check_source()?;
+        if let Some(decision) = &self.decision {
+            decision.check().map_err(ConfigError)?;
+        }
         let spans = [
             ("[bundle] timeout", self.bundle.timeout),
             ("[listen] head_timeout", self.listen.head_timeout),

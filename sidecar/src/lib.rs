@@ -9,6 +9,7 @@ pub mod answer;
 pub mod arriving;
 pub mod audit;
 pub mod config;
+pub mod decision;
 pub mod exchange;
 mod files;
 pub mod host;

@@ -26,6 +26,7 @@ use crate::{
     admin,
     audit::Audit,
     config::{Config, OnStale},
+    decision::{Listeners, Point},
     identity::Tokens,
     limit::Limits,
     listen,
@@ -89,6 +90,8 @@ pub struct Running {
     pub address: SocketAddr,
     /// Where operators are served.
     pub admin: SocketAddr,
+    /// Where enforcement points are served over TCP.
+    pub decision: Option<SocketAddr>,
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -246,6 +249,14 @@ impl Running {
         let operators = bind(shared.config.admin.address, "[admin] address")?;
         let address = local(&calls)?;
         let admin = local(&operators)?;
+        let mut decision = None;
+        if let Some(config) = &shared.config.decision {
+            let listeners = Listeners::bind(config).map_err(StartError)?;
+            decision = listeners.address();
+            let point = Point::new(Arc::clone(&shared), config.clone())
+                .map_err(|error| fault("make a key", &error))?;
+            threads.push(spawn("decision", move || point.serve(listeners))?);
+        }
         let control = Arc::clone(&shared);
         threads.push(spawn("control", move || async move {
             let Ok(listener) = TcpListener::from_std(operators) else {
@@ -266,6 +277,7 @@ impl Running {
         Ok(Self {
             address,
             admin,
+            decision,
             shared,
             threads,
         })
