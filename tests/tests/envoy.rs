@@ -274,8 +274,8 @@ fn envoy_lets_through_what_eval_allows() {
         for (project, server) in [
             ("design", "github"),
             ("routes", "api"),
-            ("conditions", "warehouse"),
-            ("chains", "tools"),
+            ("conditions", "lab"),
+            ("chains", "git"),
         ] {
             let counts = matrix(service, project, server);
             allowed += counts.0;
