@@ -13,7 +13,7 @@ use serde::{Deserialize, Deserializer};
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DecisionConfig {
-    /// The listener for AuthZEN and Envoy: `host:port`, or `unix:` and a path.
+    /// The listener for `AuthZEN` and Envoy: `host:port`, or `unix:` and a path.
     pub address: Option<Door>,
     /// The Unix socket that answers JSON lines.
     pub lines: Option<PathBuf>,

@@ -13,7 +13,7 @@ use latchkey_engine::{
     time::Time,
 };
 use latchkey_gate::{
-    admit::{Body, Facts, Outcome, Permit},
+    admit::{Body, Charge, Facts, Outcome, Permit},
     call::{self, Stated},
     event::EventOutcome,
     identity::Identity,
@@ -22,8 +22,7 @@ use serde_json::Value;
 
 use super::Point;
 use crate::{
-    answer::now, audit::AuditUnavailable, exchange::Exchange, limit::Rate, meter::Meter,
-    supply::Active,
+    answer::now, audit::AuditUnavailable, exchange::Exchange, meter::Meter, supply::Active,
 };
 
 /// What is asked, once it is read.
@@ -72,7 +71,7 @@ impl Point {
                 let (facts, permit) = self.weigh(&active, now, &question);
                 exchange.facts = facts;
                 if let Some(permit) = permit {
-                    (exchange.facts.reason, retry_after) = self.charge(&permit);
+                    retry_after = self.charge(&permit, &mut exchange.facts);
                 }
             }
         }
@@ -176,20 +175,28 @@ impl Point {
         usable.then_some((active, now))
     }
 
-    /// Counts an allowed call against its limits.
-    pub(super) fn charge(&self, permit: &Permit) -> (Reason, Option<u32>) {
-        for charge in permit.obligations() {
-            let Obligation::Rate { count, seconds } = charge.obligation;
-            if let Err(early) = self
-                .shared
-                .limits
-                .take(Rate { count, seconds }, &charge.key)
-            {
-                let seconds = early.retry_after.as_millis().div_ceil(1000).max(1);
-                return (Reason::RateLimited, u32::try_from(seconds).ok());
+    /// Counts an allowed call against its limits, and says in the facts what becomes of it. How many
+    /// calls run at a time only who is in their way can count.
+    pub(super) fn charge(&self, permit: &Permit, facts: &mut Facts) -> Option<u32> {
+        let charges = permit.obligations();
+        let uncounted = |charge: &Charge| !matches!(charge.obligation, Obligation::Rate { .. });
+        if charges.iter().any(uncounted) {
+            facts.reason = Reason::RateLimited;
+            let what = "a limit of calls at a time holds only with the sidecar in their way";
+            facts.detail = Some(what.to_owned());
+            return None;
+        }
+        match self.shared.limits.take(charges) {
+            Ok(_) => {
+                facts.reason = Reason::Ok;
+                None
+            }
+            Err(throttled) => {
+                facts.reason = Reason::RateLimited;
+                facts.detail = Some(throttled.detail());
+                Some(throttled.seconds())
             }
         }
-        (Reason::Ok, None)
     }
 
     /// Begins the event of one decision.

@@ -175,8 +175,8 @@ impl Point {
             match verdict.outcome {
                 Outcome::Refuse(refusal) => Some(refusal),
                 Outcome::Forward(permit) => {
-                    let (reason, after) = self.settle(&permit, &mut exchange.facts);
-                    retry_after = after;
+                    retry_after = self.settle(&permit, &mut exchange.facts);
+                    let reason = exchange.facts.reason;
                     (reason != Reason::Ok).then(|| permit.refusal(reason))
                 }
             }
@@ -203,16 +203,13 @@ impl Point {
     }
 
     /// Whether Envoy can do what an allow asks for, and the limits have room.
-    fn settle(&self, permit: &Permit, facts: &mut Facts) -> (Reason, Option<u32>) {
-        let (reason, after) = match unenforceable(permit) {
-            Some(what) => {
-                facts.detail = Some(what.to_owned());
-                (Reason::ScopeInvalid, None)
-            }
-            None => self.charge(permit),
+    fn settle(&self, permit: &Permit, facts: &mut Facts) -> Option<u32> {
+        let Some(what) = unenforceable(permit) else {
+            return self.charge(permit, facts);
         };
-        facts.reason = reason;
-        (reason, after)
+        facts.detail = Some(what.to_owned());
+        facts.reason = Reason::ScopeInvalid;
+        None
     }
 
     fn judge(
