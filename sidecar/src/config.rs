@@ -5,6 +5,8 @@
 
 mod decision;
 mod handles;
+mod listen;
+mod upstream;
 
 use std::{
     fmt,
@@ -18,6 +20,8 @@ use serde::{Deserialize, Deserializer};
 
 pub use decision::{DecisionConfig, Door};
 pub use handles::HandlesConfig;
+pub use listen::{ClientAuth, Http2Config, ListenConfig, TlsConfig};
+pub use upstream::UpstreamConfig;
 
 /// All settings of one sidecar.
 #[derive(Debug, Clone, Deserialize)]
@@ -111,44 +115,6 @@ pub struct TrustConfig {
     pub sigstore_root: Option<PathBuf>,
 }
 
-/// Where callers are served.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ListenConfig {
-    /// The address; port 0 takes a free one.
-    pub address: SocketAddr,
-    /// The names that callers reach this listener by. Absent means loopback names on a loopback
-    /// address, and any name elsewhere.
-    pub hosts: Option<Vec<String>>,
-    /// How many threads serve requests.
-    #[serde(default = "one")]
-    pub workers: usize,
-    /// The most connections at a time, over all workers.
-    #[serde(default = "max_connections")]
-    pub max_connections: usize,
-    /// The most headers of a request.
-    #[serde(default = "max_headers")]
-    pub max_headers: usize,
-    /// The largest request head, in bytes.
-    #[serde(default = "max_head")]
-    pub max_head: usize,
-    /// How long a caller may take to send a request's head.
-    #[serde(default = "ten_seconds")]
-    pub head_timeout: Span,
-    /// How long a caller may take to send a request's body.
-    #[serde(default = "ten_seconds")]
-    pub body_timeout: Span,
-    /// How long a caller may leave an answer unread.
-    #[serde(default = "thirty_seconds")]
-    pub write_timeout: Span,
-    /// How long an idle connection is kept.
-    #[serde(default = "two_minutes")]
-    pub idle_timeout: Span,
-    /// How long requests in flight may take to end when the sidecar stops.
-    #[serde(default = "thirty_seconds")]
-    pub drain_timeout: Span,
-}
-
 /// Where operators are served.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -182,21 +148,6 @@ pub struct AuditConfig {
 pub struct OverlayConfig {
     /// The overlay file, read again whenever it changes.
     pub file: PathBuf,
-}
-
-/// Connections to the tool server.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct UpstreamConfig {
-    /// How long a connection may take to open.
-    #[serde(default = "five_seconds")]
-    pub connect_timeout: Span,
-    /// The most idle connections that each worker keeps.
-    #[serde(default = "max_idle")]
-    pub max_idle: usize,
-    /// The largest answer that is buffered to be filtered, in bytes.
-    #[serde(default = "max_filtered")]
-    pub max_filtered: usize,
 }
 
 /// Bounds of what is kept in memory.
@@ -260,7 +211,7 @@ impl Config {
     }
 
     fn resolve(&mut self, base: &Path) {
-        let join = |path: &mut PathBuf| *path = base.join(&*path);
+        let join = &|path: &mut PathBuf| *path = base.join(&*path);
         if let Location::Folder(folder) = &mut self.bundle.source {
             join(folder);
         }
@@ -286,6 +237,7 @@ impl Config {
         if let Some(decision) = &mut self.decision {
             decision.resolve(base);
         }
+        self.listen.resolve(join);
     }
 
     fn check(&self) -> Result<(), ConfigError> {
@@ -305,48 +257,37 @@ impl Config {
         if let Some(decision) = &self.decision {
             decision.check().map_err(ConfigError)?;
         }
-        let spans = [
-            ("[bundle] timeout", self.bundle.timeout),
-            ("[listen] head_timeout", self.listen.head_timeout),
-            ("[listen] body_timeout", self.listen.body_timeout),
-            ("[listen] write_timeout", self.listen.write_timeout),
-            ("[listen] idle_timeout", self.listen.idle_timeout),
-            ("[upstream] connect_timeout", self.upstream.connect_timeout),
-        ];
-        for (key, span) in spans {
-            if span.0 < Duration::from_millis(10) {
-                return Err(ConfigError(format!("{key} must be at least 10ms")));
-            }
-        }
-        let counts = [
-            ("[listen] workers", self.listen.workers, 1, 256),
-            (
-                "[listen] max_connections",
-                self.listen.max_connections,
-                1,
-                1 << 20,
-            ),
-            ("[listen] max_headers", self.listen.max_headers, 8, 1024),
-            ("[listen] max_head", self.listen.max_head, 8192, 1 << 20),
-            ("[upstream] max_idle", self.upstream.max_idle, 0, 1 << 16),
-            (
-                "[upstream] max_filtered",
-                self.upstream.max_filtered,
-                1024,
-                1 << 30,
-            ),
+        spans(&[("[bundle] timeout", self.bundle.timeout)])?;
+        self.listen.check()?;
+        self.upstream.check()?;
+        counts(&[
             ("[bounds] tokens", self.bounds.tokens, 16, 1 << 24),
             ("[bounds] rate_keys", self.bounds.rate_keys, 16, 1 << 24),
-        ];
-        for (key, value, low, high) in counts {
-            if value < low || value > high {
-                return Err(ConfigError(format!(
-                    "{key} is {value}: it must be between {low} and {high}"
-                )));
-            }
-        }
-        Ok(())
+        ])
     }
+}
+
+/// Checks lengths of time that must not be nothing.
+fn spans(spans: &[(&str, Span)]) -> Result<(), ConfigError> {
+    match spans
+        .iter()
+        .find(|(_, span)| span.0 < Duration::from_millis(10))
+    {
+        Some((key, _)) => Err(ConfigError(format!("{key} must be at least 10ms"))),
+        None => Ok(()),
+    }
+}
+
+/// Checks counts against what they may be at least and at most.
+fn counts(counts: &[(&str, usize, usize, usize)]) -> Result<(), ConfigError> {
+    for (key, value, low, high) in counts {
+        if value < low || value > high {
+            return Err(ConfigError(format!(
+                "{key} is {value}: it must be between {low} and {high}"
+            )));
+        }
+    }
+    Ok(())
 }
 
 impl Config {
@@ -402,16 +343,6 @@ fn location<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Location, D::E
     text.parse().map_err(serde::de::Error::custom)
 }
 
-impl Default for UpstreamConfig {
-    fn default() -> Self {
-        Self {
-            connect_timeout: five_seconds(),
-            max_idle: max_idle(),
-            max_filtered: max_filtered(),
-        }
-    }
-}
-
 impl Default for BoundsConfig {
     fn default() -> Self {
         Self {
@@ -433,6 +364,12 @@ impl<'de> Deserialize<'de> for Span {
 }
 
 impl Span {
+    /// So many seconds.
+    #[must_use]
+    pub const fn seconds(count: u64) -> Self {
+        Self(Duration::from_secs(count))
+    }
+
     /// Reads a whole number and a unit.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
@@ -452,38 +389,11 @@ impl Span {
     }
 }
 
-const fn one() -> usize {
-    1
-}
-const fn max_connections() -> usize {
-    4096
-}
-const fn max_headers() -> usize {
-    100
-}
-const fn max_head() -> usize {
-    32 * 1024
-}
-const fn max_idle() -> usize {
-    128
-}
-const fn max_filtered() -> usize {
-    4 << 20
-}
 const fn max_tokens() -> usize {
     10_000
 }
 const fn max_rate_keys() -> usize {
     100_000
-}
-const fn five_seconds() -> Span {
-    Span(Duration::from_secs(5))
-}
-const fn ten_seconds() -> Span {
-    Span(Duration::from_secs(10))
-}
-const fn thirty_seconds() -> Span {
-    Span(Duration::from_secs(30))
 }
 const fn two_minutes() -> Span {
     Span(Duration::from_mins(2))

@@ -24,6 +24,8 @@ pub mod overlay;
 pub mod pipeline;
 pub mod run;
 mod session;
+pub mod socket;
 pub mod stdio;
 pub mod supply;
+pub mod tls;
 pub mod upstream;

@@ -1,26 +1,73 @@
 //! Accepts connections and serves their requests, within bounds of number, size and time.
 
-use std::{net::SocketAddr, pin::pin, sync::Arc};
+mod address;
+mod frames;
+mod peer;
+mod places;
+mod serve;
+mod streams;
+pub mod tls;
 
-use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::TokioIo;
-use latchkey_engine::reason::Reason;
-use latchkey_gate::event::EventOutcome;
-use tokio::{
-    net::{TcpListener, TcpStream},
-    time::{MissedTickBehavior, interval},
-};
+use std::{io, net::IpAddr, sync::Arc, time::Duration};
 
-use crate::{
-    exchange::Exchange,
-    meter::{Meter, Metered, Slow, WatchDog},
-    pipeline,
-    run::Worker,
-};
+use tokio::net::{TcpListener, UnixListener};
+
+pub use address::{Address, Bound};
+pub use frames::{Counts, Frames};
+pub use peer::Peer;
+pub use places::{Place, Places};
+pub use streams::{Paced, Streams};
+
+use crate::{run::Worker, socket::Socket};
+
+/// A bound address in the event loop of a worker.
+#[derive(Debug)]
+pub enum Listener {
+    /// An IP address and a port.
+    Tcp(TcpListener),
+    /// A Unix socket.
+    Unix(UnixListener),
+}
+
+impl Listener {
+    /// Moves a bound address into the event loop of this thread.
+    pub fn new(bound: Bound) -> io::Result<Self> {
+        match bound {
+            Bound::Tcp(listener) => TcpListener::from_std(listener).map(Self::Tcp),
+            Bound::Unix(listener, _) => UnixListener::from_std(listener).map(Self::Unix),
+        }
+    }
+
+    async fn accept(&self) -> io::Result<(Socket, Option<IpAddr>)> {
+        match self {
+            Self::Tcp(listener) => {
+                let (stream, peer) = listener.accept().await?;
+                // A delayed segment costs 40 ms; a failure to say so costs nothing else.
+                let _ = stream.set_nodelay(true);
+                Ok((Socket::Tcp(stream), Some(peer.ip())))
+            }
+            Self::Unix(listener) => {
+                let (stream, _) = listener.accept().await?;
+                Ok((Socket::Unix(stream), None))
+            }
+        }
+    }
+
+    /// Whether a page in a browser on this machine could reach it, and nobody else.
+    fn is_on_loopback(&self) -> bool {
+        match self {
+            Self::Tcp(listener) => listener
+                .local_addr()
+                .is_ok_and(|address| address.ip().is_loopback()),
+            Self::Unix(_) => false,
+        }
+    }
+}
 
 /// Accepts connections until the sidecar drains.
-pub async fn accept(worker: Arc<Worker>, listener: TcpListener) {
+pub async fn accept(worker: Arc<Worker>, listener: Listener) {
     let mut draining = worker.shared.draining();
+    let on_loopback = listener.is_on_loopback();
     loop {
         let accepted = tokio::select! {
             biased;
@@ -28,86 +75,31 @@ pub async fn accept(worker: Arc<Worker>, listener: TcpListener) {
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, peer)) => take(&worker, stream, peer),
+            Ok((socket, address)) => {
+                let peer = Peer {
+                    address,
+                    on_loopback,
+                    client_certificate: None,
+                };
+                take(&worker, socket, peer);
+            }
             Err(error) => {
                 // Out of file descriptors, most likely: a pause lets some connections end.
                 tracing::warn!(target: "listen", %error, "cannot accept a connection");
-                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                tokio::time::sleep(Duration::from_millis(50)).await;
             }
         }
     }
 }
 
-fn take(worker: &Arc<Worker>, stream: TcpStream, peer: SocketAddr) {
-    let Some(place) = worker.shared.place() else {
+fn take(worker: &Arc<Worker>, socket: Socket, peer: Peer) {
+    let Some(place) = Place::take(&worker.shared, peer.address) else {
         worker.shared.metrics.connections_refused.inc();
         return;
     };
-    // A delayed segment costs 40 ms; a failure to say so costs nothing else.
-    let _ = stream.set_nodelay(true);
     let worker = Arc::clone(worker);
     tokio::spawn(async move {
-        connection(&worker, stream, peer).await;
+        serve::connection(&worker, socket, peer).await;
         drop(place);
     });
-}
-
-async fn connection(worker: &Arc<Worker>, stream: TcpStream, peer: SocketAddr) {
-    let meter = Arc::new(Meter::default());
-    let config = &worker.shared.config.listen;
-    let service = service_fn(|request: Request<Incoming>| {
-        pipeline::serve(Arc::clone(worker), Arc::clone(&meter), peer.ip(), request)
-    });
-    let io = TokioIo::new(Metered::new(stream, Arc::clone(&meter)));
-    let mut connection = pin!(
-        http1::Builder::new()
-            .max_headers(config.max_headers)
-            .max_buf_size(config.max_head)
-            .half_close(false)
-            .serve_connection(io, service)
-    );
-    let mut dog = WatchDog::new(config);
-    let mut looks = interval(WatchDog::period(config));
-    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut draining = false;
-    loop {
-        tokio::select! {
-            biased;
-            ended = connection.as_mut() => {
-                // A head that came in one piece with an earlier request counts as read with it.
-                let unreadable_head = ended.as_ref().is_err_and(hyper::Error::is_parse);
-                if unreadable_head || (ended.is_err() && meter.has_partial_head()) {
-                    unreadable(worker, &meter, peer, "not HTTP/1.1, or over a limit of its head");
-                }
-                return;
-            }
-            _ = looks.tick() => {}
-        }
-        if !draining && worker.shared.is_draining() {
-            draining = true;
-            connection.as_mut().graceful_shutdown();
-        }
-        match dog.look(&meter) {
-            None => {}
-            Some(Slow::Idle) => connection.as_mut().graceful_shutdown(),
-            Some(slow) => {
-                worker.shared.metrics.connections_refused.inc();
-                if slow == Slow::Head {
-                    unreadable(worker, &meter, peer, "the head did not arrive in time");
-                }
-                return;
-            }
-        }
-    }
-}
-
-/// Records a request that never became one.
-fn unreadable(worker: &Arc<Worker>, meter: &Arc<Meter>, peer: SocketAddr, what: &str) {
-    let mut exchange = Exchange::open(Arc::clone(&worker.shared), Arc::clone(meter), None);
-    exchange.facts.address = Some(peer.ip());
-    exchange.facts.reason = Reason::MalformedRequest;
-    exchange.facts.detail = Some(what.to_owned());
-    exchange.status = 400;
-    // Nothing follows that would have to be withheld.
-    let _ = exchange.close(EventOutcome::ClientError);
 }

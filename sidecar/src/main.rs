@@ -4,6 +4,7 @@ use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 
 use latchkey_sidecar::{
     config::Config,
+    listen::Address,
     run::{Running, StartError},
 };
 use tokio::signal::unix::{SignalKind, signal};
@@ -107,7 +108,8 @@ fn run(config: Config) -> Result<bool, Box<dyn std::error::Error>> {
         )
     };
     let running = Running::start(config).map_err(|error: StartError| Box::new(error))?;
-    tracing::info!(address = %running.address, admin = %running.admin, "serving");
+    let addresses: Vec<String> = running.addresses.iter().map(Address::to_string).collect();
+    tracing::info!(address = addresses.join(", "), admin = %running.admin, "serving");
     runtime.block_on(async {
         loop {
             tokio::select! {

@@ -7,25 +7,30 @@ use std::{
     io,
     pin::Pin,
     sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+        Arc, OnceLock,
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed},
     },
     task::{Context, Poll, ready},
     time::Duration,
 };
 
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
-};
+use bytes::{Buf, Bytes};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::config::ListenConfig;
+use crate::{
+    config::ListenConfig,
+    listen::{Frames, Streams},
+    socket::Channel,
+};
 
 /// A connection whose traffic is counted.
 #[derive(Debug)]
 pub struct Metered {
-    stream: TcpStream,
+    stream: Channel,
     meter: Arc<Meter>,
+    /// What was read of it already.
+    first: Bytes,
+    frames: Option<Frames>,
 }
 
 /// What is known of one connection.
@@ -34,8 +39,11 @@ pub struct Meter {
     bytes_in: AtomicU64,
     /// `bytes_in` when the last request had been answered.
     settled: AtomicU64,
-    busy: AtomicBool,
+    /// Requests in flight.
+    busy: AtomicU32,
     blocked: AtomicBool,
+    /// Set on HTTP/2.
+    streams: OnceLock<Arc<Streams>>,
 }
 
 /// What a caller is too slow at.
@@ -47,20 +55,42 @@ pub enum Slow {
     Reading,
     /// It keeps an idle connection for too long.
     Idle,
+    /// It takes back too many of its requests.
+    Resetting,
 }
 
 impl Metered {
-    /// Counts the traffic of a connection.
+    /// Counts the traffic of a connection, of which `first` has been read already.
     #[must_use]
-    pub fn new(stream: TcpStream, meter: Arc<Meter>) -> Self {
-        Self { stream, meter }
+    pub fn new(stream: Channel, first: Bytes, meter: Arc<Meter>) -> Self {
+        Self {
+            frames: meter.streams().map(|_| Frames::default()),
+            stream,
+            meter,
+            first,
+        }
     }
 }
 
 impl Meter {
+    /// A meter for an HTTP/2 connection.
+    #[must_use]
+    pub fn of_streams(streams: Arc<Streams>) -> Self {
+        Self {
+            streams: OnceLock::from(streams),
+            ..Self::default()
+        }
+    }
+
+    /// The requests of an HTTP/2 connection.
+    #[must_use]
+    pub fn streams(&self) -> Option<&Arc<Streams>> {
+        self.streams.get()
+    }
+
     /// A request's head is complete.
     pub fn begin(&self) {
-        self.busy.store(true, Relaxed);
+        self.busy.fetch_add(1, Relaxed);
     }
 
     /// Its answer has ended.
@@ -68,7 +98,7 @@ impl Meter {
         if self.settled.load(Relaxed) != u64::MAX {
             self.settled.store(self.bytes_in.load(Relaxed), Relaxed);
         }
-        self.busy.store(false, Relaxed);
+        self.busy.fetch_sub(1, Relaxed);
     }
 
     /// The rest of this connection is no request: a body was left unread.
@@ -79,7 +109,14 @@ impl Meter {
     /// Whether the caller has begun a request whose head is not complete.
     #[must_use]
     pub fn has_partial_head(&self) -> bool {
-        !self.busy.load(Relaxed) && self.bytes_in.load(Relaxed) > self.settled.load(Relaxed)
+        match self.streams() {
+            Some(streams) => streams.has_partial_head(),
+            None => !self.is_busy() && self.bytes_in.load(Relaxed) > self.settled.load(Relaxed),
+        }
+    }
+
+    fn is_busy(&self) -> bool {
+        self.busy.load(Relaxed) > 0
     }
 }
 
@@ -90,6 +127,7 @@ pub struct WatchDog {
     reading: u32,
     idle: u32,
     most: [u32; 3],
+    write_timeout: Duration,
 }
 
 impl WatchDog {
@@ -124,6 +162,7 @@ impl WatchDog {
                 looks(config.write_timeout.0),
                 looks(config.idle_timeout.0),
             ],
+            write_timeout: config.write_timeout.0,
         }
     }
 
@@ -133,11 +172,16 @@ impl WatchDog {
         let partial = meter.has_partial_head();
         count(partial, &mut self.head);
         count(meter.blocked.load(Relaxed), &mut self.reading);
-        count(!partial && !meter.busy.load(Relaxed), &mut self.idle);
+        count(!partial && !meter.is_busy(), &mut self.idle);
         let [head, reading, idle] = self.most;
+        let streams = meter.streams();
         if self.head > head {
             Some(Slow::Head)
-        } else if self.reading > reading {
+        } else if streams.is_some_and(|streams| streams.resets_too_much()) {
+            Some(Slow::Resetting)
+        } else if self.reading > reading
+            || streams.is_some_and(|streams| streams.has_waited(self.write_timeout))
+        {
             Some(Slow::Reading)
         } else if self.idle > idle {
             Some(Slow::Idle)
@@ -154,9 +198,20 @@ impl AsyncRead for Metered {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
-        let read = ready!(Pin::new(&mut self.stream).poll_read(cx, buffer));
-        let count = buffer.filled().len() - before;
-        self.meter.bytes_in.fetch_add(count as u64, Relaxed);
+        let read = if self.first.is_empty() {
+            ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))
+        } else {
+            let count = self.first.len().min(buffer.remaining());
+            buffer.put_slice(self.first.get(..count).unwrap_or_default());
+            self.first.advance(count);
+            Ok(())
+        };
+        let new = buffer.filled().get(before..).unwrap_or_default();
+        self.meter.bytes_in.fetch_add(new.len() as u64, Relaxed);
+        let Self { frames, meter, .. } = &mut *self;
+        if let (Some(frames), Some(streams)) = (frames, meter.streams()) {
+            streams.set(frames.take(new));
+        }
         Poll::Ready(read)
     }
 }
@@ -187,7 +242,10 @@ impl AsyncWrite for Metered {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        // Under TLS what was written may wait here.
+        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
+        self.meter.blocked.store(flushed.is_pending(), Relaxed);
+        flushed
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -41,6 +41,8 @@ pub struct Metrics {
     pub connections: Gauge,
     /// Connections closed because there were too many, or because they were too slow.
     pub connections_refused: Counter,
+    /// TLS handshakes that came to nothing.
+    pub handshakes_failed: Counter,
     /// Tokens found verified.
     pub token_hits: Counter,
     /// Tokens whose signature had to be verified.
@@ -94,6 +96,7 @@ impl Metrics {
             in_flight: Gauge::default(),
             connections: Gauge::default(),
             connections_refused: Counter::default(),
+            handshakes_failed: Counter::default(),
             token_hits: Counter::default(),
             token_misses: Counter::default(),
             swaps: Counter::default(),
@@ -170,6 +173,11 @@ impl Metrics {
             "connections_refused",
             "Connections closed for being too many or too slow",
             &self.connections_refused,
+        );
+        counter(
+            "handshakes_failed",
+            "TLS handshakes that came to nothing",
+            &self.handshakes_failed,
         );
         counter(
             "token_cache_hits",

@@ -4,10 +4,7 @@
 //! `accept -> receive -> identify -> admit -> throttle -> record -> forward -> filter -> close`,
 //! where `admit` is the gate's `parse -> classify -> coarse -> bind -> validate -> decide`.
 
-use std::{
-    convert::Infallible, future::poll_fn, net::IpAddr, pin::pin, sync::Arc, task::Poll,
-    time::Duration,
-};
+use std::{convert::Infallible, future::poll_fn, pin::pin, sync::Arc, task::Poll, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
@@ -31,9 +28,11 @@ use latchkey_gate::{
 use crate::{
     answer::{Answer, First, Rules, now},
     arriving::Arriving,
+    config::ListenConfig,
     exchange::Exchange,
     host,
     limit::Told,
+    listen::Peer,
     metadata,
     meter::Meter,
     run::Worker,
@@ -47,7 +46,7 @@ struct Received {
     active: Arc<Active>,
     head: Parts,
     body: Bytes,
-    peer: IpAddr,
+    peer: Arc<Peer>,
     now: Time,
 }
 
@@ -88,13 +87,13 @@ struct Refused {
 pub async fn serve(
     worker: Arc<Worker>,
     meter: Arc<Meter>,
-    peer: IpAddr,
+    peer: Arc<Peer>,
     request: Request<Incoming>,
 ) -> Result<Response<Answer>, Infallible> {
     let traceparent = request.headers().get("traceparent");
     let traceparent = traceparent.and_then(|value| value.to_str().ok());
     let mut exchange = Exchange::open(Arc::clone(&worker.shared), meter, traceparent);
-    exchange.facts.address = Some(peer);
+    exchange.facts.address = peer.address;
     if let Some(document) = metadata::document(&worker.shared, &request) {
         return Ok(close_metadata(exchange, document));
     }
@@ -109,7 +108,7 @@ pub async fn serve(
 async fn forward_if_allowed(
     worker: &Arc<Worker>,
     exchange: &mut Exchange,
-    peer: IpAddr,
+    peer: Arc<Peer>,
     request: Request<Incoming>,
 ) -> Result<Forwarded, Refused> {
     let received = receive(worker, exchange, peer, request).await?;
@@ -124,7 +123,7 @@ async fn forward_if_allowed(
 async fn receive(
     worker: &Worker,
     exchange: &mut Exchange,
-    peer: IpAddr,
+    peer: Arc<Peer>,
     request: Request<Incoming>,
 ) -> Result<Received, Refused> {
     let Some(active) = worker.shared.active() else {
@@ -151,7 +150,7 @@ async fn receive(
         now,
     };
     let fault = match fault {
-        None if !host::is_served(&worker.shared.config.listen, &received.head.headers) => {
+        None if !received.is_for(&worker.shared.config.listen) => {
             let refused = received.refuse(exchange, Reason::MalformedRequest);
             let detail = "the Host or Origin header names another host: see [listen] hosts";
             exchange.facts.detail = Some(detail.to_owned());
@@ -452,6 +451,12 @@ fn build(response: wire::Response) -> Response<Answer> {
 }
 
 impl Received {
+    /// Whether it names the listener that it came to.
+    fn is_for(&self, config: &ListenConfig) -> bool {
+        let Parts { uri, headers, .. } = &self.head;
+        host::is_served(config, self.peer.on_loopback, uri, headers)
+    }
+
     /// Shows the request to the gate.
     fn inbound<T>(&self, see: impl FnOnce(&Inbound<'_>) -> T) -> T {
         let headers: Vec<(&str, &[u8])> = self
@@ -467,7 +472,7 @@ impl Received {
             target: target.map_or("", |target| target.as_str()),
             headers: &headers,
             body: &self.body,
-            peer: Some(self.peer),
+            peer: self.peer.address,
         })
     }
 

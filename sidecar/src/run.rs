@@ -5,7 +5,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicU64, Ordering},
         mpsc,
     },
     thread::JoinHandle,
@@ -20,16 +20,17 @@ use tokio::{
     net::TcpListener,
     runtime::Builder,
     sync::{Notify, watch},
+    task::JoinSet,
 };
 
 use crate::{
     admin,
     audit::Audit,
-    config::{Config, OnStale},
+    config::{Config, ListenConfig, OnStale},
     decision::{Listeners, Point},
     identity::Tokens,
     limit::Limits,
-    listen,
+    listen::{self, Address, Bound, Listener, Places, tls::Certificates},
     metrics::Metrics,
     overlay::{self, Overlays},
     session,
@@ -62,7 +63,10 @@ pub struct Shared {
     /// Bundles that were replaced, kept until no request uses them, so that no request has to
     /// free one.
     retired: Mutex<Vec<Arc<Active>>>,
-    connections: AtomicUsize,
+    /// The places of connections.
+    pub places: Places,
+    /// The certificate that callers see.
+    pub certificates: Option<Certificates>,
     draining: watch::Sender<bool>,
     poll: Notify,
     swaps: AtomicU64,
@@ -79,14 +83,12 @@ pub struct Worker {
     pub upstream: Arc<Upstream>,
 }
 
-/// A connection's place among those that are allowed at a time.
-#[derive(Debug)]
-pub struct Place(Arc<Shared>);
-
 /// A sidecar that runs.
 #[derive(Debug)]
 pub struct Running {
     /// Where callers are served.
+    pub addresses: Vec<Address>,
+    /// The first of these that is an IP address; unspecified where all are Unix sockets.
     pub address: SocketAddr,
     /// Where operators are served.
     pub admin: SocketAddr,
@@ -197,22 +199,6 @@ impl Shared {
                 .active()
                 .is_some_and(|active| !self.is_over(&active, now))
     }
-
-    /// A place for one more connection, when there is one.
-    #[must_use]
-    pub fn place(self: &Arc<Self>) -> Option<Place> {
-        let taken = self.connections.fetch_add(1, Ordering::Relaxed);
-        let place = Place(Arc::clone(self));
-        self.metrics.connections.inc();
-        (taken < self.config.listen.max_connections).then_some(place)
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.connections.fetch_sub(1, Ordering::Relaxed);
-        self.0.metrics.connections.dec();
-    }
 }
 
 impl Running {
@@ -224,6 +210,7 @@ impl Running {
             .map_err(|error| StartError(error.to_string()))?;
         let limits = Arc::new(Limits::new(config.bounds.rate_keys));
         let sealer = session::sealer(&config).map_err(StartError)?;
+        let certificates = certificates(&config.listen)?;
         let shared = Arc::new(Shared {
             metrics,
             audit,
@@ -235,7 +222,8 @@ impl Running {
             retired: Mutex::default(),
             overlays: Overlays::default(),
             freshness: Freshness::default(),
-            connections: AtomicUsize::new(0),
+            places: Places::new(&config.listen),
+            certificates,
             draining: watch::Sender::new(false),
             poll: Notify::new(),
             swaps: AtomicU64::new(0),
@@ -245,10 +233,16 @@ impl Running {
         let mut housekeeping = Housekeeping::new(&shared);
         housekeeping.look(&shared);
         threads.push(supply(&shared)?);
-        let calls = bind(shared.config.listen.address, "[listen] address")?;
-        let operators = bind(shared.config.admin.address, "[admin] address")?;
-        let address = local(&calls)?;
-        let admin = local(&operators)?;
+        let calls = bind(&shared.config.listen)?;
+        let operators = bind_admin(shared.config.admin.address)?;
+        let addresses = calls
+            .iter()
+            .map(Bound::address)
+            .collect::<Result<Vec<_>, _>>();
+        let addresses = addresses.map_err(|error| fault("read an address", &error))?;
+        let admin = operators
+            .local_addr()
+            .map_err(|error| fault("read an address", &error))?;
         let mut decision = None;
         if let Some(config) = &shared.config.decision {
             let listeners = Listeners::bind(config).map_err(StartError)?;
@@ -268,14 +262,18 @@ impl Running {
             }
         })?);
         for n in 0..shared.config.listen.workers {
-            let listener = calls.try_clone().map_err(|error| fault("listen", &error))?;
+            let calls = calls.iter().map(Bound::try_clone).collect::<Result<_, _>>();
+            let calls = calls.map_err(|error| fault("listen", &error))?;
             let shared = Arc::clone(&shared);
-            threads.push(spawn(&format!("worker-{n}"), move || {
-                work(shared, listener)
-            })?);
+            threads.push(spawn(&format!("worker-{n}"), move || work(shared, calls))?);
         }
+        let tcp = addresses.iter().find_map(|address| match address {
+            Address::Tcp(address) => Some(*address),
+            Address::Unix(_) => None,
+        });
         Ok(Self {
-            address,
+            address: tcp.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0))),
+            addresses,
             admin,
             decision,
             shared,
@@ -297,22 +295,26 @@ impl Running {
             // A thread that panicked has ended, too.
             let _ = thread.join();
         }
-        self.shared.connections.load(Ordering::Relaxed) == 0
+        self.shared.places.taken() == 0
     }
 }
 
-async fn work(shared: Arc<Shared>, listener: std::net::TcpListener) {
-    let Ok(listener) = TcpListener::from_std(listener) else {
-        return;
-    };
+async fn work(shared: Arc<Shared>, calls: Vec<Bound>) {
     let worker = Arc::new(Worker {
         tokens: Tokens::new(shared.config.bounds.tokens),
         upstream: Arc::new(Upstream::new(&shared.config.upstream)),
         shared: Arc::clone(&shared),
     });
-    listen::accept(worker, listener).await;
+    let mut accepting = JoinSet::new();
+    for bound in calls {
+        let Ok(listener) = Listener::new(bound) else {
+            return;
+        };
+        accepting.spawn(listen::accept(Arc::clone(&worker), listener));
+    }
+    accepting.join_all().await;
     let deadline = Instant::now() + shared.config.listen.drain_timeout.0;
-    while shared.connections.load(Ordering::Relaxed) > 0 && Instant::now() < deadline {
+    while shared.places.taken() > 0 && Instant::now() < deadline {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
@@ -380,7 +382,7 @@ impl Housekeeping {
         }
         // Operators can look until the last request has ended.
         let deadline = Instant::now() + shared.config.listen.drain_timeout.0;
-        while shared.connections.load(Ordering::Relaxed) > 0 && Instant::now() < deadline {
+        while shared.places.taken() > 0 && Instant::now() < deadline {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
@@ -388,6 +390,9 @@ impl Housekeeping {
     fn look(&mut self, shared: &Shared) {
         shared.free_retired();
         shared.audit.retry();
+        if let Some(certificates) = &shared.certificates {
+            certificates.look();
+        }
         if self.forgotten.elapsed() > Duration::from_secs(30) {
             shared.limits.forget_idle();
             self.forgotten = Instant::now();
@@ -427,16 +432,28 @@ fn spawn<F: Future<Output = ()>>(
         .map_err(|error| fault("start a thread", &error))
 }
 
-fn bind(address: SocketAddr, key: &str) -> Result<std::net::TcpListener, StartError> {
-    let listener = std::net::TcpListener::bind(address)
-        .and_then(|listener| listener.set_nonblocking(true).map(|()| listener));
-    listener.map_err(|error| StartError(format!("{key} = \"{address}\": {error}")))
+fn certificates(listen: &ListenConfig) -> Result<Option<Certificates>, StartError> {
+    let Some(tls) = &listen.tls else {
+        return Ok(None);
+    };
+    let opened = Certificates::open(listen, tls);
+    opened
+        .map(Some)
+        .map_err(|error| StartError(format!("[listen.tls] {error}")))
 }
 
-fn local(listener: &std::net::TcpListener) -> Result<SocketAddr, StartError> {
-    listener
-        .local_addr()
-        .map_err(|error| fault("read an address", &error))
+fn bind(listen: &ListenConfig) -> Result<Vec<Bound>, StartError> {
+    let bound = listen.addresses.iter().map(|address| {
+        Bound::new(address, listen.unix_mode)
+            .map_err(|error| StartError(format!("[listen] address = \"{address}\": {error}")))
+    });
+    bound.collect()
+}
+
+fn bind_admin(address: SocketAddr) -> Result<std::net::TcpListener, StartError> {
+    let listener = std::net::TcpListener::bind(address)
+        .and_then(|listener| listener.set_nonblocking(true).map(|()| listener));
+    listener.map_err(|error| StartError(format!("[admin] address = \"{address}\": {error}")))
 }
 
 fn fault(what: &str, error: &io::Error) -> StartError {

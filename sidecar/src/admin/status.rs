@@ -4,6 +4,7 @@ use latchkey_engine::time::Time;
 use serde::Serialize;
 
 use crate::{
+    listen::tls::Certificates,
     run::Shared,
     supply::{Active, PointerStatus, Status, TrustStatus},
 };
@@ -30,6 +31,16 @@ struct Report<'a> {
     last_error_word: Option<&'static str>,
     last_error_since: Option<String>,
     overlay_error: Option<&'a str>,
+    /// The certificate that callers see.
+    certificate: Option<CertificateReport>,
+}
+
+#[derive(Debug, Serialize)]
+struct CertificateReport {
+    not_after: String,
+    generation: u64,
+    /// Why newer files are not in force.
+    error: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -101,6 +112,7 @@ pub(super) fn report(shared: &Shared, state: &'static str) -> Option<String> {
         last_error_word: error.map(|error| error.word),
         last_error_since: error.map(|error| error.since.to_string()),
         overlay_error: overlay_error.as_ref().map(|error| error.as_str()),
+        certificate: shared.certificates.as_ref().map(certificate),
     };
     let text = serde_json::to_string_pretty(&report).ok()?;
     Some(text + "\n")
@@ -122,6 +134,15 @@ fn bundle(active: &Active) -> BundleReport {
         age_seconds: active.since.elapsed().as_secs(),
         source: active.origin.as_str(),
         generation: active.generation,
+    }
+}
+
+fn certificate(certificates: &Certificates) -> CertificateReport {
+    let loaded = certificates.loaded();
+    CertificateReport {
+        not_after: loaded.not_after.to_string(),
+        generation: loaded.generation,
+        error: certificates.error().map(|error| error.to_string()),
     }
 }
 

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod bundle;
 #[cfg(test)]
+mod certificates;
+#[cfg(test)]
 mod client;
 #[cfg(test)]
 mod crash;
@@ -10,6 +12,8 @@ mod crash;
 mod disk;
 #[cfg(test)]
 mod forward;
+#[cfg(test)]
+mod http2;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
@@ -22,3 +26,9 @@ mod server;
 mod sessions;
 #[cfg(test)]
 mod supply;
+#[cfg(test)]
+mod tls;
+#[cfg(test)]
+mod unix;
+#[cfg(test)]
+mod web;

@@ -21,8 +21,18 @@ impl Rig {
 
     /// A sidecar with this release.
     pub(crate) fn with(release: &bundle::Release, more: &str) -> Self {
+        Self::prepared(release, |_| {}, more)
+    }
+
+    /// The same, once its folder holds what the settings name.
+    pub(crate) fn prepared(
+        release: &bundle::Release,
+        prepare: impl FnOnce(&Path),
+        more: &str,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let server = server::ToolServer::start();
+        prepare(folder.path());
         release.write(folder.path(), &server.upstream());
         let sidecar = sidecar(folder.path(), more).unwrap();
         Self {

@@ -1,0 +1,37 @@
+//! `[upstream]`: connections to the tool server.
+
+use serde::Deserialize;
+
+use super::{ConfigError, Span, counts, spans};
+
+/// Connections to the tool server.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct UpstreamConfig {
+    /// How long a connection may take to open, with its handshake.
+    pub connect_timeout: Span,
+    /// The most idle connections that each worker keeps.
+    pub max_idle: usize,
+    /// The largest answer that is buffered to be filtered, in bytes.
+    pub max_filtered: usize,
+}
+
+impl Default for UpstreamConfig {
+    fn default() -> Self {
+        Self {
+            connect_timeout: Span::seconds(5),
+            max_idle: 128,
+            max_filtered: 4 << 20,
+        }
+    }
+}
+
+impl UpstreamConfig {
+    pub(super) fn check(&self) -> Result<(), ConfigError> {
+        spans(&[("[upstream] connect_timeout", self.connect_timeout)])?;
+        counts(&[
+            ("[upstream] max_idle", self.max_idle, 0, 1 << 16),
+            ("[upstream] max_filtered", self.max_filtered, 1024, 1 << 30),
+        ])
+    }
+}

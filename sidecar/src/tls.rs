@@ -1,0 +1,74 @@
+//! What both sides of TLS share: the files of keys and certificates, and how their faults are told.
+
+use std::{fmt, path::Path, sync::Arc};
+
+use tokio_rustls::rustls::{
+    RootCertStore,
+    crypto::{CryptoProvider, aws_lc_rs},
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+};
+
+/// Why certificates and keys cannot be used: says what, where, and what to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsError(String);
+
+impl fmt::Display for TlsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for TlsError {}
+
+impl TlsError {
+    /// A fault of one file.
+    pub(crate) fn of(path: &Path, what: &dyn fmt::Display) -> Self {
+        Self(format!("{}: {what}", path.display()))
+    }
+}
+
+/// The largest file of certificates or keys, in bytes.
+const LARGEST: u64 = 4 << 20;
+
+/// The cryptography of every handshake.
+pub(crate) fn provider() -> Arc<CryptoProvider> {
+    Arc::new(aws_lc_rs::default_provider())
+}
+
+/// The certificates of a PEM file; at least one.
+pub(crate) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let bytes = read(path)?;
+    let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
+    let found = read.map_err(|error| TlsError::of(path, &error))?;
+    if found.is_empty() {
+        let what = "holds no certificate: write it in PEM (`-----BEGIN CERTIFICATE-----`)";
+        return Err(TlsError::of(path, &what));
+    }
+    Ok(found)
+}
+
+/// The private key of a PEM file.
+pub(crate) fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
+    let bytes = read(path)?;
+    PrivateKeyDer::from_pem_slice(&bytes).map_err(|_| {
+        let what = "holds no private key: write it in PEM (`-----BEGIN PRIVATE KEY-----`), \
+                    not encrypted";
+        TlsError::of(path, &what)
+    })
+}
+
+/// The authorities of a PEM file, each of which must be usable.
+pub(crate) fn authorities(path: &Path) -> Result<RootCertStore, TlsError> {
+    let mut store = RootCertStore::empty();
+    for certificate in certificates(path)? {
+        let added = store.add(certificate);
+        added.map_err(|error| TlsError::of(path, &error))?;
+    }
+    Ok(store)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
+    let read = crate::files::read(path, LARGEST);
+    let bytes = read.map_err(|error| TlsError::of(path, &error))?;
+    bytes.ok_or_else(|| TlsError::of(path, &"there is no such file"))
+}
