@@ -10,6 +10,7 @@ use crate::source::{File, SourceMap};
 
 pub mod binding;
 pub mod collection;
+pub mod command;
 pub mod group;
 pub mod issuer;
 pub mod json;

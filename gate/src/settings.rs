@@ -5,7 +5,7 @@
 //! their usual value are left out, and an entry without any key has the empty text. A key that this
 //! version does not know is an error, so that nothing is carried and not enforced.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -19,7 +19,16 @@ pub struct IssuerSettings {}
 /// What else holds for a server.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
-pub struct ServerSettings {}
+pub struct ServerSettings {
+    /// The program and its arguments, for a server that the sidecar runs itself; empty for one that
+    /// it connects to.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub command: Vec<String>,
+    /// All variables that the program gets: with a value, or with the one that the sidecar's own
+    /// variable has.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub environment: BTreeMap<String, Option<String>>,
+}
 
 /// What else holds for a surface.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

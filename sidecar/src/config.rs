@@ -7,6 +7,7 @@ mod decision;
 mod handles;
 mod listen;
 mod upstream;
+mod stdio;
 
 use std::{
     fmt,
@@ -22,6 +23,7 @@ pub use decision::{DecisionConfig, Door};
 pub use handles::HandlesConfig;
 pub use listen::{ClientAuth, Http2Config, ListenConfig, TlsConfig};
 pub use upstream::UpstreamConfig;
+pub use stdio::StdioConfig;
 
 /// All settings of one sidecar.
 #[derive(Debug, Clone, Deserialize)]
@@ -47,6 +49,9 @@ pub struct Config {
     /// What sessions and other handles are sealed with.
     #[serde(default)]
     pub handles: HandlesConfig,
+    /// A tool server that the sidecar runs itself.
+    #[serde(default)]
+    pub stdio: StdioConfig,
     /// Bounds of what is kept in memory.
     #[serde(default)]
     pub bounds: BoundsConfig,
@@ -219,6 +224,7 @@ impl Config {
             join(token);
         }
         join(&mut self.state.directory);
+        self.stdio.resolve(base);
         if self.audit.file.as_os_str() != "-" {
             join(&mut self.audit.file);
         }
@@ -260,6 +266,7 @@ impl Config {
         spans(&[("[bundle] timeout", self.bundle.timeout)])?;
         self.listen.check()?;
         self.upstream.check()?;
+        self.stdio.check()?;
         counts(&[
             ("[bounds] tokens", self.bounds.tokens, 16, 1 << 24),
             ("[bounds] rate_keys", self.bounds.rate_keys, 16, 1 << 24),

@@ -63,6 +63,16 @@ pub(crate) fn key() -> io::Result<Vec<u8>> {
     Ok(key)
 }
 
+/// The same as text: who holds it was given it.
+pub(crate) fn secret() -> io::Result<String> {
+    let key = key()?;
+    let mut text = String::with_capacity(2 * key.len());
+    for byte in key {
+        hex(&mut text, u64::from(byte), 2);
+    }
+    Ok(text)
+}
+
 /// The time since 1970.
 #[must_use]
 pub(crate) fn now() -> std::time::Duration {

@@ -36,8 +36,8 @@ use crate::{
     metadata,
     meter::Meter,
     run::Worker,
-    session,
-    supply::Active,
+    session, stdio,
+    supply::{Active, Way},
     upstream::{Inflow, Outbound},
 };
 
@@ -261,21 +261,21 @@ async fn forward(
     if let Some(bond) = &bond {
         session::name_upstream(&mut head.headers, bond);
     }
-    let sent = worker
-        .upstream
-        .send(
-            &active.target,
-            permit,
-            Outbound {
-                method: head.method,
-                uri: &head.uri,
-                headers: head.headers,
-                body,
-                request_id: exchange.request_id(),
-                traceparent: &exchange.traceparent(),
-            },
-        )
-        .await;
+    let traceparent = exchange.traceparent();
+    let outbound = Outbound {
+        method: head.method,
+        uri: &head.uri,
+        headers: head.headers,
+        body,
+        request_id: exchange.request_id(),
+        traceparent: &traceparent,
+    };
+    let sent = match &active.way {
+        Way::Connect(target) => worker.upstream.send(target, permit, outbound).await,
+        Way::Run(launch) => {
+            stdio::send(worker, launch, permit, outbound, identity.as_deref()).await
+        }
+    };
     match sent {
         Ok(inflow) => Ok(Forwarded {
             inflow,

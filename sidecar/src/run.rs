@@ -34,7 +34,8 @@ use crate::{
     metrics::Metrics,
     overlay::{self, Overlays},
     session,
-    supply::{Active, Freshness, Status, Supply},
+    stdio::Children,
+    supply::{Active, Freshness, Status, Supply, Way},
     upstream::Upstream,
 };
 
@@ -59,6 +60,8 @@ pub struct Shared {
     pub overlays: Overlays,
     /// What time it is by trusted keys, and until when the pointer is fresh.
     pub freshness: Freshness,
+    /// Tool servers that the sidecar runs itself.
+    pub children: Children,
     active: ArcSwapOption<Active>,
     /// Bundles that were replaced, kept until no request uses them, so that no request has to
     /// free one.
@@ -140,6 +143,15 @@ impl Shared {
         retired.retain(|active| Arc::strong_count(active) > 1);
     }
 
+    /// Lets go of the tool servers that the bundle in force does not name.
+    pub fn keep_children(&self) {
+        let active = self.active();
+        self.children.keep(match active.as_ref().map(|it| &it.way) {
+            Some(Way::Run(launch)) => Some(launch),
+            Some(Way::Connect(_)) | None => None,
+        });
+    }
+
     fn retire(&self, active: Option<Arc<Active>>) {
         let mut retired = self.retired.lock().unwrap_or_else(PoisonError::into_inner);
         retired.extend(active);
@@ -218,6 +230,7 @@ impl Running {
             sealer,
             status: ArcSwap::default(),
             overlay_error: ArcSwapOption::empty(),
+            children: Children::default(),
             active: ArcSwapOption::empty(),
             retired: Mutex::default(),
             overlays: Overlays::default(),
@@ -295,6 +308,7 @@ impl Running {
             // A thread that panicked has ended, too.
             let _ = thread.join();
         }
+        self.shared.children.end();
         self.shared.places.taken() == 0
     }
 }
@@ -389,6 +403,7 @@ impl Housekeeping {
 
     fn look(&mut self, shared: &Shared) {
         shared.free_retired();
+        shared.keep_children();
         shared.audit.retry();
         if let Some(certificates) = &shared.certificates {
             certificates.look();

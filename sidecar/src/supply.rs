@@ -29,7 +29,7 @@ use offered::Offered;
 use roots::Roots;
 use state::{State, With};
 
-pub use active::{Active, Origin, Release};
+pub use active::{Active, Origin, Release, Way};
 pub use error::SupplyError;
 pub use freshness::Freshness;
 pub use state::init;

@@ -310,6 +310,15 @@ impl Upstream {
 }
 
 impl Lease {
+    /// Of an answer that holds no connection.
+    #[must_use]
+    pub fn none(upstream: &Arc<Upstream>) -> Self {
+        Self {
+            upstream: Arc::clone(upstream),
+            idle: None,
+        }
+    }
+
     /// The answer has ended: the connection may serve another. Dropping a lease without this
     /// closes the connection, which cancels the call.
     pub fn end(&mut self) {

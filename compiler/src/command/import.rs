@@ -78,7 +78,7 @@ pub fn run(args: &Args, global: &Global, terminal: &mut Terminal<'_>) -> Result<
     let What::Mcp(args) = &args.what;
     let project = Project::open(&global.directory)?;
     let known = project.named(args.server.as_deref(), args.url.as_deref())?;
-    let source = source(args, known.as_ref().map(Known::upstream))?;
+    let source = source(args, known.as_ref().and_then(Known::upstream))?;
     if args.check && known.is_none() && args.server.is_some() {
         let name = args.server.as_deref().unwrap_or_default();
         return Err(

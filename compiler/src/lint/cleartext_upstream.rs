@@ -5,13 +5,16 @@ use crate::diag::{Diagnostic, codes};
 
 pub(super) fn check(facts: &Facts<'_>, found: &mut Vec<Diagnostic>) {
     for (name, server) in facts.syntax.servers.iter() {
-        let Some(rest) = server.upstream.strip_prefix("http://") else {
+        let Some(upstream) = &server.upstream else {
+            continue;
+        };
+        let Some(rest) = upstream.strip_prefix("http://") else {
             continue;
         };
         if !is_local(rest) {
             let message = format!("the calls of `{name}` leave this machine in clear text");
             found.push(
-                Diagnostic::new(&codes::CLEARTEXT_UPSTREAM, server.upstream.span, message)
+                Diagnostic::new(&codes::CLEARTEXT_UPSTREAM, upstream.span, message)
                     .help("use `https://`, or run the sidecar beside the server"),
             );
         }

@@ -52,9 +52,15 @@ impl Resolver<'_> {
                 scope: Spanned::new(scope, entry.within.span),
                 transport: match entry.transport.map(|it| it.value) {
                     Some(written::Transport::Http) => Transport::Http,
-                    Some(written::Transport::Mcp) | None => Transport::Mcp,
+                    Some(written::Transport::Mcp | written::Transport::McpStdio) | None => {
+                        Transport::Mcp
+                    }
                 },
-                upstream: entry.upstream.value.clone(),
+                upstream: entry
+                    .upstream
+                    .as_ref()
+                    .map(|it| it.value.clone())
+                    .unwrap_or_default(),
                 disclose: match entry.disclose.map(|it| it.value) {
                     Some(written::Disclose::Hidden) => Disclose::Hidden,
                     Some(written::Disclose::Code) | None => Disclose::Code,
@@ -66,7 +72,7 @@ impl Resolver<'_> {
                     DEFAULT_HEADER_TIMEOUT,
                 ),
                 timeout: self.millis(limits.and_then(|it| it.timeout.as_ref()), DEFAULT_TIMEOUT),
-                settings: ServerSettings::default(),
+                settings: settings(entry),
                 surfaces: BTreeMap::new(),
             };
             let written = written(entry);
@@ -319,6 +325,20 @@ fn anonymous(template: &str) -> String {
         }
     }
     out
+}
+
+/// What is enforced of a server around the decision.
+fn settings(entry: &syntax::Server) -> ServerSettings {
+    let variables = entry.environment.iter().flat_map(|it| it.iter());
+    ServerSettings {
+        command: entry
+            .command
+            .as_ref()
+            .map_or_else(Vec::new, |it| it.0.clone()),
+        environment: variables
+            .map(|it| (it.value.name.clone(), it.value.value.clone()))
+            .collect(),
+    }
 }
 
 fn access(facts: &syntax::Surface) -> Access {

@@ -52,7 +52,6 @@ pub const RESERVED: &[Reserved] = &[
         "organization",
         "organizations named by a token claim",
     ),
-    row("server", "command", "servers on standard input and output"),
     row(
         "server",
         "credentials",
@@ -93,11 +92,6 @@ pub const RESERVED: &[Reserved] = &[
 
 /// Values that are reserved: the noun of the value, its spelling, what for.
 pub const RESERVED_VALUES: &[Reserved] = &[
-    row(
-        "transport",
-        "mcp-stdio",
-        "servers on standard input and output",
-    ),
     row("unlock", "approval", "approvals"),
 ];
 

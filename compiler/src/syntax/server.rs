@@ -3,6 +3,7 @@
 use crate::diag::{Diagnostic, codes};
 use crate::source::Spanned;
 use crate::syntax::collection::{List, Names};
+use crate::syntax::command::{Command, Variable};
 use crate::syntax::limit::Limit;
 use crate::syntax::reference::ScopePath;
 use crate::syntax::scalar::{
@@ -20,7 +21,12 @@ record! {
         /// What it speaks; `mcp` if absent.
         transport "transport": Option<Spanned<Transport>>;
         /// Its address, `http://...` or `https://...`.
-        upstream "upstream": Spanned<String>;
+        upstream "upstream": Option<Spanned<String>>;
+        /// The program and its arguments, for `transport: mcp-stdio`: the sidecar starts it. No shell
+        /// reads them.
+        command "command": Option<Command>;
+        /// All variables that the program gets: `NAME` with the sidecar's own value, or `NAME=value`.
+        environment "environment": Option<List<Spanned<Variable>>>;
         /// The lock file, relative to the file that names it, ending in `.lock.json`.
         lock "lock": Option<Spanned<String>>;
         /// Facts about arguments, for every surface that has an argument of that name.
@@ -81,6 +87,8 @@ choice! {
     pub enum Transport: "transport" {
         /// MCP over HTTP.
         Mcp = "mcp",
+        /// MCP over the standard input and output of a program that the sidecar starts.
+        McpStdio = "mcp-stdio",
         /// Plain HTTP.
         Http = "http",
     }
@@ -109,7 +117,7 @@ choice! {
 }
 
 fn check_server(server: &Server, map: &Map<'_>, cx: &mut Reader<'_>) -> bool {
-    let mut sound = check_upstream(server, cx) & check_shared_names(server, cx);
+    let mut sound = check_way(server, map, cx) & check_shared_names(server, cx);
     let routes = "`transport: mcp` has tools, prompts and resources; routes are for `http`";
     let tools = "`transport: http` has routes; tools, prompts and resources are for `mcp`";
     match server.transport.map(|transport| transport.value) {
@@ -118,13 +126,56 @@ fn check_server(server: &Server, map: &Map<'_>, cx: &mut Reader<'_>) -> bool {
                 sound &= map.must_not_have(key, tools, cx);
             }
         }
-        Some(Transport::Mcp) | None => sound &= map.must_not_have("routes", routes, cx),
+        Some(Transport::Mcp | Transport::McpStdio) | None => {
+            sound &= map.must_not_have("routes", routes, cx);
+        }
     }
     sound
 }
 
-fn check_upstream(server: &Server, cx: &mut Reader<'_>) -> bool {
-    let address = &server.upstream;
+/// A server has an address, or a command: which one, its transport says.
+fn check_way(server: &Server, map: &Map<'_>, cx: &mut Reader<'_>) -> bool {
+    if server.transport.map(|transport| transport.value) == Some(Transport::McpStdio) {
+        let command = "say what the sidecar starts: `command: [node, server.js]`";
+        let upstream = "the sidecar starts this server and speaks with it over a pipe";
+        return map.must_have("command", command, cx)
+            & map.must_not_have("upstream", upstream, cx)
+            & check_variables(server, cx);
+    }
+    let mut sound = true;
+    for key in ["command", "environment"] {
+        let why = "the sidecar starts only servers with `transport: mcp-stdio`";
+        sound &= map.must_not_have(key, why, cx);
+    }
+    let why = "say where it is: `upstream: http://host:port/path`";
+    // Where another key was refused already, its fix may well be the transport.
+    sound = sound && map.must_have("upstream", why, cx);
+    sound
+        & server
+            .upstream
+            .as_ref()
+            .is_none_or(|it| check_upstream(it, cx))
+}
+
+fn check_variables(server: &Server, cx: &mut Reader<'_>) -> bool {
+    let mut seen = std::collections::BTreeMap::new();
+    let mut sound = true;
+    for variable in server.environment.iter().flat_map(|it| it.iter()) {
+        let name = &variable.value.name;
+        if let Some(first) = seen.insert(name, variable.span) {
+            let message = format!("the variable `{name}` is already listed");
+            cx.sink.push(
+                Diagnostic::new(&codes::REPEATED_ITEM, variable.span, message)
+                    .also(first, "first listed here")
+                    .help("remove one of them"),
+            );
+            sound = false;
+        }
+    }
+    sound
+}
+
+fn check_upstream(address: &Spanned<String>, cx: &mut Reader<'_>) -> bool {
     let rest = ["http://", "https://"]
         .iter()
         .find_map(|scheme| address.strip_prefix(scheme));

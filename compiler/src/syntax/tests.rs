@@ -81,8 +81,8 @@ servers:
   s:
     in: acme
     upstream: http://127.0.0.1:1/mcp
-    transport: mcp-stdio
     egress: {}
+    region: eu
     tools:
       t: {risk: destructive, unlock: approval, cost: 1}
 rules:
@@ -104,7 +104,7 @@ issuers:
     assert!(
         found
             .iter()
-            .any(|f| f.contains("LK0020 [mcp-stdio] `mcp-stdio` is not enforced"))
+            .any(|f| f.contains("LK0020 [approval] `approval` is not enforced"))
     );
     // `inline` or `file` is missing as well.
     assert_eq!(found.len(), 10, "{found:#?}");

@@ -10,15 +10,15 @@ use bytes::Bytes;
 
 /// The side that puts messages in.
 #[derive(Debug, Clone)]
-pub struct Mailbox(Arc<Mutex<State>>);
+pub(super) struct Mailbox(Arc<Mutex<State>>);
 
 /// The side that takes them out. Dropping it closes the mailbox.
 #[derive(Debug)]
-pub struct Letters(Arc<Mutex<State>>);
+pub(super) struct Letters(Arc<Mutex<State>>);
 
 /// Why a message was not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NotTaken {
+pub(super) enum NotTaken {
     /// There is no room: whoever reads is slower than whoever writes.
     Full,
     /// Nobody reads any more, or it was closed.
@@ -41,7 +41,7 @@ struct State {
 
 /// A mailbox for at most this many bytes, in at most this many messages. One message always fits.
 #[must_use]
-pub fn mailbox(bytes: usize, messages: usize) -> (Mailbox, Letters) {
+pub(super) fn mailbox(bytes: usize, messages: usize) -> (Mailbox, Letters) {
     let state = Arc::new(Mutex::new(State {
         queue: VecDeque::new(),
         bytes: 0,
@@ -54,7 +54,7 @@ pub fn mailbox(bytes: usize, messages: usize) -> (Mailbox, Letters) {
 
 impl Mailbox {
     /// Puts a message in where there is room.
-    pub fn put(&self, message: Bytes) -> Result<(), NotTaken> {
+    pub(super) fn put(&self, message: Bytes) -> Result<(), NotTaken> {
         let mut state = lock(&self.0);
         if state.end.is_some() {
             return Err(NotTaken::Closed);
@@ -69,7 +69,7 @@ impl Mailbox {
     }
 
     /// Puts the last message in, whether there is room or not.
-    pub fn put_last(&self, message: Bytes) {
+    pub(super) fn put_last(&self, message: Bytes) {
         let mut state = lock(&self.0);
         if state.end.is_none() {
             state.end = Some(Ok(()));
@@ -78,7 +78,7 @@ impl Mailbox {
     }
 
     /// Says that nothing follows: what is in it is still read.
-    pub fn close(&self, end: Result<(), BrokenOff>) {
+    pub(super) fn close(&self, end: Result<(), BrokenOff>) {
         let mut state = lock(&self.0);
         if state.end.is_none() {
             state.end = Some(end);
@@ -88,14 +88,14 @@ impl Mailbox {
 
     /// Whether nothing can be put in any more.
     #[must_use]
-    pub fn is_closed(&self) -> bool {
+    pub(super) fn is_closed(&self) -> bool {
         lock(&self.0).end.is_some()
     }
 }
 
 impl Letters {
     /// The next message; `None` after the last.
-    pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BrokenOff>>> {
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BrokenOff>>> {
         let mut state = lock(&self.0);
         if let Some(message) = state.queue.pop_front() {
             state.bytes = state.bytes.saturating_sub(message.len());
@@ -115,13 +115,13 @@ impl Letters {
     }
 
     /// The next message; `None` after the last.
-    pub async fn next(&mut self) -> Option<Result<Bytes, BrokenOff>> {
+    pub(super) async fn next(&mut self) -> Option<Result<Bytes, BrokenOff>> {
         std::future::poll_fn(|cx| self.poll(cx)).await
     }
 
     /// Whether all has been read, and it has ended well.
     #[must_use]
-    pub fn is_over(&self) -> bool {
+    pub(super) fn is_over(&self) -> bool {
         let state = lock(&self.0);
         state.queue.is_empty() && state.end == Some(Ok(()))
     }

@@ -1,10 +1,17 @@
 //! A child's messages as the body of an HTTP answer.
 
-use std::task::{Context, Poll, ready};
+use std::{
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use super::mailbox::{BrokenOff, Letters};
+use super::{
+    child::Child,
+    desk::Ticket,
+    mailbox::{BrokenOff, Letters, mailbox},
+};
 
 /// A child's messages to one caller, as the body of an answer.
 #[derive(Debug)]
@@ -13,11 +20,13 @@ pub struct Stream {
     first: Option<Bytes>,
     letters: Letters,
     form: Form,
+    /// What ends with the answer: the wait for it, and the need for its child.
+    _held: Option<(Arc<Child>, Option<Ticket>)>,
 }
 
 /// How messages stand in a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Form {
+pub(super) enum Form {
     /// One message is the whole body.
     Json,
     /// Each message is an event.
@@ -27,11 +36,29 @@ pub enum Form {
 impl Stream {
     /// The body of an answer whose first message has been read already, or is still to come.
     #[must_use]
-    pub fn new(first: Option<Bytes>, letters: Letters, form: Form) -> Self {
+    pub(super) fn new(first: Option<Bytes>, letters: Letters, form: Form) -> Self {
         Self {
             first,
             letters,
             form,
+            _held: None,
+        }
+    }
+
+    /// A body that is known in full.
+    #[must_use]
+    pub fn whole(body: Option<Bytes>) -> Self {
+        let (mailbox, letters) = mailbox(0, 0);
+        mailbox.close(Ok(()));
+        Self::new(body, letters, Form::Json)
+    }
+
+    /// The same, and the child that it comes from lives as long.
+    #[must_use]
+    pub(super) fn of(self, child: Arc<Child>, ticket: Option<Ticket>) -> Self {
+        Self {
+            _held: Some((child, ticket)),
+            ..self
         }
     }
 

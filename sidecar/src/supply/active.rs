@@ -2,11 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-use latchkey_engine::{id::ServerId, time::Time};
-use latchkey_gate::{gate::Gate, supply::Digest};
+use latchkey_engine::{
+    id::ServerId,
+    index::{Server as ServerEntry, Transport},
+    time::Time,
+};
+use latchkey_gate::{gate::Gate, settings::ServerSettings, supply::Digest};
 
 use super::{SupplyError, offered::Package};
-use crate::{config::Config, metadata, upstream::Target};
+use crate::{config::Config, metadata, stdio::Launch, upstream::Target};
 
 /// A bundle in force for one server, with everything that serving it needs.
 #[derive(Debug)]
@@ -15,8 +19,8 @@ pub struct Active {
     pub gate: Gate,
     /// The server that this sidecar stands in front of.
     pub server: ServerId,
-    /// Where the server is.
-    pub target: Target,
+    /// How the server is reached.
+    pub way: Way,
     /// The largest request body, in bytes.
     pub max_body: usize,
     /// What the release says of itself.
@@ -33,6 +37,15 @@ pub struct Active {
     pub since: Instant,
     /// The first instant at which calls are served under it no more.
     ends: Option<Time>,
+}
+
+/// How a server is reached.
+#[derive(Debug)]
+pub enum Way {
+    /// Over the network.
+    Connect(Target),
+    /// Through the standard input and output of a child.
+    Run(Box<Launch>),
 }
 
 /// What a release says of itself.
@@ -82,14 +95,14 @@ impl Active {
         let server = gate.server(name).ok_or_else(lacks)?;
         let index = gate.policy().index();
         let entry = index.servers.get(server.index()).ok_or_else(lacks)?;
-        let timeout = Duration::from_millis(u64::from(entry.timeout));
-        let target = Target::new(&entry.upstream, entry.transport, timeout)
-            .map_err(|error| fault(error.to_string()))?;
+        let settings = gate.server_settings(server).ok_or_else(lacks)?;
+        let way =
+            Way::new(config, entry, settings).map_err(|what| fault(format!("{name}: {what}")))?;
         let resource = metadata::resource(index, name);
         let grace = i64::try_from(config.bundle.serve_expired_for.0.as_secs()).unwrap_or(0);
         Ok(Self {
             server,
-            target,
+            way,
             max_body: entry.max_body as usize,
             metadata: resource
                 .as_deref()
@@ -110,6 +123,31 @@ impl Active {
     #[must_use]
     pub fn has_ended(&self, now: Time) -> bool {
         self.ends.is_some_and(|end| end <= now)
+    }
+}
+
+impl Way {
+    fn new(
+        config: &Config,
+        entry: &ServerEntry,
+        settings: &ServerSettings,
+    ) -> Result<Self, String> {
+        let timeout = Duration::from_millis(u64::from(entry.timeout));
+        if settings.command.is_empty() {
+            let target = Target::new(&entry.upstream, entry.transport, timeout);
+            return target.map(Self::Connect).map_err(|error| error.to_string());
+        }
+        if entry.transport != Transport::Mcp || !entry.upstream.is_empty() {
+            return Err("a server with a `command` speaks MCP and has no upstream".to_owned());
+        }
+        let environment = settings.environment.clone().into_iter().collect();
+        Ok(Self::Run(Box::new(Launch {
+            command: settings.command.clone(),
+            environment,
+            message: config.stdio.message.max(entry.max_body as usize),
+            within: config.stdio.clone(),
+            timeout,
+        })))
     }
 }
 

@@ -10,7 +10,10 @@ use latchkey_engine::{
     testing::{BindingEntry, IssuerEntry, PrincipalEntry, SurfaceEntry, Where, Who, World},
     time::{Dates, Time},
 };
-use latchkey_gate::supply::{self, Statement, Subject, TrustRoot, dsse};
+use latchkey_gate::{
+    settings::{ServerSettings, Settings},
+    supply::{self, Statement, Subject, TrustRoot, dsse},
+};
 
 /// A release of the test policy.
 pub(crate) struct Release {
@@ -27,6 +30,9 @@ pub(crate) struct Release {
     pub(crate) not_after: Option<i64>,
     /// What calls of a tool carry.
     pub(crate) limits: Vec<(&'static str, Obligation)>,
+    /// What the sidecar starts; empty where it connects.
+    pub(crate) command: Vec<String>,
+    pub(crate) environment: Vec<(String, Option<String>)>,
 }
 
 impl Release {
@@ -39,6 +45,8 @@ impl Release {
             signer: 9,
             not_after: None,
             limits: vec![("paced", Obligation::rate(3, 3600))],
+            command: Vec::new(),
+            environment: Vec::new(),
         }
     }
 
@@ -86,6 +94,11 @@ impl Release {
             upstream.clone_into(&mut server.upstream);
             server.timeout = self.timeout;
             server.max_body = self.max_body;
+            let settings = ServerSettings {
+                command: self.command.clone(),
+                environment: self.environment.iter().cloned().collect(),
+            };
+            server.settings = settings.to_text().unwrap();
         }
         index
     }

@@ -25,6 +25,8 @@ mod server;
 #[cfg(test)]
 mod sessions;
 #[cfg(test)]
+mod stdio;
+#[cfg(test)]
 mod supply;
 #[cfg(test)]
 mod tls;

@@ -111,10 +111,12 @@ impl Project {
         name: Option<&str>,
         address: Option<&str>,
     ) -> Result<Option<Known<'_>>, Failure> {
-        let named = |it: &str, entry: &syntax::Server| match name {
-            Some(name) => it == name,
-            None => address.is_some_and(|url| same_address(&entry.upstream.value, url)),
+        let at = |entry: &syntax::Server| {
+            let upstream = address.zip(entry.upstream.as_ref());
+            upstream.is_some_and(|(url, upstream)| same_address(upstream, url))
         };
+        let named =
+            |it: &str, entry: &syntax::Server| name.map_or_else(|| at(entry), |name| it == name);
         let mut servers = self.syntax.servers.iter();
         let Some((name, entry)) = servers.find(|(name, entry)| named(name, entry)) else {
             return Ok(None);
@@ -173,9 +175,9 @@ impl Project {
 }
 
 impl Known<'_> {
-    /// The address in its entry.
-    pub(super) fn upstream(&self) -> &str {
-        &self.entry.upstream.value
+    /// The address in its entry, where it has one.
+    pub(super) fn upstream(&self) -> Option<&str> {
+        self.entry.upstream.as_ref().map(|it| it.value.as_str())
     }
 
     /// Whether the entry has a surface for a definition.

@@ -254,6 +254,49 @@ fn values_of_servers() {
 }
 
 #[test]
+fn a_server_has_an_address_or_a_command() {
+    let server = |rest: &str| format!("servers:\n  s:\n    in: acme\n{rest}");
+    let stdio = |rest: &str| server(&format!("    transport: mcp-stdio\n{rest}"));
+    one(&server(""), "2:3 LK0015 [s] this server has no `upstream`");
+    one(&stdio(""), "2:3 LK0015 [s] this server has no `command`");
+    one(
+        &stdio("    command: [a]\n    upstream: http://a\n"),
+        "6:5 LK0022 [upstream] `upstream` has no place in this server",
+    );
+    one(
+        &server("    command: [a]\n"),
+        "4:5 LK0022 [command] `command` has no place in this server",
+    );
+    one(
+        &format!("{SERVER}    environment: [PATH]\n"),
+        "5:5 LK0022 [environment] `environment` has no place in this server",
+    );
+    one(
+        &stdio("    command: []\n"),
+        "5:14 LK0019 [[]] `command` names no program",
+    );
+    one(
+        &stdio("    command: [\"\", a]\n"),
+        "5:14 LK0019 [[\"\", a]] `command` names no program",
+    );
+    one(
+        &stdio("    command: [a, 3000]\n"),
+        "5:18 LK0016 [3000] expected text, found a number",
+    );
+    one(
+        &stdio("    command: [a]\n    environment: [\"A B=c\"]\n"),
+        "6:19 LK0017 [\"A B=c\"] `A B` is not the name of a variable",
+    );
+    one(
+        &stdio("    command: [a]\n    environment: [A=b, A]\n"),
+        "6:24 LK0027 [A] the variable `A` is already listed",
+    );
+    // A program may be given a word twice, and an empty one.
+    let sound = stdio("    command: [a, -e, x, -e, \"\"]\n    environment: [PATH, \"A=\"]\n");
+    assert_eq!(of(&sound), Vec::<String>::new());
+}
+
+#[test]
 fn lock_files_are_strict() {
     let server = format!("{SERVER}    lock: s.lock.json\n");
     let with = |lock: &str| findings(&[("a.yaml", &server), ("s.lock.json", lock)]);

@@ -1,0 +1,396 @@
+//! The correspondence with one child: who waits for what, and where each of its messages belongs.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Instant,
+};
+
+use bytes::Bytes;
+
+use super::{
+    mailbox::{BrokenOff, Letters, Mailbox, NotTaken, mailbox},
+    message::{self, Message, Sort},
+};
+
+/// What a child's messages may be to whom.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Era {
+    /// All callers share the child, and each message names what it belongs to. The child asks
+    /// nothing, and a request that nobody waits for is taken back.
+    Shared,
+    /// The child has one session with one caller, to whom all its messages go.
+    Session,
+}
+
+/// How much may wait, in one child's correspondence.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Room {
+    /// The most bytes that wait for the child, and for each of those it answers.
+    pub(super) bytes: usize,
+    /// The most requests that it works on.
+    pub(super) requests: usize,
+}
+
+/// The most messages that wait in one place.
+const MESSAGES: usize = 1024;
+/// The most requests of a child that wait for their answers.
+const ASKED: usize = 64;
+
+/// The correspondence with one child.
+#[derive(Debug)]
+pub(super) struct Desk {
+    era: Era,
+    room: Room,
+    outbox: Mailbox,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    next: u64,
+    open: BTreeMap<u64, Open>,
+    /// The requests of the child that were passed on, ids as written.
+    asked: BTreeSet<String>,
+    /// Who watches the stream that no request asked for.
+    watcher: Option<Mailbox>,
+    /// When the child last said something.
+    heard: Option<Instant>,
+    used: Instant,
+    gone: bool,
+}
+
+/// A request that the child works on.
+#[derive(Debug)]
+struct Open {
+    /// As its caller wrote it.
+    id: String,
+    token: Option<String>,
+    mailbox: Mailbox,
+}
+
+/// Why a message does not go to a child.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NotSent {
+    /// It has too much to do.
+    Busy,
+    /// It has ended.
+    Gone,
+    /// It makes no sense to it: an answer to what it did not ask, a second watcher.
+    Unfit,
+}
+
+/// What became of a child's line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Heard {
+    /// Somebody gets it.
+    Passed,
+    /// It is a message, and nobody gets it.
+    Dropped,
+    /// It is no message.
+    Rubbish,
+}
+
+/// An answer that is waited for. Dropping it says that nobody waits any more.
+#[derive(Debug)]
+pub(super) struct Ticket {
+    desk: Arc<Desk>,
+    number: u64,
+}
+
+impl Desk {
+    /// An empty correspondence, and the lines for the child.
+    #[must_use]
+    pub(super) fn new(era: Era, room: Room) -> (Arc<Self>, Letters) {
+        let (outbox, lines) = mailbox(room.bytes, MESSAGES);
+        let state = State {
+            next: 0,
+            open: BTreeMap::new(),
+            asked: BTreeSet::new(),
+            watcher: None,
+            heard: None,
+            used: Instant::now(),
+            gone: false,
+        };
+        let desk = Self {
+            era,
+            room,
+            outbox,
+            state: Mutex::new(state),
+        };
+        (Arc::new(desk), lines)
+    }
+
+    /// To whom the child's messages may be what.
+    #[must_use]
+    pub(super) fn era(&self) -> Era {
+        self.era
+    }
+
+    /// Sends a request; the answer, and what belongs to it, comes in the letters.
+    pub(super) fn ask(
+        self: &Arc<Self>,
+        request: &Message<'_>,
+    ) -> Result<(Letters, Ticket), NotSent> {
+        let Some(Sort::Request { id, .. }) = request.sort() else {
+            return Err(NotSent::Unfit);
+        };
+        let mut state = self.lock();
+        if state.gone {
+            return Err(NotSent::Gone);
+        }
+        if state.open.len() >= self.room.requests {
+            return Err(NotSent::Busy);
+        }
+        let number = state.number();
+        let line = request.to_child(Some(number)).ok_or(NotSent::Unfit)?;
+        self.outbox.put(line)?;
+        let (mailbox, letters) = mailbox(self.room.bytes, MESSAGES);
+        let open = Open {
+            id: id.to_owned(),
+            token: request.asked_progress().map(str::to_owned),
+            mailbox,
+        };
+        state.open.insert(number, open);
+        state.used = Instant::now();
+        let desk = Arc::clone(self);
+        Ok((letters, Ticket { desk, number }))
+    }
+
+    /// Sends a question of the sidecar's own.
+    pub(super) fn ask_alone(
+        self: &Arc<Self>,
+        question: impl FnOnce(u64) -> Bytes,
+    ) -> Result<(Letters, Ticket), NotSent> {
+        let mut state = self.lock();
+        let number = state.number();
+        self.outbox.put(question(number))?;
+        let (mailbox, letters) = mailbox(self.room.bytes, MESSAGES);
+        let open = Open {
+            id: number.to_string(),
+            token: None,
+            mailbox,
+        };
+        state.open.insert(number, open);
+        let desk = Arc::clone(self);
+        Ok((letters, Ticket { desk, number }))
+    }
+
+    /// Sends what is no request: a notification, or an answer to what the child has asked.
+    pub(super) fn tell(&self, message: &Message<'_>) -> Result<(), NotSent> {
+        let mut state = self.lock();
+        if state.gone {
+            return Err(NotSent::Gone);
+        }
+        let number = match message.sort() {
+            Some(Sort::Answer { id, .. }) if state.asked.remove(id) => None,
+            Some(Sort::Notification {
+                method: "notifications/cancelled",
+            }) => {
+                let of = message.cancels().ok_or(NotSent::Unfit)?;
+                let mut open = state.open.iter();
+                let found = open.find(|(_, open)| open.id == of);
+                Some(*found.ok_or(NotSent::Unfit)?.0)
+            }
+            Some(Sort::Notification { .. }) => None,
+            _ => return Err(NotSent::Unfit),
+        };
+        state.used = Instant::now();
+        let line = message.to_child(number).ok_or(NotSent::Unfit)?;
+        Ok(self.outbox.put(line)?)
+    }
+
+    /// Watches what the child says to nobody's request; one at a time.
+    pub(super) fn watch(&self) -> Result<Letters, NotSent> {
+        let mut state = self.lock();
+        if state.gone {
+            return Err(NotSent::Gone);
+        }
+        let watched = state.watcher.as_ref().is_some_and(|it| !it.is_closed());
+        if watched || self.era == Era::Shared {
+            return Err(NotSent::Unfit);
+        }
+        let (mailbox, letters) = mailbox(self.room.bytes, MESSAGES);
+        state.watcher = Some(mailbox);
+        state.used = Instant::now();
+        Ok(letters)
+    }
+
+    /// Takes a line of the child's.
+    pub(super) fn hear(&self, line: &[u8]) -> Heard {
+        let Some(message) = Message::read(line) else {
+            return Heard::Rubbish;
+        };
+        let Some(sort) = message.sort() else {
+            return Heard::Rubbish;
+        };
+        let mut state = self.lock();
+        state.heard = Some(Instant::now());
+        match sort {
+            Sort::Answer { id, .. } => state.answer(id, &message),
+            Sort::Notification { method } => {
+                let to = match self.era {
+                    Era::Shared => state.addressee(method, &message),
+                    Era::Session => state.addressee(method, &message).or_else(|| {
+                        let about_all = method.ends_with("changed") || method.ends_with("updated");
+                        state.partner(about_all)
+                    }),
+                };
+                passed(to.is_some_and(|to| to.give(&message)))
+            }
+            Sort::Request { id, .. } => {
+                let partner = match self.era {
+                    Era::Shared => None,
+                    Era::Session => state.partner(false),
+                };
+                let given =
+                    state.asked.len() < ASKED && partner.is_some_and(|it| it.give(&message));
+                if given {
+                    state.asked.insert(id.to_owned());
+                } else {
+                    // A child that waits for an answer would wait for ever. Where its own queue is
+                    // full, it does not read anyway.
+                    let refusal = message::error(id, -32601, "the client cannot be asked", None);
+                    let _ = self.outbox.put(refusal);
+                }
+                passed(given)
+            }
+        }
+    }
+
+    /// The child has ended: whoever waits for it waits no longer.
+    pub(super) fn end(&self) {
+        let mut state = self.lock();
+        state.gone = true;
+        self.outbox.close(Ok(()));
+        for open in std::mem::take(&mut state.open).into_values() {
+            open.mailbox.close(Err(BrokenOff));
+        }
+        if let Some(watcher) = state.watcher.take() {
+            watcher.close(Err(BrokenOff));
+        }
+    }
+
+    /// Whether the child has ended.
+    #[must_use]
+    pub(super) fn is_gone(&self) -> bool {
+        self.lock().gone
+    }
+
+    /// Whether the child has ever said anything that was a message.
+    #[must_use]
+    pub(super) fn was_heard_since(&self, time: Instant) -> bool {
+        self.lock().heard.is_some_and(|heard| heard >= time)
+    }
+
+    /// Since when nobody has needed the child; `None` while somebody waits for it or watches it.
+    #[must_use]
+    pub(super) fn idle_since(&self) -> Option<Instant> {
+        let state = self.lock();
+        let watched = state.watcher.as_ref().is_some_and(|it| !it.is_closed());
+        (!watched && state.open.is_empty()).then_some(state.used)
+    }
+
+    fn give_up(&self, number: u64) {
+        let mut state = self.lock();
+        state.used = Instant::now();
+        // In a session the answer is still taken, and goes nowhere: that a caller stopped reading
+        // does not say that it wants the call undone.
+        if self.era == Era::Shared && state.open.remove(&number).is_some() {
+            let _ = self.outbox.put(message::cancellation(number));
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn number(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+
+    fn answer(&mut self, id: &str, message: &Message<'_>) -> Heard {
+        let Ok(number) = id.parse::<u64>() else {
+            return Heard::Dropped;
+        };
+        let Some(open) = self.open.remove(&number) else {
+            // Late: nobody waits any more. Whatever was never asked is made up.
+            return passed((1..=self.next).contains(&number));
+        };
+        match message.to_caller(&open.id, None) {
+            Some(answer) => open.mailbox.put_last(answer),
+            None => open.mailbox.close(Err(BrokenOff)),
+        }
+        self.used = Instant::now();
+        Heard::Passed
+    }
+
+    /// The request that a notification names.
+    fn addressee(&self, method: &str, message: &Message<'_>) -> Option<To<'_>> {
+        let number = if method == "notifications/progress" {
+            message.progress_of()?
+        } else {
+            message.subscription_of()?
+        };
+        self.open.get(&number).map(To::Request)
+    }
+
+    /// Where a session's caller hears what names no request: the request that came last, of which
+    /// it is most likely a part, or the stream that no request asked for.
+    fn partner(&self, watcher_first: bool) -> Option<To<'_>> {
+        let mut open = self.open.values().rev();
+        let request = open.find(|open| !open.mailbox.is_closed()).map(To::Request);
+        let watcher = self.watcher.as_ref().filter(|it| !it.is_closed());
+        let watcher = watcher.map(To::Watcher);
+        if watcher_first {
+            watcher.or(request)
+        } else {
+            request.or(watcher)
+        }
+    }
+}
+
+/// Who gets a message.
+#[derive(Debug, Clone, Copy)]
+enum To<'s> {
+    Request(&'s Open),
+    Watcher(&'s Mailbox),
+}
+
+impl To<'_> {
+    fn give(self, message: &Message<'_>) -> bool {
+        let (mailbox, message) = match self {
+            Self::Request(open) => {
+                let message = message.to_caller(&open.id, open.token.as_deref());
+                (&open.mailbox, message)
+            }
+            Self::Watcher(mailbox) => (mailbox, message.to_child(None)),
+        };
+        message.is_some_and(|message| mailbox.put(message).is_ok())
+    }
+}
+
+fn passed(given: bool) -> Heard {
+    if given { Heard::Passed } else { Heard::Dropped }
+}
+
+impl From<NotTaken> for NotSent {
+    fn from(not: NotTaken) -> Self {
+        match not {
+            NotTaken::Full => Self::Busy,
+            NotTaken::Closed => Self::Gone,
+        }
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.desk.give_up(self.number);
+    }
+}
+
+#[cfg(test)]
+mod tests;
