@@ -55,7 +55,7 @@ reasons! {
     DeniedByPolicy, "denied_by_policy", "LK9018", "a deny rule matches";
     TokenScope, "token_scope", "LK9019", "the token is restricted to other permissions";
     BreakGlassRequired, "break_glass_required", "LK9020", "destructive, and no activation covers it";
-    ToolChanged, "tool_changed", "LK9021", "the tool's definition differs from the reviewed one";
+    ToolChanged, "tool_changed", "LK9021", "the tool's definition differs from the reviewed one, or cannot be checked";
     RateLimited, "rate_limited", "LK9022", "a rate limit is used up";
     BudgetExceeded, "budget_exceeded", "LK9023", "a budget is used up";
     ApprovalRequired, "approval_required", "LK9024", "somebody has to approve this call first";

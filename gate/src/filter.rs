@@ -13,6 +13,7 @@ use crate::{
     gate::Gate,
     identity::Identity,
     json::{self, Edit, JsonError, Limits, Object, Value, splice},
+    pin::Sightings,
     seal::Sealer,
     session::Bond,
 };
@@ -85,6 +86,8 @@ pub struct Viewer<'a> {
     pub filter: Filter,
     /// What the handles in it are sealed with and bound to.
     pub handles: Option<(&'a Sealer, &'a Bond)>,
+    /// What remembers the definitions in it.
+    pub pins: Option<&'a Sightings>,
 }
 
 impl Viewer<'_> {
@@ -126,7 +129,11 @@ impl Viewer<'_> {
         let document = parse(data)?;
         let message = document.root().as_object().ok_or(FilterError::Shape)?;
         refuse_variants(message, &["id", "method", "result", "error", "params"])?;
-        if message.get("method").is_some() {
+        if let Some(method) = message.get("method") {
+            let changed = |method: &str| method.ends_with("/list_changed");
+            if let Some(pins) = self.pins.filter(|_| method.as_text().is_some_and(changed)) {
+                pins.raise();
+            }
             // A notification passes, a request of the server does not.
             return Ok(match message.get("id") {
                 None => Line::Pass,

@@ -6,6 +6,7 @@
 //! nothing.
 
 mod parts;
+mod sightings;
 
 use std::collections::BTreeMap;
 
@@ -13,6 +14,8 @@ use latchkey_engine::index::SurfaceKind;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use sha2::{Digest as _, Sha256};
+
+pub use sightings::{News, Sightings, Unpinned, has_pins};
 
 use crate::gate::hex;
 

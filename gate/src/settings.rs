@@ -28,6 +28,31 @@ pub struct ServerSettings {
     /// variable has.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub environment: BTreeMap<String, Option<String>>,
+    /// What becomes of calls whose definition has not been seen.
+    #[serde(skip_serializing_if = "PinMode::is_enforce")]
+    pub pins: PinMode,
+}
+
+/// What becomes of calls of a pinned tool or prompt whose definition the sidecar has not seen. One
+/// that was seen to differ is always hidden and refused.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum PinMode {
+    /// They are refused.
+    #[default]
+    Enforce,
+    /// They pass.
+    List,
+}
+
+impl PinMode {
+    #[expect(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "serde asks for a reference"
+    )]
+    fn is_enforce(&self) -> bool {
+        *self == Self::Enforce
+    }
 }
 
 /// What else holds for a surface.

@@ -83,10 +83,13 @@ pub struct Found {
     pub lists: BTreeMap<ListKind, BTreeMap<String, Json>>,
 }
 
-/// What to send.
+/// What to send. Only a survey makes one, so it carries nothing of any caller.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Ask {
-    /// One JSON-RPC message.
+    /// The HTTP method.
+    pub method: &'static str,
+    /// One JSON-RPC message; empty at the end of a session.
     pub body: String,
     /// The HTTP headers that go with it, beside `content-type: application/json`.
     pub headers: Vec<(&'static str, String)>,
@@ -175,6 +178,17 @@ impl Survey {
         }
     }
 
+    /// The same for a server that spoke this revision the last time: one with sessions is not asked
+    /// for the other era first.
+    #[must_use]
+    pub fn again(client: &'static str, limits: Limits, revision: &str) -> Self {
+        let mut survey = Self::new(client, limits);
+        if LEGACY_KNOWN.contains(&revision) {
+            survey.stage = Stage::Initialize;
+        }
+        survey
+    }
+
     /// What to send next; `None` when all is known.
     #[must_use]
     pub fn ask(&self) -> Option<Ask> {
@@ -197,6 +211,7 @@ impl Survey {
         }
         let message = json!({"jsonrpc": "2.0", "id": self.id, "method": method, "params": params});
         Some(Ask {
+            method: "POST",
             body: message.to_string(),
             headers: self.headers(Some(method)),
             id: Some(self.id),
@@ -226,11 +241,17 @@ impl Survey {
         Ok(())
     }
 
-    /// The headers of the `DELETE` that ends the session over HTTP, where there is one.
+    /// What ends the session over HTTP, where there is one.
     #[must_use]
-    pub fn farewell(&self) -> Option<Vec<(&'static str, String)>> {
+    pub fn farewell(&self) -> Option<Ask> {
         self.session.as_ref()?;
-        Some(self.headers(None))
+        Some(Ask {
+            method: "DELETE",
+            body: String::new(),
+            headers: self.headers(None),
+            id: None,
+            probes: false,
+        })
     }
 
     /// What was found, once [`Survey::ask`] has nothing more to ask.
@@ -271,6 +292,7 @@ impl Survey {
 
     fn notification(&self, method: &'static str) -> Ask {
         Ask {
+            method: "POST",
             body: json!({"jsonrpc": "2.0", "method": method}).to_string(),
             headers: self.headers(Some(method)),
             id: None,

@@ -20,6 +20,8 @@ use crate::{
     gate::Gate,
     identity::Identity,
     inbound::Inbound,
+    pin::{ListKind, Pin},
+    settings::{PinMode, ServerSettings, Settings as _, SurfaceSettings},
     token::{Actor, Claims},
     wire::{Exchange, Refusal, Response},
 };
@@ -369,6 +371,25 @@ pub(crate) fn changed(change: impl FnOnce(&mut Index)) -> Gate {
     change(&mut index);
     let bytes = bundle::encode(&index).unwrap();
     Gate::open(&bytes, None).unwrap()
+}
+
+/// The policy with the pin of one tool of `github`.
+pub(crate) fn pinned(
+    disclose: Disclose,
+    mode: PinMode,
+    tool: &str,
+    definition: &serde_json::Value,
+) -> Gate {
+    changed(|index| {
+        for server in &mut index.servers {
+            server.disclose = disclose;
+            server.settings = ServerSettings { pins: mode }.to_text().unwrap();
+        }
+        for surface in index.surfaces.iter_mut().filter(|it| it.name == tool) {
+            let pin = Pin::of(ListKind::Tools, definition);
+            surface.settings = SurfaceSettings { pin }.to_text().unwrap();
+        }
+    })
 }
 
 pub(crate) fn claims(subject: &str) -> Claims {

@@ -80,14 +80,17 @@ pub struct Rules {
 impl Rules {
     /// Looks with the caller's eyes, now.
     pub(crate) fn look<T>(&self, see: impl FnOnce(&Viewer<'_>) -> T) -> T {
-        see(&Viewer {
+        let seen = see(&Viewer {
             gate: &self.active.gate,
             overlay: &self.shared.overlay(),
             identity: self.identity.as_deref(),
             now: now(),
             filter: self.filter,
             handles: self.bond.as_ref().map(|bond| (&self.shared.sealer, bond)),
-        })
+            pins: Some(&self.shared.pins.sightings),
+        });
+        self.shared.pins.heed();
+        seen
     }
 }
 

@@ -21,6 +21,7 @@ pub mod metadata;
 pub mod meter;
 pub mod metrics;
 pub mod overlay;
+pub mod pins;
 pub mod pipeline;
 pub mod run;
 mod session;

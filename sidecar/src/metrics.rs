@@ -43,6 +43,8 @@ pub struct Metrics {
     pub connections_refused: Counter,
     /// TLS handshakes that came to nothing.
     pub handshakes_failed: Counter,
+    /// Definitions of the tool server that differ from the reviewed ones.
+    pub definitions_changed: Gauge,
     /// Tokens found verified.
     pub token_hits: Counter,
     /// Tokens whose signature had to be verified.
@@ -97,6 +99,7 @@ impl Metrics {
             connections: Gauge::default(),
             connections_refused: Counter::default(),
             handshakes_failed: Counter::default(),
+            definitions_changed: Gauge::default(),
             token_hits: Counter::default(),
             token_misses: Counter::default(),
             swaps: Counter::default(),
@@ -228,6 +231,11 @@ impl Metrics {
             "connections",
             "Connections that are open",
             &self.connections,
+        );
+        gauge(
+            "definitions_changed",
+            "Definitions of the tool server that differ from the reviewed ones",
+            &self.definitions_changed,
         );
         gauge(
             "bundle_age_seconds",

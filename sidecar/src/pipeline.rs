@@ -1,7 +1,7 @@
 //! The order of a request: one straight line of stages, each of which consumes what the one
 //! before it proved.
 //!
-//! `accept -> receive -> identify -> admit -> throttle -> record -> forward -> filter -> close`,
+//! `accept -> receive -> identify -> admit -> hold -> throttle -> record -> forward -> filter -> close`,
 //! where `admit` is the gate's `parse -> classify -> coarse -> bind -> validate -> decide`.
 
 use std::{convert::Infallible, future::poll_fn, pin::pin, sync::Arc, task::Poll, time::Duration};
@@ -35,6 +35,7 @@ use crate::{
     listen::Peer,
     metadata,
     meter::Meter,
+    pins,
     run::Worker,
     session, stdio,
     supply::{Active, Way},
@@ -114,7 +115,8 @@ async fn forward_if_allowed(
     let received = receive(worker, exchange, peer, request).await?;
     let identified = identify(worker, exchange, received)?;
     let admitted = admit(worker, exchange, identified)?;
-    let throttled = throttle(worker, exchange, admitted)?;
+    let known = hold(worker, exchange, admitted).await?;
+    let throttled = throttle(worker, exchange, known)?;
     let recorded = record(exchange, throttled).await?;
     forward(worker, exchange, recorded).await
 }
@@ -206,6 +208,19 @@ fn admit(
     match outcome {
         Outcome::Forward(permit) => Ok(Admitted { identified, permit }),
         Outcome::Refuse(refusal) => Err(refusal.into()),
+    }
+}
+
+/// Refuses what is not known to be what was reviewed.
+async fn hold(
+    worker: &Worker,
+    exchange: &mut Exchange,
+    admitted: Admitted,
+) -> Result<Admitted, Refused> {
+    let active = &admitted.identified.received.active;
+    match pins::hold(&worker.shared, active, &mut exchange.facts).await {
+        Ok(()) => Ok(admitted),
+        Err(reason) => Err(admitted.permit.refusal(reason).into()),
     }
 }
 

@@ -33,6 +33,7 @@ use crate::{
     listen::{self, Address, Bound, Listener, Places, tls::Certificates},
     metrics::Metrics,
     overlay::{self, Overlays},
+    pins::{self, Pins},
     session,
     stdio::Children,
     supply::{Active, Freshness, Status, Supply, Way},
@@ -52,6 +53,8 @@ pub struct Shared {
     pub limits: Arc<Limits>,
     /// What sessions and other handles are sealed with.
     pub sealer: Sealer,
+    /// What is known of the tool server's definitions.
+    pub pins: Pins,
     /// What operators are told of the bundle.
     pub status: ArcSwap<Status>,
     /// Why the overlay file's content is not in force.
@@ -123,6 +126,7 @@ impl Shared {
     /// Puts a bundle in force; requests that have begun keep theirs.
     pub fn activate(&self, active: Arc<Active>) {
         self.swaps.fetch_add(1, Ordering::Relaxed);
+        self.pins.turn(&active);
         self.retire(self.active.swap(Some(active)));
     }
 
@@ -228,6 +232,7 @@ impl Running {
             audit,
             limits,
             sealer,
+            pins: Pins::default(),
             status: ArcSwap::default(),
             overlay_error: ArcSwapOption::empty(),
             children: Children::default(),
@@ -272,6 +277,7 @@ impl Running {
             tokio::select! {
                 () = admin::serve(Arc::clone(&control), listener) => {}
                 () = housekeeping.run(&control) => {}
+                () = pins::run(Arc::clone(&control)) => {}
             }
         })?);
         for n in 0..shared.config.listen.workers {

@@ -33,6 +33,7 @@ pub use active::{Active, Origin, Release, Way};
 pub use error::SupplyError;
 pub use freshness::Freshness;
 pub use state::init;
+pub(crate) use status::tell;
 pub use status::{Fault, PointerStatus, Status, TrustStatus};
 
 /// How long a look may take once what runs stands no more: then it is withdrawn.
@@ -150,7 +151,7 @@ impl Supply {
                 return Ok(());
             };
             self.roots.rotate(&envelope, now, &self.state)?;
-            status::tell(&self.shared, "trust_rotated", format!("trust root {next}"));
+            tell(&self.shared, "trust_rotated", format!("trust root {next}"));
         }
         Ok(())
     }

@@ -19,6 +19,7 @@ use latchkey_engine::{index::Transport, reason::Reason};
 use latchkey_gate::{
     admit::{Body, Permit},
     filter::Filter,
+    survey::Ask,
     wire::Refusal,
 };
 use tokio::net::TcpStream;
@@ -238,6 +239,40 @@ impl Upstream {
                 })
             }
         }
+    }
+
+    /// Asks something on the sidecar's own behalf: only a survey says what, and it carries nothing of
+    /// any caller.
+    pub async fn ask(
+        self: &Arc<Self>,
+        target: &Target,
+        ask: &Ask,
+    ) -> Result<(Response<Arriving>, Lease), Reason> {
+        let uri = target.uri(&Uri::default()).ok_or(Reason::Internal)?;
+        let mut request = Request::builder()
+            .method(ask.method)
+            .uri(uri)
+            .header(header::HOST, target.host.clone())
+            .header(header::ACCEPT_ENCODING, "identity");
+        if !ask.body.is_empty() {
+            request = request.header(header::CONTENT_TYPE, "application/json");
+        }
+        for (name, value) in &ask.headers {
+            request = request.header(*name, value);
+        }
+        let request = request.body(Full::new(Bytes::copy_from_slice(ask.body.as_bytes())));
+        let request = request.map_err(|_| Reason::Internal)?;
+        let exchange = self.exchange(&target.address, request);
+        let answer = tokio::time::timeout(target.timeout, exchange).await;
+        let (response, sender) = answer.map_err(|_| Reason::UpstreamTimeout)??;
+        let lease = Lease {
+            upstream: Arc::clone(self),
+            idle: Some(Idle {
+                address: Arc::clone(&target.address),
+                sender,
+            }),
+        };
+        Ok((response.map(Arriving::Http), lease))
     }
 
     /// Uses an idle connection, or a new one. Only a request that no byte of was written is tried

@@ -70,9 +70,9 @@ async fn converse(url: &Url, token: Option<&str>) -> Result<Found, McpError> {
             message: held.message.as_deref(),
         })?;
     }
-    if let Some(headers) = survey.farewell() {
+    if let Some(ask) = survey.farewell() {
         // A server that keeps the session all the same loses nothing but its own memory.
-        let _ = with(client.delete(url.clone()), headers).send().await;
+        let _ = with(client.delete(url.clone()), ask.headers).send().await;
     }
     Ok(survey.finish())
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use latchkey_engine::index::{Access, Disclose, Obligation, Risk, SurfaceKind, Transport, Unlock};
 
-use latchkey_gate::settings::{ServerSettings, SurfaceSettings};
+use latchkey_gate::settings::{PinMode, ServerSettings, SurfaceSettings};
 
 use super::Resolver;
 use crate::{
@@ -338,6 +338,10 @@ fn settings(entry: &syntax::Server) -> ServerSettings {
         environment: variables
             .map(|it| (it.value.name.clone(), it.value.value.clone()))
             .collect(),
+        pins: match entry.pins.map(|it| it.value) {
+            Some(written::Pins::List) => PinMode::List,
+            Some(written::Pins::Enforce) | None => PinMode::Enforce,
+        },
     }
 }
 

@@ -29,6 +29,9 @@ record! {
         environment "environment": Option<List<Spanned<Variable>>>;
         /// The lock file, relative to the file that names it, ending in `.lock.json`.
         lock "lock": Option<Spanned<String>>;
+        /// What becomes of calls whose definition the sidecar has not compared with the lock;
+        /// `enforce` if absent. One that differs is refused in any case.
+        pins "pins": Option<Spanned<Pins>>;
         /// Facts about arguments, for every surface that has an argument of that name.
         arguments "arguments": Names<Argument, ArgumentName>;
         /// What the scope of a call is; `server` if absent.
@@ -95,6 +98,16 @@ choice! {
 }
 
 choice! {
+    /// What becomes of calls whose definition has not been seen.
+    pub enum Pins: "pins" {
+        /// They are refused.
+        Enforce = "enforce",
+        /// They pass; lists are compared.
+        List = "list",
+    }
+}
+
+choice! {
     /// How an upstream folds the values of an argument.
     pub enum Fold: "fold" {
         /// Capital and small ASCII letters are the same.
@@ -120,6 +133,9 @@ fn check_server(server: &Server, map: &Map<'_>, cx: &mut Reader<'_>) -> bool {
     let mut sound = check_way(server, map, cx) & check_shared_names(server, cx);
     let routes = "`transport: mcp` has tools, prompts and resources; routes are for `http`";
     let tools = "`transport: http` has routes; tools, prompts and resources are for `mcp`";
+    if server.pins.is_some() {
+        sound &= map.needs("pins", "lock", "definitions are compared with the lock", cx);
+    }
     match server.transport.map(|transport| transport.value) {
         Some(Transport::Http) => {
             for key in ["tools", "prompts", "resources", "lock"] {

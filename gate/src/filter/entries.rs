@@ -3,7 +3,7 @@
 use latchkey_engine::{id::SurfaceId, index::SurfaceKind};
 
 use super::{Edit, FilterError, FilterKind, Object, Value, Viewer, refuse_variants, replaced};
-use crate::route;
+use crate::{json::to_value, pin::ListKind, route};
 
 impl Viewer<'_> {
     /// The edit that leaves the visible entries of a list.
@@ -12,29 +12,52 @@ impl Viewer<'_> {
         result: Object<'_>,
         kind: FilterKind,
     ) -> Result<Edit, FilterError> {
-        let (list, key) = match kind {
-            FilterKind::Tools => ("tools", "name"),
-            FilterKind::Prompts => ("prompts", "name"),
-            FilterKind::Resources => ("resources", "uri"),
-            FilterKind::ResourceTemplates => ("resourceTemplates", "uriTemplate"),
-            FilterKind::Handshake | FilterKind::Answer | FilterKind::Stream => {
-                return Err(FilterError::Shape);
-            }
-        };
-        refuse_variants(result, &[list])?;
-        let entries = result.get(list).ok_or(FilterError::Shape)?;
+        let list = listed(kind).ok_or(FilterError::Shape)?;
+        let (member, key) = (list.member(), list.key());
+        refuse_variants(result, &[member])?;
+        let entries = result.get(member).ok_or(FilterError::Shape)?;
         let mut kept = Vec::new();
         for entry in entries.as_array().ok_or(FilterError::Shape)?.values() {
             let object = entry.as_object().ok_or(FilterError::Shape)?;
             refuse_variants(object, &[key])?;
             let name = object.get(key).and_then(|name| name.as_text());
             let name = name.ok_or(FilterError::Shape)?;
-            let surface = self.surface(kind, name);
-            if surface.is_some_and(|surface| self.visible(surface)) {
+            let surface = self.surface(kind, name).filter(|surface| {
+                // What this caller does not see is compared as well: another one may call it.
+                self.is_as_reviewed(list, *surface, name, entry) & self.visible(*surface)
+            });
+            if surface.is_some() {
                 kept.push(entry.raw());
             }
         }
         Ok(replaced(entries, format!("[{}]", kept.join(","))))
+    }
+
+    /// Whether a definition is the one that was reviewed, where one was.
+    fn is_as_reviewed(
+        &self,
+        kind: ListKind,
+        surface: SurfaceId,
+        name: &str,
+        definition: Value<'_>,
+    ) -> bool {
+        let pin = self.gate.surface_settings(surface);
+        let Some(pin) = pin.and_then(|it| it.pin.as_ref()) else {
+            return true;
+        };
+        let Some(entry) = self.gate.policy().surface_entry(surface) else {
+            return false;
+        };
+        // The pin of a pattern is that of the template, not of what matches it.
+        if matches!(&entry.kind, SurfaceKind::Resource { uri } if uri != name) {
+            return true;
+        }
+        let definition = to_value(definition).ok();
+        match (self.pins, &definition) {
+            (Some(pins), definition) => pins.see(kind, &entry.name, pin, definition.as_ref()),
+            (None, Some(definition)) => pin.compare(kind, definition).is_none(),
+            (None, None) => false,
+        }
     }
 
     /// The edits of an answer to a request that is not known any more.
@@ -110,6 +133,17 @@ impl Viewer<'_> {
             // Tasks, extensions, and whatever comes: their methods are refused.
             _ => false,
         }
+    }
+}
+
+/// The list that an answer holds.
+fn listed(kind: FilterKind) -> Option<ListKind> {
+    match kind {
+        FilterKind::Tools => Some(ListKind::Tools),
+        FilterKind::Prompts => Some(ListKind::Prompts),
+        FilterKind::Resources => Some(ListKind::Resources),
+        FilterKind::ResourceTemplates => Some(ListKind::Templates),
+        FilterKind::Handshake | FilterKind::Answer | FilterKind::Stream => None,
     }
 }
 

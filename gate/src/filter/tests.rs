@@ -28,6 +28,7 @@ fn viewer<'a>(
         now: NOW,
         filter,
         handles: None,
+        pins: None,
     }
 }
 
@@ -227,4 +228,64 @@ fn a_stream_is_watched_by_who_still_may() {
     };
     assert_eq!(revoked.revoked_tokens.len(), 1);
     assert!(!watches(&revoked));
+}
+
+#[test]
+fn a_definition_that_is_not_the_reviewed_one_is_hidden_and_remembered() {
+    let reviewed: serde_json::Value =
+        serde_json::from_str(r#"{"name":"get_issue","description":"Reads.","x":1.0}"#).unwrap();
+    let gate = crate::testing::pinned(
+        Disclose::Code,
+        crate::settings::PinMode::List,
+        "get_issue",
+        &reviewed,
+    );
+    let alice = identity(&gate, "alice");
+    let overlay = Overlay::default();
+    let filter = Filter {
+        server: server(&gate, "github"),
+        kind: FilterKind::Tools,
+    };
+    let pins = Sightings::default();
+    let listed = |tool: &str, remembers: bool| {
+        let mut viewer = viewer(&gate, &overlay, &alice, filter);
+        viewer.pins = remembers.then_some(&pins);
+        let body = format!(r#"{{"id":1,"result":{{"tools":[{tool},{{"name":"greeting"}}]}}}}"#);
+        let whole = String::from_utf8(viewer.answer(body.as_bytes()).unwrap()).unwrap();
+        // A stream is filtered alike.
+        let line = viewer.line(format!("data: {body}").as_bytes()).unwrap();
+        assert_eq!(line, Line::Replace(format!("data: {whole}").into_bytes()));
+        assert!(whole.contains("greeting"));
+        whole.contains("get_issue")
+    };
+    assert!(listed(r#"{ "x": 1, "description": "Reads.", "name": "get_issue" }"#, true));
+    assert!(pins.changed().is_empty());
+    for changed in [
+        r#"{"name":"get_issue","description":"Reads, and sends it along.","x":1}"#,
+        r#"{"name":"get_issue","x":1}"#,
+        r#"{"name":"get_issue","description":"Reads.","x":1,"annotations":{"readOnlyHint":true}}"#,
+        r#"{"name":"get_issue","description":"Reads.","x":1.00000000000000000000001}"#,
+    ] {
+        assert!(!listed(changed, false), "{changed}");
+        assert!(!listed(changed, true), "{changed}");
+        assert_eq!(pins.changed()[0].0, "get_issue");
+    }
+}
+
+#[test]
+fn a_notice_that_a_list_has_changed_raises_the_alarm() {
+    let gate = gate(Disclose::Code);
+    let alice = identity(&gate, "alice");
+    let overlay = Overlay::default();
+    let filter = Filter {
+        server: server(&gate, "github"),
+        kind: FilterKind::Stream,
+    };
+    let pins = Sightings::default();
+    let mut viewer = viewer(&gate, &overlay, &alice, filter);
+    viewer.pins = Some(&pins);
+    viewer.line(br#"data: {"method":"notifications/message"}"#).unwrap();
+    assert!(!pins.take_alarm());
+    viewer.line(br#"data: {"method":"notifications/tools/list_changed"}"#).unwrap();
+    assert!(pins.take_alarm() && !pins.take_alarm());
 }

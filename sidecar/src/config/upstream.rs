@@ -14,6 +14,9 @@ pub struct UpstreamConfig {
     pub max_idle: usize,
     /// The largest answer that is buffered to be filtered, in bytes.
     pub max_filtered: usize,
+    /// How often the tool server is asked whether its definitions are still those that were
+    /// reviewed.
+    pub pins_check: Span,
 }
 
 impl Default for UpstreamConfig {
@@ -22,13 +25,17 @@ impl Default for UpstreamConfig {
             connect_timeout: Span::seconds(5),
             max_idle: 128,
             max_filtered: 4 << 20,
+            pins_check: Span::seconds(60),
         }
     }
 }
 
 impl UpstreamConfig {
     pub(super) fn check(&self) -> Result<(), ConfigError> {
-        spans(&[("[upstream] connect_timeout", self.connect_timeout)])?;
+        spans(&[
+            ("[upstream] connect_timeout", self.connect_timeout),
+            ("[upstream] pins_check", self.pins_check),
+        ])?;
         counts(&[
             ("[upstream] max_idle", self.max_idle, 0, 1 << 16),
             ("[upstream] max_filtered", self.max_filtered, 1024, 1 << 30),

@@ -86,7 +86,7 @@ pub(super) fn warn(shared: &Shared, warnings: &[Warning]) {
 }
 
 /// Records what happened to a bundle beside the requests.
-pub(super) fn tell(shared: &Shared, event_type: &str, detail: String) {
+pub(crate) fn tell(shared: &Shared, event_type: &str, detail: String) {
     let active = shared.active();
     let release = active.as_deref().map(|active| &active.release);
     let id = ids::uuid();

@@ -1,0 +1,147 @@
+//! One survey over the sidecar's own connection, with no caller's headers and no credentials.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use http_body_util::BodyExt;
+use hyper::{Response, body::Body as _, header::CONTENT_TYPE};
+use latchkey_engine::reason::Reason;
+use latchkey_gate::survey::{Answer, Ask, Events, Found, Limits, Survey, SurveyError, answers};
+
+use crate::{
+    arriving::Arriving,
+    upstream::{Target, Upstream},
+};
+
+/// What the server is told about who asks.
+const CLIENT: &str = "latchkey-sidecar";
+/// How long all answers may take together.
+const LONGEST: Duration = Duration::from_secs(20);
+/// How long a server may leave a question of the other era without an answer.
+const PROBE: Duration = Duration::from_secs(5);
+/// How much a server may say.
+const LIMITS: Limits = Limits::DEFAULT;
+
+/// Why a survey has no result.
+#[derive(Debug)]
+pub(super) enum Fault {
+    /// The server cannot be reached, or breaks off.
+    Upstream(Reason),
+    /// It takes too long.
+    TimedOut,
+    /// It says something else.
+    Survey(SurveyError),
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Upstream(reason) => reason.fmt(f),
+            Self::TimedOut => f.write_str("it takes too long"),
+            // What a server says of its errors is not for a log.
+            Self::Survey(SurveyError::Refused(method, code, _)) => {
+                write!(f, "it answers `{method}` with error {code}")
+            }
+            Self::Survey(error) => write!(f, "it {error}"),
+        }
+    }
+}
+
+/// What came back.
+#[derive(Default)]
+struct Held {
+    status: u16,
+    session: Option<String>,
+    message: Option<Vec<u8>>,
+}
+
+/// Asks for every list; `revision` is what the server spoke the last time.
+pub(super) async fn survey(
+    upstream: &Arc<Upstream>,
+    target: &Target,
+    revision: &str,
+) -> Result<Found, Fault> {
+    let conversation = converse(upstream, target, revision);
+    let done = tokio::time::timeout(LONGEST, conversation).await;
+    done.map_err(|_| Fault::TimedOut)?
+}
+
+async fn converse(
+    upstream: &Arc<Upstream>,
+    target: &Target,
+    revision: &str,
+) -> Result<Found, Fault> {
+    let mut survey = Survey::again(CLIENT, LIMITS, revision);
+    let mut outcome = Ok(());
+    while let Some(ask) = survey.ask() {
+        let asked = exchange(upstream, target, &ask);
+        let held = if ask.probes {
+            let answer = tokio::time::timeout(PROBE, asked).await;
+            answer.unwrap_or_else(|_| Ok(Held::default()))
+        } else {
+            asked.await
+        };
+        outcome = held.and_then(|held| {
+            let answer = Answer {
+                status: held.status,
+                session: held.session.as_deref(),
+                message: held.message.as_deref(),
+            };
+            survey.answer(answer).map_err(Fault::Survey)
+        });
+        if outcome.is_err() {
+            break;
+        }
+    }
+    if let Some(ask) = survey.farewell() {
+        // A server that keeps the session all the same loses nothing but its own memory.
+        let _ = exchange(upstream, target, &ask).await;
+    }
+    outcome.map(|()| survey.finish())
+}
+
+async fn exchange(upstream: &Arc<Upstream>, target: &Target, ask: &Ask) -> Result<Held, Fault> {
+    let (mut response, mut lease) = upstream.ask(target, ask).await.map_err(Fault::Upstream)?;
+    let header = |name: &str| response.headers().get(name)?.to_str().ok();
+    let media = header(CONTENT_TYPE.as_str()).unwrap_or_default().to_ascii_lowercase();
+    let mut held = Held {
+        status: response.status().as_u16(),
+        session: header("mcp-session-id").map(str::to_owned),
+        message: None,
+    };
+    let streamed = media.starts_with("text/event-stream");
+    if let Some(id) = ask.id
+        && (streamed || media.starts_with("application/json"))
+    {
+        held.message = read(&mut response, id, streamed).await?;
+    }
+    if response.body().is_end_stream() {
+        lease.end();
+    }
+    Ok(held)
+}
+
+/// The answer: the whole body, or the message with this id in an event stream.
+async fn read(
+    response: &mut Response<Arriving>,
+    id: u64,
+    streamed: bool,
+) -> Result<Option<Vec<u8>>, Fault> {
+    let (mut events, mut body, mut read) = (Events::default(), Vec::new(), 0);
+    while let Some(frame) = response.body_mut().frame().await {
+        let frame = frame.map_err(|_| Fault::Upstream(Reason::UpstreamUnavailable))?;
+        let Ok(data) = frame.into_data() else { continue };
+        read += data.len();
+        if read > LIMITS.answer {
+            return Err(Fault::Survey(SurveyError::TooMuch));
+        }
+        if !streamed {
+            body.extend_from_slice(&data);
+            continue;
+        }
+        let found = events.push(&data).into_iter().find(|it| answers(it, id));
+        if found.is_some() {
+            return Ok(found);
+        }
+    }
+    Ok((!streamed).then_some(body))
+}
