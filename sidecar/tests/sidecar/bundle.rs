@@ -11,7 +11,8 @@ use latchkey_engine::{
     time::{Dates, Time},
 };
 use latchkey_gate::{
-    settings::{ServerSettings, Settings},
+    pin::{ListKind, Pin},
+    settings::{PinMode, ServerSettings, Settings as _, SurfaceSettings},
     supply::{self, Statement, Subject, TrustRoot, dsse},
 };
 
@@ -33,6 +34,10 @@ pub(crate) struct Release {
     /// What the sidecar starts; empty where it connects.
     pub(crate) command: Vec<String>,
     pub(crate) environment: Vec<(String, Option<String>)>,
+    /// The reviewed definitions of tools.
+    pub(crate) pins: Vec<(&'static str, serde_json::Value)>,
+    /// What becomes of calls whose definition was not seen.
+    pub(crate) pin_mode: PinMode,
 }
 
 impl Release {
@@ -47,6 +52,8 @@ impl Release {
             limits: vec![("paced", Obligation::rate(3, 3600))],
             command: Vec::new(),
             environment: Vec::new(),
+            pins: Vec::new(),
+            pin_mode: PinMode::Enforce,
         }
     }
 
@@ -97,8 +104,15 @@ impl Release {
             let settings = ServerSettings {
                 command: self.command.clone(),
                 environment: self.environment.iter().cloned().collect(),
+                pins: self.pin_mode,
             };
             server.settings = settings.to_text().unwrap();
+        }
+        for (tool, definition) in &self.pins {
+            let pin = Pin::of(ListKind::Tools, definition);
+            let mut surfaces = index.surfaces.iter_mut();
+            let surface = surfaces.find(|it| it.name == *tool).unwrap();
+            surface.settings = SurfaceSettings { pin }.to_text().unwrap();
         }
         index
     }

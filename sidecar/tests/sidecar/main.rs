@@ -17,6 +17,8 @@ mod http2;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
+mod pins;
+#[cfg(test)]
 mod rig;
 #[cfg(test)]
 mod secrets;
