@@ -383,7 +383,11 @@ pub(crate) fn pinned(
     changed(|index| {
         for server in &mut index.servers {
             server.disclose = disclose;
-            server.settings = ServerSettings { pins: mode }.to_text().unwrap();
+            let settings = ServerSettings {
+                pins: mode,
+                ..ServerSettings::default()
+            };
+            server.settings = settings.to_text().unwrap();
         }
         for surface in index.surfaces.iter_mut().filter(|it| it.name == tool) {
             let pin = Pin::of(ListKind::Tools, definition);

@@ -16,14 +16,18 @@ use tokio::sync::Notify;
 
 use crate::{
     run::Shared,
-    supply::{Active, tell},
+    supply::{Active, Way, tell},
     upstream::Upstream,
 };
+
+use self::survey::Road;
 
 mod survey;
 
 /// The shortest time between two surveys.
 const GAP: Duration = Duration::from_secs(1);
+/// The shortest time between two surveys of a child that nothing calls for.
+const CHILD: Duration = Duration::from_mins(10);
 /// How long a call waits for the survey that says whether it may pass.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// After so many surveys without an answer, nothing is known of the server any more.
@@ -90,7 +94,7 @@ pub async fn run(shared: Arc<Shared>) {
     let pins = &shared.pins;
     let (mut failures, mut revision) = (0, String::new());
     loop {
-        let pause = pause(failures, shared.config.upstream.pins_check.0);
+        let pause = pause(failures, every(&shared));
         // Either it is time, or somebody waits.
         let _ = tokio::time::timeout(pause, pins.wake.notified()).await;
         let pinned = |active: &Arc<Active>| has_pins(&active.gate, active.server);
@@ -99,7 +103,12 @@ pub async fn run(shared: Arc<Shared>) {
             continue;
         };
         report(&shared, &active);
-        match survey::survey(&upstream, &active.target, &revision).await {
+        let road = Road {
+            upstream: &upstream,
+            children: &shared.children,
+            way: &active.way,
+        };
+        match survey::survey(&road, &revision).await {
             Ok(found) => {
                 failures = 0;
                 revision.clone_from(&found.revision);
@@ -143,6 +152,16 @@ fn report(shared: &Shared, active: &Active) {
     let changed = shared.pins.sightings.changed().len();
     let changed = i64::try_from(changed).unwrap_or(i64::MAX);
     shared.metrics.definitions_changed.set(changed);
+}
+
+/// A child of the era with sessions is started for each survey, and says the same for as long as its
+/// program does: it is asked less often.
+fn every(shared: &Shared) -> Duration {
+    let every = shared.config.upstream.pins_check.0;
+    match shared.active().as_deref().map(|active| &active.way) {
+        Some(Way::Run(_)) => every.max(CHILD),
+        Some(Way::Connect(_)) | None => every,
+    }
 }
 
 /// After a survey that failed the next one comes sooner.

@@ -39,7 +39,8 @@ enum What {
 #[derive(Debug, clap::Args)]
 #[command(group = ArgGroup::new("token").multiple(false))]
 struct McpArgs {
-    /// The address of the server, `https://host/mcp`; that of the server's entry if absent
+    /// The address of the server, `https://host/mcp`; if absent, that of the server's entry, or the
+    /// command there
     #[arg(value_name = "URL")]
     url: Option<String>,
     /// A program that is a server on its standard input and output, with its arguments
@@ -78,7 +79,7 @@ pub fn run(args: &Args, global: &Global, terminal: &mut Terminal<'_>) -> Result<
     let What::Mcp(args) = &args.what;
     let project = Project::open(&global.directory)?;
     let known = project.named(args.server.as_deref(), args.url.as_deref())?;
-    let source = source(args, known.as_ref().and_then(Known::upstream))?;
+    let source = source(args, known.as_ref())?;
     if args.check && known.is_none() && args.server.is_some() {
         let name = args.server.as_deref().unwrap_or_default();
         return Err(
@@ -107,10 +108,15 @@ enum Source {
     Program(Vec<String>),
 }
 
-fn source(args: &McpArgs, upstream: Option<&str>) -> Result<Source, Failure> {
+fn source(args: &McpArgs, known: Option<&Known<'_>>) -> Result<Source, Failure> {
     if !args.command.is_empty() {
         return Ok(Source::Program(args.command.clone()));
     }
+    let written = known.and_then(Known::command);
+    if let Some(command) = written.filter(|_| args.url.is_none()) {
+        return Ok(Source::Program(command.to_vec()));
+    }
+    let upstream = known.and_then(Known::upstream);
     let text = args.url.as_deref().or(upstream).ok_or_else(|| {
         Failure::usage("there is no server to ask")
             .help("give its address, or the command that starts it after `--`")

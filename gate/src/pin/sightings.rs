@@ -28,7 +28,7 @@ pub struct Sightings {
 #[derive(Debug, Default)]
 struct Seen {
     /// Where the server is; what was seen of another one says nothing.
-    upstream: String,
+    origin: String,
     /// By the name of the surface.
     entries: BTreeMap<String, Sighting>,
     /// What has changed since it was asked for last.
@@ -88,8 +88,12 @@ impl Sightings {
         let Some(pin) = settings.and_then(|it| it.pin.as_ref()) else {
             return Ok(());
         };
-        let mode = gate.server_settings(server).map_or(PinMode::Enforce, |it| it.pins);
-        let kind = policy.surface_entry(surface).and_then(|it| ListKind::of(&it.kind));
+        let mode = gate
+            .server_settings(server)
+            .map_or(PinMode::Enforce, |it| it.pins);
+        let kind = policy
+            .surface_entry(surface)
+            .and_then(|it| ListKind::of(&it.kind));
         self.lock().judge(name, pin, kind, mode)
     }
 
@@ -139,7 +143,8 @@ impl Sightings {
     /// The server cannot be asked any more: what was seen of it is not known to hold.
     pub fn forget(&self) {
         let mut seen = self.lock();
-        seen.entries.retain(|_, sighting| sighting.difference.is_some());
+        seen.entries
+            .retain(|_, sighting| sighting.difference.is_some());
         self.clear.store(0, Ordering::Release);
     }
 
@@ -147,11 +152,12 @@ impl Sightings {
     /// was seen before.
     pub fn turn(&self, generation: u64, gate: &Gate, server: ServerId) {
         let mut seen = self.lock();
-        let upstream = gate.policy().server_entry(server).map(|it| it.upstream.as_str());
-        let upstream = upstream.unwrap_or_default();
-        if seen.upstream != upstream {
+        let upstream = gate.policy().server_entry(server).map(|it| &it.upstream);
+        let command = gate.server_settings(server).map(|it| &it.command);
+        let origin = format!("{upstream:?} {command:?}");
+        if seen.origin != origin {
             seen.entries.clear();
-            upstream.clone_into(&mut seen.upstream);
+            seen.origin = origin;
         }
         self.settle(&seen, generation, gate, server);
     }
@@ -188,12 +194,15 @@ impl Sightings {
     }
 
     fn settle(&self, seen: &Seen, generation: u64, gate: &Gate, server: ServerId) {
-        let mode = gate.server_settings(server).map_or(PinMode::Enforce, |it| it.pins);
+        let mode = gate
+            .server_settings(server)
+            .map_or(PinMode::Enforce, |it| it.pins);
         let all = pinned(gate, server);
         let clear = all
             .into_iter()
             .all(|(name, kind, _, pin)| seen.judge(name, pin, Some(kind), mode).is_ok());
-        self.clear.store(if clear { generation } else { 0 }, Ordering::Release);
+        self.clear
+            .store(if clear { generation } else { 0 }, Ordering::Release);
     }
 
     fn lock(&self) -> MutexGuard<'_, Seen> {
@@ -286,7 +295,12 @@ fn pinned(gate: &Gate, server: ServerId) -> Vec<(&str, ListKind, &str, &Pin)> {
             SurfaceKind::Resource { uri } => uri,
             _ => &entry.name,
         };
-        Some((entry.name.as_str(), ListKind::of(&entry.kind)?, key.as_str(), pin))
+        Some((
+            entry.name.as_str(),
+            ListKind::of(&entry.kind)?,
+            key.as_str(),
+            pin,
+        ))
     });
     surfaces.collect()
 }

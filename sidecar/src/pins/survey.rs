@@ -2,14 +2,21 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use http_body_util::BodyExt;
-use hyper::{Response, body::Body as _, header::CONTENT_TYPE};
+use hyper::{
+    HeaderMap, Response,
+    body::Body as _,
+    header::{CONTENT_TYPE, HeaderValue},
+};
 use latchkey_engine::reason::Reason;
 use latchkey_gate::survey::{Answer, Ask, Events, Found, Limits, Survey, SurveyError, answers};
 
 use crate::{
     arriving::Arriving,
-    upstream::{Target, Upstream},
+    stdio::{Call, Caller, Children},
+    supply::Way,
+    upstream::{Lease, Upstream},
 };
 
 /// What the server is told about who asks.
@@ -18,6 +25,8 @@ const CLIENT: &str = "latchkey-sidecar";
 const LONGEST: Duration = Duration::from_secs(20);
 /// How long a server may leave a question of the other era without an answer.
 const PROBE: Duration = Duration::from_secs(5);
+/// Who asks a child: no caller of the sidecar has this name.
+const NOBODY: Caller = [0xff; 32];
 /// How much a server may say.
 const LIMITS: Limits = Limits::DEFAULT;
 
@@ -46,6 +55,47 @@ impl fmt::Display for Fault {
     }
 }
 
+/// The way to the server that a bundle names.
+pub(super) struct Road<'a> {
+    /// Connections of the surveys' own.
+    pub(super) upstream: &'a Arc<Upstream>,
+    /// The children of the sidecar.
+    pub(super) children: &'a Children,
+    /// Which of them.
+    pub(super) way: &'a Way,
+}
+
+impl Road<'_> {
+    /// Sends one message, with nothing of any caller.
+    async fn ask(&self, ask: &Ask) -> Result<(Response<Arriving>, Option<Lease>), Reason> {
+        match self.way {
+            Way::Connect(target) => {
+                let (response, lease) = self.upstream.ask(target, ask).await?;
+                Ok((response, Some(lease)))
+            }
+            Way::Run(launch) => {
+                let server = self.children.server(launch);
+                let server = server.ok_or(Reason::UpstreamUnavailable)?;
+                let call = Call {
+                    method: ask.method.parse().map_err(|_| Reason::Internal)?,
+                    headers: &headers(ask).ok_or(Reason::Internal)?,
+                    body: Bytes::copy_from_slice(ask.body.as_bytes()),
+                    caller: NOBODY,
+                };
+                Ok((server.send(call).await?.map(Arriving::Child), None))
+            }
+        }
+    }
+}
+
+fn headers(ask: &Ask) -> Option<HeaderMap> {
+    let mut headers = HeaderMap::new();
+    for (name, value) in &ask.headers {
+        headers.insert(*name, HeaderValue::from_str(value).ok()?);
+    }
+    Some(headers)
+}
+
 /// What came back.
 #[derive(Default)]
 struct Held {
@@ -55,25 +105,17 @@ struct Held {
 }
 
 /// Asks for every list; `revision` is what the server spoke the last time.
-pub(super) async fn survey(
-    upstream: &Arc<Upstream>,
-    target: &Target,
-    revision: &str,
-) -> Result<Found, Fault> {
-    let conversation = converse(upstream, target, revision);
+pub(super) async fn survey(road: &Road<'_>, revision: &str) -> Result<Found, Fault> {
+    let conversation = converse(road, revision);
     let done = tokio::time::timeout(LONGEST, conversation).await;
     done.map_err(|_| Fault::TimedOut)?
 }
 
-async fn converse(
-    upstream: &Arc<Upstream>,
-    target: &Target,
-    revision: &str,
-) -> Result<Found, Fault> {
+async fn converse(road: &Road<'_>, revision: &str) -> Result<Found, Fault> {
     let mut survey = Survey::again(CLIENT, LIMITS, revision);
     let mut outcome = Ok(());
     while let Some(ask) = survey.ask() {
-        let asked = exchange(upstream, target, &ask);
+        let asked = exchange(road, &ask);
         let held = if ask.probes {
             let answer = tokio::time::timeout(PROBE, asked).await;
             answer.unwrap_or_else(|_| Ok(Held::default()))
@@ -94,15 +136,17 @@ async fn converse(
     }
     if let Some(ask) = survey.farewell() {
         // A server that keeps the session all the same loses nothing but its own memory.
-        let _ = exchange(upstream, target, &ask).await;
+        let _ = exchange(road, &ask).await;
     }
     outcome.map(|()| survey.finish())
 }
 
-async fn exchange(upstream: &Arc<Upstream>, target: &Target, ask: &Ask) -> Result<Held, Fault> {
-    let (mut response, mut lease) = upstream.ask(target, ask).await.map_err(Fault::Upstream)?;
+async fn exchange(road: &Road<'_>, ask: &Ask) -> Result<Held, Fault> {
+    let (mut response, mut lease) = road.ask(ask).await.map_err(Fault::Upstream)?;
     let header = |name: &str| response.headers().get(name)?.to_str().ok();
-    let media = header(CONTENT_TYPE.as_str()).unwrap_or_default().to_ascii_lowercase();
+    let media = header(CONTENT_TYPE.as_str())
+        .unwrap_or_default()
+        .to_ascii_lowercase();
     let mut held = Held {
         status: response.status().as_u16(),
         session: header("mcp-session-id").map(str::to_owned),
@@ -114,7 +158,7 @@ async fn exchange(upstream: &Arc<Upstream>, target: &Target, ask: &Ask) -> Resul
     {
         held.message = read(&mut response, id, streamed).await?;
     }
-    if response.body().is_end_stream() {
+    if let Some(lease) = lease.as_mut().filter(|_| response.body().is_end_stream()) {
         lease.end();
     }
     Ok(held)
@@ -129,7 +173,9 @@ async fn read(
     let (mut events, mut body, mut read) = (Events::default(), Vec::new(), 0);
     while let Some(frame) = response.body_mut().frame().await {
         let frame = frame.map_err(|_| Fault::Upstream(Reason::UpstreamUnavailable))?;
-        let Ok(data) = frame.into_data() else { continue };
+        let Ok(data) = frame.into_data() else {
+            continue;
+        };
         read += data.len();
         if read > LIMITS.answer {
             return Err(Fault::Survey(SurveyError::TooMuch));

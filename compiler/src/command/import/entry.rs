@@ -110,7 +110,7 @@ pub(super) fn server_name(own: Option<&str>) -> Option<String> {
 pub(super) fn file(
     server: &str,
     within: &str,
-    source: &Source,
+    (source, given): (&Source, &[String]),
     lock: &str,
     surfaces: &[Surface],
 ) -> String {
@@ -135,6 +135,16 @@ pub(super) fn file(
             let words: Vec<_> = command.iter().map(|word| quoted(word)).collect();
             line("    transport: mcp-stdio".to_owned());
             line(format!("    command: [{}]", words.join(", ")));
+            // Values may be secrets: the sidecar takes them from its own environment.
+            let given = given
+                .iter()
+                .map(|it| it.split('=').next().unwrap_or_default());
+            let names: Vec<_> = ["HOME", "PATH"]
+                .into_iter()
+                .chain(given)
+                .map(quoted)
+                .collect();
+            line(format!("    environment: [{}]", names.join(", ")));
         }
     }
     line(format!("    lock: {}", key(lock)));

@@ -180,6 +180,11 @@ impl Known<'_> {
         self.entry.upstream.as_ref().map(|it| it.value.as_str())
     }
 
+    /// The command in its entry.
+    pub(super) fn command(&self) -> Option<&[String]> {
+        self.entry.command.as_ref().map(|it| it.0.as_slice())
+    }
+
     /// Whether the entry has a surface for a definition.
     fn has(&self, kind: ListKind, name: &str) -> bool {
         match kind {
@@ -291,7 +296,13 @@ impl Plan {
             Some((folder, _)) => format!("{folder}/{file}"),
             None => file.clone(),
         };
-        let text = entry::file(&self.server, within, source, &file, surfaces);
+        let text = entry::file(
+            &self.server,
+            within,
+            (source, &args.environment),
+            &file,
+            surfaces,
+        );
         self.files.insert(path.clone(), text);
         self.policy = path;
         Ok(lock)

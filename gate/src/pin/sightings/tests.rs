@@ -18,7 +18,9 @@ fn pinned_gate(mode: PinMode) -> (Gate, ServerId) {
 }
 
 fn lists(tools: &[Json]) -> BTreeMap<ListKind, BTreeMap<String, Json>> {
-    let tools = tools.iter().map(|tool| ("get_issue".to_owned(), tool.clone()));
+    let tools = tools
+        .iter()
+        .map(|tool| ("get_issue".to_owned(), tool.clone()));
     [(ListKind::Tools, tools.collect())].into()
 }
 
@@ -100,5 +102,10 @@ fn where_lists_alone_are_filtered_unseen_calls_pass() {
     sightings.turn(1, &gate, server);
     assert!(sightings.is_clear(1));
     assert_eq!(PinMode::Enforce, PinMode::default());
-    assert_eq!(crate::settings::ServerSettings::default().to_text().unwrap(), "");
+    assert_eq!(
+        crate::settings::ServerSettings::default()
+            .to_text()
+            .unwrap(),
+        ""
+    );
 }
