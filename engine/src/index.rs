@@ -92,6 +92,10 @@ pub enum Algorithm {
     Es256,
     /// RSA PKCS#1 v1.5 with SHA-256.
     Rs256,
+    /// ECDSA on P-384 with SHA-384.
+    Es384,
+    /// RSA PSS with SHA-256.
+    Ps256,
 }
 
 /// Who may say who calls.

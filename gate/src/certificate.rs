@@ -7,8 +7,8 @@ use latchkey_engine::time::Time;
 /// A verified client certificate: chain, time and possession of the key are proved already.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientCertificate {
-    /// The leaf, in DER.
-    pub leaf: Vec<u8>,
+    /// The SHA-256 of the leaf in DER.
+    pub fingerprint: [u8; 32],
     /// The SPIFFE id that it names.
     pub spiffe_id: Option<SpiffeId>,
     /// The DNS names that it names, as written there.

@@ -1,8 +1,8 @@
 //! An opened bundle with everything that enforcing it needs, built once and off to the side.
 
-use std::fmt;
+mod profiles;
 
-use std::sync::OnceLock;
+use std::{fmt, sync::OnceLock};
 
 use latchkey_engine::{
     bundle::{
@@ -10,7 +10,7 @@ use latchkey_engine::{
         places::{PlaceKind, Places},
     },
     id::{IssuerId, PrincipalId, ServerId, SurfaceId},
-    index::{Algorithm, Index},
+    index::Index,
     policy::Policy,
 };
 
@@ -19,7 +19,7 @@ use crate::{
     route::Routes,
     schema::{self, SchemaError, Validator},
     settings::{IssuerSettings, ServerSettings, Settings, SurfaceSettings},
-    token::{self, IssuerProfile, KeySet, KeySetError},
+    token::IssuerProfile,
 };
 
 /// One slice of a bundle in force.
@@ -88,9 +88,10 @@ impl Gate {
         }
         let routes = Routes::build(policy.index())?;
         bind::check_forced(policy.index())?;
+        let settings = AllSettings::read(policy.index())?;
         Ok(Self {
-            issuers: profiles(policy.index())?,
-            settings: AllSettings::read(policy.index())?,
+            issuers: profiles::read(policy.index(), &settings.issuers)?,
+            settings,
             places,
             identities: OnceLock::new(),
             digest: hex(&policy.digest()),
@@ -159,7 +160,8 @@ impl Gate {
     }
 
     /// What each issuer's tokens must look like, in the order of the policy.
-    pub(crate) fn issuers(&self) -> &[IssuerProfile] {
+    #[must_use]
+    pub fn issuers(&self) -> &[IssuerProfile] {
         &self.issuers
     }
 
@@ -205,41 +207,6 @@ fn read<'a, T: Settings>(
         T::from_text(text).map_err(|error| GateError::Settings(name.clone(), error.to_string()))
     };
     entries.map(read).collect()
-}
-
-fn profiles(index: &Index) -> Result<Vec<IssuerProfile>, GateError> {
-    let profile = |issuer: &latchkey_engine::index::Issuer| {
-        // Without a usable key no token of this issuer verifies: that refuses, it opens nothing.
-        let keys = match KeySet::from_jwks(issuer.keys.as_bytes()) {
-            Err(KeySetError::NoUsableKey(_)) => KeySet::default(),
-            keys => {
-                keys.map_err(|error| GateError::Keys(issuer.name.clone(), error.to_string()))?
-            }
-        };
-        Ok(IssuerProfile {
-            issuer: issuer.url.clone(),
-            audiences: issuer.audiences.clone(),
-            algorithms: issuer.algorithms.iter().copied().map(algorithm).collect(),
-            accept_typ: Vec::new(),
-            groups_claim: issuer.groups_claim.clone(),
-            clock_skew: issuer.clock_skew,
-            max_lifetime: match issuer.max_lifetime {
-                0 => u32::MAX,
-                seconds => seconds,
-            },
-            require_token_id: false,
-            keys,
-        })
-    };
-    index.issuers.iter().map(profile).collect()
-}
-
-fn algorithm(declared: Algorithm) -> token::Algorithm {
-    match declared {
-        Algorithm::EdDsa => token::Algorithm::EdDsa,
-        Algorithm::Es256 => token::Algorithm::Es256,
-        Algorithm::Rs256 => token::Algorithm::Rs256,
-    }
 }
 
 /// Bytes as lower-case hex.

@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use latchkey_engine::{
     call::{Caller, MAX_CALLERS},
-    id::{IssuerId, PermissionId, ScopeId},
+    id::{IssuerId, PermissionId, ScopeId, ServerId},
     index::PrincipalType,
     reason::Reason,
     time::Time,
@@ -13,8 +13,12 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{
     admit::Who,
+    certificate::ClientCertificate,
     gate::{Gate, hex},
-    token::{self, Claims, TokenError},
+    token::{
+        Claims, Confirmation, IssuerKind, IssuerProfile, LiveKeys, ProofRule, Shown, TokenError,
+        Verifier, spiffe,
+    },
 };
 
 /// The longest subject that names an undeclared caller, in characters.
@@ -101,10 +105,13 @@ impl Identity {
 /// Why a token gives no identity.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IdentityError {
-    /// The stable reason: `unauthenticated`, `token_expired` or `principal_unknown`.
+    /// The stable reason: `unauthenticated`, `token_expired`, `principal_unknown` or
+    /// `issuer_unavailable`.
     pub reason: Reason,
     /// What exactly is wrong, for logs; it quotes nothing of the token.
     pub what: String,
+    /// What is wrong with the token, when it is that.
+    pub token: Option<TokenError>,
 }
 
 impl fmt::Display for IdentityError {
@@ -120,21 +127,143 @@ impl From<TokenError> for IdentityError {
         Self {
             reason: match error {
                 TokenError::Expired => Reason::TokenExpired,
+                TokenError::KeysUnavailable => Reason::IssuerUnavailable,
                 _ => Reason::Unauthenticated,
             },
             what: error.to_string(),
+            token: Some(error),
         }
     }
 }
 
-impl Gate {
-    /// Verifies a bearer token, as it stands after `Bearer `, and resolves its callers.
-    pub fn verify(&self, token: &str, now: Time) -> Result<Identity, IdentityError> {
-        let claims = token::verify(token, self.issuers(), now.0)?;
-        self.identity(&claims).map_err(|reason| IdentityError {
+impl From<Reason> for IdentityError {
+    fn from(reason: Reason) -> Self {
+        Self {
             reason,
             what: reason.title().to_owned(),
+            token: None,
+        }
+    }
+}
+
+/// An identity that counts once it is shown what its token is bound to. Owned, as [`Identity`].
+#[derive(Debug, Clone)]
+pub struct Vouched {
+    identity: Arc<Identity>,
+    confirmation: Confirmation,
+    rules: [ProofRule; 2],
+}
+
+impl Vouched {
+    /// The identity, when what was shown is what the token is bound to.
+    pub fn check(&self, shown: &Shown) -> Result<&Arc<Identity>, TokenError> {
+        self.confirmation.check(shown, self.rules)?;
+        Ok(&self.identity)
+    }
+
+    /// The first instant at which the token is no longer accepted.
+    #[must_use]
+    pub fn expires_at(&self) -> Time {
+        self.identity.expires_at
+    }
+}
+
+impl Gate {
+    /// Verifies a token for a server, as it stands after its scheme, and resolves its callers.
+    pub fn verify(
+        &self,
+        token: &str,
+        server: ServerId,
+        live: &LiveKeys,
+        now: Time,
+    ) -> Result<Vouched, IdentityError> {
+        let claims = self.verifier(server, live).verify(token, now.0)?;
+        let identity = self.identity(&claims)?;
+        let asked = |rule: Option<ProofRule>| rule.unwrap_or_default();
+        Ok(Vouched {
+            confirmation: claims.confirmation,
+            rules: [
+                asked(self.issuer_settings(identity.issuer).map(|it| it.proof)),
+                asked(self.server_settings(server).map(|it| it.proof)),
+            ],
+            identity: Arc::new(identity),
         })
+    }
+
+    /// By what the tokens for a server are verified.
+    #[must_use]
+    pub fn verifier<'a>(&'a self, server: ServerId, live: &'a LiveKeys) -> Verifier<'a> {
+        let settings = self.server_settings(server);
+        Verifier {
+            issuers: self.issuers(),
+            live,
+            audience: settings.and_then(|it| it.audience.as_deref()),
+        }
+    }
+
+    /// The caller that a client certificate is: `None` when no issuer speaks for certificates of
+    /// its kind.
+    ///
+    /// A certificate with a SPIFFE id is of the issuer that is its trust domain, and of no other;
+    /// one without is of the issuer for certificates that is no trust domain, with `dns:` and the
+    /// one of its names that a principal declares.
+    pub fn certificate(
+        &self,
+        certificate: &ClientCertificate,
+        now: Time,
+    ) -> Result<Option<Identity>, IdentityError> {
+        let Some((issuer, subject)) = self.certified(certificate)? else {
+            return Ok(None);
+        };
+        if certificate.not_after <= now {
+            return Err(Reason::TokenExpired.into());
+        }
+        let claims = Claims {
+            issuer: issuer.to_owned(),
+            subject,
+            audience: String::new(),
+            issued_at: now.0,
+            expires_at: certificate.not_after.0,
+            token_id: None,
+            groups: Vec::new(),
+            actors: Vec::new(),
+            permissions: None,
+            confirmation: Confirmation::default(),
+            token_hash: certificate.fingerprint,
+        };
+        let mut identity = self.identity(&claims)?;
+        identity.expires_at = certificate.not_after;
+        Ok(Some(identity))
+    }
+
+    /// The issuer and subject that a certificate is of.
+    fn certified(
+        &self,
+        certificate: &ClientCertificate,
+    ) -> Result<Option<(&str, String)>, IdentityError> {
+        let mut issuers = self.issuers().iter();
+        let kind = |it: &&IssuerProfile| it.kind == IssuerKind::Certificate;
+        if let Some(id) = &certificate.spiffe_id {
+            let domain = spiffe::trust_domain(id.as_str()).ok_or(Reason::Unauthenticated)?;
+            let issuer = issuers.find(|it| kind(it) && it.issuer == domain);
+            return Ok(issuer.map(|it| (it.issuer.as_str(), id.to_string())));
+        }
+        let Some(issuer) = issuers.find(|it| kind(it) && !spiffe::is_trust_domain(&it.issuer))
+        else {
+            return Ok(None);
+        };
+        let policy = self.policy();
+        let declared = policy.issuer_by_url(&issuer.issuer);
+        let subjects = certificate.dns_names.iter().map(|it| format!("dns:{it}"));
+        let mut known = subjects.filter(|subject| {
+            declared.is_some_and(|issuer| policy.principal_by_identity(issuer, subject).is_some())
+        });
+        match (known.next(), known.next()) {
+            (Some(subject), None) => Ok(Some((issuer.issuer.as_str(), subject))),
+            (None, _) => Err(Reason::PrincipalUnknown.into()),
+            // Which of them calls is not for the order of names to say.
+            (Some(_), Some(_)) => Err(Reason::Unauthenticated.into()),
+        }
     }
 
     /// Resolves verified claims. `sub` is the one acted for and `act` the chain (RFC 8693): the

@@ -10,11 +10,38 @@ use std::{collections::BTreeMap, fmt};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::pin::Pin;
+use crate::token::{IssuerKind, ProofRule};
 
 /// What else holds for the tokens of an issuer.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
-pub struct IssuerSettings {}
+pub struct IssuerSettings {
+    /// What its tokens are.
+    #[serde(skip_serializing_if = "is_usual")]
+    pub kind: IssuerKind,
+    /// Where its keys are fetched, when the policy does not hold them.
+    #[serde(skip_serializing_if = "is_usual")]
+    pub jwks: Option<RemoteKeys>,
+    /// The accepted values of `typ`; those of RFC 9068 when empty.
+    #[serde(skip_serializing_if = "is_usual")]
+    pub token_types: Vec<String>,
+    /// What its tokens must be bound to.
+    #[serde(skip_serializing_if = "is_usual")]
+    pub proof: ProofRule,
+}
+
+/// Keys that are with their issuer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct RemoteKeys {
+    /// The URL of the key set; where there is none, the issuer's metadata names it.
+    #[serde(default, skip_serializing_if = "is_usual")]
+    pub uri: Option<String>,
+    /// How often the keys are fetched, in seconds.
+    pub refresh: u32,
+    /// How long after the last good answer its keys are still used, in seconds.
+    pub max_age: u32,
+}
 
 /// What else holds for a server.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +58,13 @@ pub struct ServerSettings {
     /// What becomes of calls whose definition has not been seen.
     #[serde(skip_serializing_if = "PinMode::is_enforce")]
     pub pins: PinMode,
+    /// The audience that its tokens must name, in canonical form; any of the issuer's when there
+    /// is none.
+    #[serde(skip_serializing_if = "is_usual")]
+    pub audience: Option<String>,
+    /// What the tokens of its callers must be bound to, besides what their issuer asks for.
+    #[serde(skip_serializing_if = "is_usual")]
+    pub proof: ProofRule,
 }
 
 /// What becomes of calls of a pinned tool or prompt whose definition the sidecar has not seen. One
@@ -102,6 +136,11 @@ pub trait Settings: Default + PartialEq + Serialize + DeserializeOwned {
         }
         Ok(settings)
     }
+}
+
+/// Whether a value is left out.
+fn is_usual<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 impl Settings for IssuerSettings {}

@@ -22,7 +22,7 @@ use crate::{
     inbound::Inbound,
     pin::{ListKind, Pin},
     settings::{PinMode, ServerSettings, Settings as _, SurfaceSettings},
-    token::{Actor, Claims},
+    token::{Actor, Claims, Confirmation},
     wire::{Exchange, Refusal, Response},
 };
 
@@ -408,6 +408,7 @@ pub(crate) fn claims(subject: &str) -> Claims {
         groups: Vec::new(),
         actors: Vec::new(),
         permissions: None,
+        confirmation: Confirmation::default(),
         token_hash: [7; 32],
     }
 }

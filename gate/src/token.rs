@@ -5,17 +5,25 @@
 //! understood and checked or refused. Signatures are checked by `aws-lc-rs`.
 
 mod claims;
+pub mod dpop;
 mod keys;
+mod live;
 pub mod mint;
+mod proof;
+pub mod resource;
+pub mod spiffe;
 
 use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 pub use claims::{Actor, Claims, PERMISSIONS_TYPE};
-pub use keys::{Algorithm, KeySet, KeySetError, SkippedKey};
+pub use keys::{Algorithm, KeySet, KeySetError, KeyUse, SkippedKey};
+pub use live::LiveKeys;
+pub use proof::{Confirmation, ProofRule, Shown};
 
 use crate::json::{self, Limits, Object};
 
@@ -27,6 +35,8 @@ pub const MAX_TOKEN: usize = 8 * 1024;
 pub struct IssuerProfile {
     /// The exact value of `iss`.
     pub issuer: String,
+    /// What its tokens are.
+    pub kind: IssuerKind,
     /// Accepted audiences; a token names exactly one of them.
     pub audiences: Vec<String>,
     /// Algorithms this issuer may sign with.
@@ -44,41 +54,105 @@ pub struct IssuerProfile {
     pub max_lifetime: u32,
     /// Whether `jti` must be present.
     pub require_token_id: bool,
+    /// What its tokens must be bound to.
+    pub proof: ProofRule,
     /// The issuer's public keys.
-    pub keys: KeySet,
+    pub keys: Keys,
 }
 
-/// Verifies a token of any of the given issuers at `now` (seconds since 1970, UTC).
-///
-/// The unverified `iss` only selects the profile; everything is then checked against that one.
-pub fn verify<'p>(
-    token: &str,
-    issuers: impl IntoIterator<Item = &'p IssuerProfile>,
-    now: i64,
-) -> Result<Claims, TokenError> {
-    let parts = Parts::split(token)?;
-    let payload = decode(parts.payload)?;
-    let document = object_limits(&payload)?;
-    let body = document
-        .root()
-        .as_object()
-        .ok_or(TokenError::Malformed("payload"))?;
-    let issuer = body
-        .get("iss")
-        .and_then(|iss| iss.as_text())
-        .ok_or(TokenError::Claim("iss"))?;
-    let profile = issuers
-        .into_iter()
-        .find(|profile| profile.issuer == issuer)
-        .ok_or(TokenError::UnknownIssuer)?;
-    let declared_typ = check_signature(&parts, profile)?;
-    claims::read(
-        body,
-        profile,
-        declared_typ,
-        now,
-        Sha256::digest(token.as_bytes()).into(),
-    )
+/// What the tokens of an issuer are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum IssuerKind {
+    /// OAuth 2 access tokens (RFC 9068).
+    #[default]
+    Oauth,
+    /// SPIFFE JWT-SVIDs: the issuer is a trust domain, `sub` the id of a workload in it.
+    Spiffe,
+    /// None: its subjects are client certificates.
+    Certificate,
+}
+
+impl IssuerKind {
+    /// What the keys of such an issuer are for.
+    #[must_use]
+    pub fn key_use(self) -> KeyUse {
+        match self {
+            Self::Spiffe => KeyUse::JwtSvid,
+            Self::Oauth | Self::Certificate => KeyUse::Signature,
+        }
+    }
+}
+
+/// Where the keys of an issuer are.
+#[derive(Clone, Debug)]
+pub enum Keys {
+    /// In the policy.
+    Pinned(KeySet),
+    /// With the issuer, at this URL or at the one that its metadata names; who verifies has the
+    /// latest.
+    Live(Option<String>),
+}
+
+/// By what tokens are verified.
+#[derive(Clone, Copy, Debug)]
+pub struct Verifier<'a> {
+    /// The declared issuers.
+    pub issuers: &'a [IssuerProfile],
+    /// The keys that are with the issuers.
+    pub live: &'a LiveKeys,
+    /// The audience of the server, where it has one of its own: no other counts then.
+    pub audience: Option<&'a str>,
+}
+
+impl<'a> Verifier<'a> {
+    /// Verifies a token of any of the issuers at `now` (seconds since 1970, UTC).
+    ///
+    /// The unverified `iss` only selects the profile; everything is then checked against that one.
+    /// What the token is bound to ([`Claims::confirmation`]) is for the caller to check.
+    pub fn verify(&self, token: &str, now: i64) -> Result<Claims, TokenError> {
+        let parts = Parts::split(token)?;
+        let payload = decode(parts.payload)?;
+        let document = object_limits(&payload)?;
+        let body = document.root().as_object();
+        let body = body.ok_or(TokenError::Malformed("payload"))?;
+        let profile = self.select(body)?;
+        let declared = check_signature(&parts, profile, self.live)?;
+        let token_hash = Sha256::digest(token.as_bytes()).into();
+        let audience = self.audience;
+        claims::read(body, profile, audience, declared, now, token_hash)
+    }
+
+    /// The issuer that a token names, without any belief in the token.
+    #[must_use]
+    pub fn claimed_issuer(&self, token: &str) -> Option<&'a IssuerProfile> {
+        let payload = decode(Parts::split(token).ok()?.payload).ok()?;
+        let document = object_limits(&payload).ok()?;
+        self.select(document.root().as_object()?).ok()
+    }
+
+    /// A token is of the issuer that it names. A JWT-SVID need not name any: then, and only then,
+    /// it is of the trust domain of its subject.
+    fn select(&self, body: Object<'_>) -> Result<&'a IssuerProfile, TokenError> {
+        let declared = |url: &str| {
+            let mut issuers = self.issuers.iter();
+            issuers.find(|it| it.issuer == url && it.kind != IssuerKind::Certificate)
+        };
+        let issuer = match body.get("iss") {
+            Some(issuer) => Some(issuer.as_text().ok_or(TokenError::Claim("iss"))?),
+            None => None,
+        };
+        if let Some(profile) = issuer.and_then(declared) {
+            return Ok(profile);
+        }
+        let subject = body.get("sub").and_then(|subject| subject.as_text());
+        let domain = subject.and_then(spiffe::trust_domain).and_then(declared);
+        match (domain, issuer) {
+            (Some(profile), _) if profile.kind == IssuerKind::Spiffe => Ok(profile),
+            (_, Some(_)) => Err(TokenError::UnknownIssuer),
+            (_, None) => Err(TokenError::Claim("iss")),
+        }
+    }
 }
 
 /// Why a token is refused. It never quotes the token.
@@ -108,8 +182,12 @@ pub enum TokenError {
     NotYetValid,
     /// `exp - iat` is above the issuer's maximum.
     Lifetime,
-    /// Bound to a key (`cnf`) whose possession a bearer token cannot prove.
+    /// Bound (`cnf`) to something that was not shown, or not bound to what it must be.
     ProofRequired,
+    /// The DPoP proof that came with it is refused.
+    Proof(dpop::ProofError),
+    /// The issuer's keys are with the issuer, and are not known here or are too old.
+    KeysUnavailable,
     /// A claim is absent where it must be present, or has another form; names it.
     Claim(&'static str),
 }
@@ -131,6 +209,8 @@ impl TokenError {
             Self::NotYetValid => "not_yet_valid",
             Self::Lifetime => "lifetime_refused",
             Self::ProofRequired => "proof_required",
+            Self::Proof(_) => "proof_refused",
+            Self::KeysUnavailable => "keys_unavailable",
             Self::Claim(_) => "claim_refused",
         }
     }
@@ -153,8 +233,13 @@ impl fmt::Display for TokenError {
             Self::Expired => f.write_str("the token has expired; get a new one"),
             Self::NotYetValid => f.write_str("the token is not valid yet; check both clocks"),
             Self::Lifetime => f.write_str("the token lives longer than its issuer may grant"),
-            Self::ProofRequired => {
-                f.write_str("the token is bound to a key, and a bearer token proves none")
+            Self::ProofRequired => f.write_str(
+                "the token is bound to a key or certificate that was not shown, or is not bound \
+                 to what it must be",
+            ),
+            Self::Proof(error) => error.fmt(f),
+            Self::KeysUnavailable => {
+                f.write_str("the issuer's keys could not be fetched, or are too old to be used")
             }
             Self::Claim(name) => write!(f, "the token's `{name}` is absent or has a wrong form"),
         }
@@ -167,6 +252,8 @@ impl std::error::Error for TokenError {}
 const ACCESS_TOKEN_TYPES: [&str; 2] = ["at+jwt", "application/at+jwt"];
 /// Header members that change what is signed or which key is meant, by mere presence.
 const REFUSED_HEADERS: [&str; 3] = ["crit", "b64", "jwk"];
+/// The `typ` values of a JWT-SVID, which may also leave it out.
+const SVID_TYPES: [&str; 2] = ["JWT", "JOSE"];
 
 /// How a token declared itself, after its signature was verified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -175,6 +262,8 @@ enum DeclaredType {
     AccessToken,
     /// A type that only this issuer's profile takes for one.
     Other,
+    /// A SPIFFE JWT-SVID.
+    Svid,
 }
 
 struct Parts<'t> {
@@ -205,7 +294,11 @@ impl<'t> Parts<'t> {
 }
 
 /// Checks header and signature; what comes back is authentic but not yet judged.
-fn check_signature(parts: &Parts<'_>, profile: &IssuerProfile) -> Result<DeclaredType, TokenError> {
+fn check_signature(
+    parts: &Parts<'_>,
+    profile: &IssuerProfile,
+    live: &LiveKeys,
+) -> Result<DeclaredType, TokenError> {
     let header = decode(parts.header).map_err(|_| TokenError::Malformed("header"))?;
     let document = object_limits(&header).map_err(|_| TokenError::Malformed("header"))?;
     let header = document
@@ -228,7 +321,13 @@ fn check_signature(parts: &Parts<'_>, profile: &IssuerProfile) -> Result<Declare
         Some(kid) => Some(kid.as_text().ok_or(TokenError::Header("kid"))?),
         None => None,
     };
-    let key = profile.keys.find(kid, algorithm)?;
+    let keys = match (&profile.keys, live.development(&profile.issuer)) {
+        (_, Some(keys)) | (Keys::Pinned(keys), None) => keys,
+        (Keys::Live(uri), None) => live
+            .get(&profile.issuer, uri.as_deref())
+            .ok_or(TokenError::KeysUnavailable)?,
+    };
+    let key = keys.find(kid, algorithm)?;
     let signature = URL_SAFE_NO_PAD
         .decode(parts.signature)
         .map_err(|_| TokenError::Malformed("signature"))?;
@@ -239,25 +338,25 @@ fn check_signature(parts: &Parts<'_>, profile: &IssuerProfile) -> Result<Declare
 }
 
 fn declared_type(header: Object<'_>, profile: &IssuerProfile) -> Result<DeclaredType, TokenError> {
-    let typ = header
-        .get("typ")
-        .and_then(|typ| typ.as_text())
-        .ok_or(TokenError::Type)?;
+    let typ = match header.get("typ") {
+        Some(typ) => Some(typ.as_text().ok_or(TokenError::Type)?),
+        None => None,
+    };
     // Media types are compared without case (RFC 7515 4.1.9).
-    let is = |name: &str| typ.eq_ignore_ascii_case(name);
-    let accepted = if profile.accept_typ.is_empty() {
-        ACCESS_TOKEN_TYPES.into_iter().any(is)
-    } else {
-        profile.accept_typ.iter().any(|name| is(name))
+    let is = |name: &str| typ.is_some_and(|typ| typ.eq_ignore_ascii_case(name));
+    let access_token = ACCESS_TOKEN_TYPES.into_iter().any(is);
+    let accepted = match profile.kind {
+        IssuerKind::Spiffe => typ.is_none() || SVID_TYPES.into_iter().any(is),
+        _ if profile.accept_typ.is_empty() => access_token,
+        _ => profile.accept_typ.iter().any(|name| is(name)),
     };
     if !accepted {
         return Err(TokenError::Type);
     }
-    let access_token = ACCESS_TOKEN_TYPES.into_iter().any(is);
-    Ok(if access_token {
-        DeclaredType::AccessToken
-    } else {
-        DeclaredType::Other
+    Ok(match (access_token, profile.kind) {
+        (true, _) => DeclaredType::AccessToken,
+        (_, IssuerKind::Spiffe) => DeclaredType::Svid,
+        _ => DeclaredType::Other,
     })
 }
 

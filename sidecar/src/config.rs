@@ -5,9 +5,10 @@
 
 mod decision;
 mod handles;
+mod identity;
 mod listen;
-mod upstream;
 mod stdio;
+mod upstream;
 
 use std::{
     fmt,
@@ -21,9 +22,10 @@ use serde::{Deserialize, Deserializer};
 
 pub use decision::{DecisionConfig, Door};
 pub use handles::HandlesConfig;
+pub use identity::{DevelopmentIssuer, IdentityConfig};
 pub use listen::{ClientAuth, Http2Config, ListenConfig, TlsConfig};
-pub use upstream::UpstreamConfig;
 pub use stdio::StdioConfig;
+pub use upstream::UpstreamConfig;
 
 /// All settings of one sidecar.
 #[derive(Debug, Clone, Deserialize)]
@@ -52,6 +54,9 @@ pub struct Config {
     /// A tool server that the sidecar runs itself.
     #[serde(default)]
     pub stdio: StdioConfig,
+    /// How the keys of issuers are reached.
+    #[serde(default)]
+    pub identity: IdentityConfig,
     /// Bounds of what is kept in memory.
     #[serde(default)]
     pub bounds: BoundsConfig,
@@ -225,6 +230,7 @@ impl Config {
         }
         join(&mut self.state.directory);
         self.stdio.resolve(base);
+        self.identity.resolve(base);
         if self.audit.file.as_os_str() != "-" {
             join(&mut self.audit.file);
         }
@@ -263,6 +269,7 @@ impl Config {
         if let Some(decision) = &self.decision {
             decision.check().map_err(ConfigError)?;
         }
+        self.identity.check(self.profile.development)?;
         spans(&[("[bundle] timeout", self.bundle.timeout)])?;
         self.listen.check()?;
         self.upstream.check()?;

@@ -37,7 +37,7 @@ use tokio::{
 
 use crate::{
     config::{DecisionConfig, Door},
-    identity::Tokens,
+    identity::Callers,
     ids,
     run::Shared,
 };
@@ -58,8 +58,8 @@ const POINT_TOKEN: HeaderName = HeaderName::from_static("x-latchkey-point-token"
 pub struct Point {
     shared: Arc<Shared>,
     config: DecisionConfig,
-    /// The tokens of callers that were verified here.
-    tokens: Tokens,
+    /// The callers that were verified here.
+    callers: Callers,
     /// Seals the tokens of pages; new with each start.
     seal: DigestKey,
 }
@@ -138,7 +138,7 @@ impl Point {
     /// A decision point; fails where the operating system has no randomness.
     pub fn new(shared: Arc<Shared>, config: DecisionConfig) -> std::io::Result<Self> {
         Ok(Self {
-            tokens: Tokens::new(shared.config.bounds.tokens),
+            callers: Callers::new(shared.config.bounds.tokens),
             seal: DigestKey::new(&ids::key()?),
             shared,
             config,

@@ -1,211 +1,207 @@
-//! Who calls: the bearer token of a request, verified once and remembered.
+//! Who calls: the token of a request or the certificate of its connection, verified once and
+//! remembered.
 
-use std::{
-    collections::HashMap,
-    hash::{BuildHasher, RandomState},
-    sync::{Arc, Mutex, PoisonError},
+mod addresses;
+mod authorization;
+mod fetch;
+mod keeper;
+pub mod keys;
+mod memory;
+pub mod replay;
+mod stored;
+
+use std::sync::Arc;
+
+use hyper::HeaderMap;
+use latchkey_engine::{reason::Reason, time::Time};
+use latchkey_gate::{
+    certificate::ClientCertificate,
+    identity::{Identity, IdentityError, Vouched},
+    token::{Shown, TokenError, dpop},
 };
 
-use hyper::{HeaderMap, header::AUTHORIZATION};
-use latchkey_engine::{reason::Reason, time::Time};
-use latchkey_gate::identity::Identity;
+use crate::{run::Shared, supply::Active};
+use authorization::{Authorization, Scheme, legal, proof};
+use memory::Memory;
 
-use crate::{metrics::Metrics, supply::Active};
+pub(crate) use keeper::Keeper;
 
-/// The tokens that one worker has verified.
+/// The callers that one worker has verified.
 #[derive(Debug)]
-pub struct Tokens {
-    hasher: RandomState,
-    generations: Mutex<Generations>,
-    /// The most tokens of one generation.
-    most: usize,
+pub struct Callers {
+    tokens: Memory<Vouched>,
+    certificates: Memory<Identity>,
 }
 
-/// Two generations: a full young one becomes the old one, and what is used again is young again.
-/// So the memory is bounded and what is in use stays.
-#[derive(Debug, Default)]
-struct Generations {
-    young: HashMap<u64, Remembered>,
-    old: HashMap<u64, Remembered>,
+/// What of a request says who calls.
+#[derive(Debug, Clone, Copy)]
+pub struct Asking<'a> {
+    /// The bundle that it is decided under.
+    pub active: &'a Active,
+    /// Its method.
+    pub method: &'a str,
+    /// The path of its target.
+    pub path: &'a str,
+    /// Its headers.
+    pub headers: &'a HeaderMap,
+    /// The verified certificate of its connection.
+    pub certificate: Option<&'a ClientCertificate>,
+    /// When it came.
+    pub now: Time,
 }
 
-#[derive(Debug)]
-struct Remembered {
-    token: Box<[u8]>,
-    identity: Arc<Identity>,
-    /// The bundle that it was verified and resolved against.
-    bundle: u64,
-}
-
-impl Tokens {
+impl Callers {
     /// Remembers at most this many tokens.
     #[must_use]
     pub fn new(most: usize) -> Self {
         Self {
-            hasher: RandomState::new(),
-            generations: Mutex::default(),
-            most: most / 2 + 1,
+            tokens: Memory::new(most),
+            certificates: Memory::new(most),
         }
     }
 
-    /// The identity behind a request's token: `None` when it carries none, an error when it
-    /// carries one that is bad, or more than one. Failures are not remembered.
-    pub fn identify(
+    /// The identity behind a request: `None` when nothing says who calls, an error when what says
+    /// it is bad, or there is more than one of it. Failures are not remembered.
+    ///
+    /// A token says who calls, if there is one; the certificate of the connection then only shows
+    /// that a token which is bound to it is in the right hands.
+    pub async fn identify(
         &self,
-        active: &Active,
-        headers: &HeaderMap,
-        now: Time,
-        metrics: &Metrics,
+        shared: &Shared,
+        asking: &Asking<'_>,
     ) -> Result<Option<Arc<Identity>>, Reason> {
-        let Some(token) = bearer(headers)? else {
-            return Ok(None);
+        match Authorization::read(asking.headers)? {
+            Some(authorization) => {
+                let identity = self.by_token(shared, asking, authorization).await;
+                identity.map(Some)
+            }
+            None => match asking.certificate {
+                Some(certificate) => self.by_certificate(shared, asking, certificate),
+                None => Ok(None),
+            },
+        }
+    }
+
+    async fn by_token(
+        &self,
+        shared: &Shared,
+        asking: &Asking<'_>,
+        Authorization { scheme, token }: Authorization<'_>,
+    ) -> Result<Arc<Identity>, Reason> {
+        let active = asking.active;
+        let era = (active.generation, shared.issuer_keys.generation());
+        let vouched = match self.tokens.recall(token, era) {
+            Some(vouched) => {
+                shared.metrics.token_hits.inc();
+                if vouched.expires_at() <= asking.now {
+                    return Err(Reason::TokenExpired);
+                }
+                vouched
+            }
+            None => self.verify(shared, asking, token).await?,
         };
-        let key = self.key(token);
-        if let Some(identity) = self.recall(key, token, active.generation) {
-            metrics.token_hits.inc();
+        let proof = match scheme {
+            Scheme::Bearer => None,
+            Scheme::Dpop => Some(prove(asking, token)?),
+        };
+        let shown = Shown {
+            key: proof.map(|proof| proof.thumbprint),
+            certificate: asking.certificate.map(|it| it.fingerprint),
+        };
+        let identity = vouched.check(&shown).map_err(refused)?;
+        // Last, so that only who holds a bound token has a place in that memory.
+        if let Some(proof) = proof {
+            shared.proofs.take(&proof, asking.now)?;
+        }
+        Ok(Arc::clone(identity))
+    }
+
+    /// Verifies a token that is not remembered. A key that is not known, and keys that are not at
+    /// hand, are asked for once: that is the only time that a request waits for an issuer.
+    async fn verify(
+        &self,
+        shared: &Shared,
+        asking: &Asking<'_>,
+        token: &[u8],
+    ) -> Result<Arc<Vouched>, Reason> {
+        // A token that is remembered was legal.
+        let text = legal(token).ok_or(Reason::Unauthenticated)?;
+        shared.metrics.token_misses.inc();
+        let Asking { active, now, .. } = *asking;
+        let mut asked = false;
+        loop {
+            let keys = &shared.issuer_keys;
+            let era = (active.generation, keys.generation());
+            let error = match active.gate.verify(text, active.server, &keys.live(), now) {
+                Ok(vouched) => return Ok(self.tokens.remember(token, vouched, era)),
+                Err(error) => error,
+            };
+            let lacks_keys = matches!(
+                error.token,
+                Some(TokenError::UnknownKey | TokenError::KeysUnavailable)
+            );
+            // Other keys may have come since they were looked at.
+            let changed = keys.generation() != era.1;
+            if asked || !lacks_keys || !(changed || has_asked(shared, asking, text).await) {
+                return Err(refused(error));
+            }
+            asked = true;
+        }
+    }
+
+    fn by_certificate(
+        &self,
+        shared: &Shared,
+        asking: &Asking<'_>,
+        certificate: &ClientCertificate,
+    ) -> Result<Option<Arc<Identity>>, Reason> {
+        let Asking { active, now, .. } = *asking;
+        let era = (active.generation, 0);
+        let fingerprint = &certificate.fingerprint;
+        if let Some(identity) = self.certificates.recall(fingerprint, era) {
+            shared.metrics.token_hits.inc();
             if identity.expires_at() <= now {
                 return Err(Reason::TokenExpired);
             }
             return Ok(Some(identity));
         }
-        // A token that is remembered was legal.
-        let text = legal(token).ok_or(Reason::Unauthenticated)?;
-        metrics.token_misses.inc();
-        match active.gate.verify(text, now) {
-            Ok(identity) => {
-                let identity = Arc::new(identity);
-                self.remember(key, token, &identity, active.generation);
-                Ok(Some(identity))
-            }
-            Err(error) => {
-                tracing::debug!(target: "identity", %error, "token refused");
-                Err(error.reason)
-            }
-        }
-    }
-
-    /// What a token is found by. Its last bytes are of its signature, so they differ where tokens
-    /// do; whoever copies them onto another token finds one that is not equal.
-    fn key(&self, token: &[u8]) -> u64 {
-        let tail = token
-            .last_chunk::<64>()
-            .map_or(token, |tail| tail.as_slice());
-        self.hasher.hash_one((token.len(), tail))
-    }
-
-    fn recall(&self, key: u64, token: &[u8], bundle: u64) -> Option<Arc<Identity>> {
-        let mut generations = self.lock();
-        let fits = |found: &&Remembered| found.bundle == bundle && found.token.as_ref() == token;
-        if let Some(found) = generations.young.get(&key).filter(fits) {
-            return Some(Arc::clone(&found.identity));
-        }
-        let found = generations.old.remove(&key).filter(|found| fits(&found))?;
-        let identity = Arc::clone(&found.identity);
-        self.insert(&mut generations, key, found);
-        Some(identity)
-    }
-
-    fn remember(&self, key: u64, token: &[u8], identity: &Arc<Identity>, bundle: u64) {
-        let remembered = Remembered {
-            token: token.into(),
-            identity: Arc::clone(identity),
-            bundle,
-        };
-        self.insert(&mut self.lock(), key, remembered);
-    }
-
-    fn insert(&self, generations: &mut Generations, key: u64, remembered: Remembered) {
-        if generations.young.len() >= self.most {
-            generations.old = std::mem::take(&mut generations.young);
-        }
-        generations.young.insert(key, remembered);
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Generations> {
-        self.generations
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        shared.metrics.token_misses.inc();
+        let identity = active.gate.certificate(certificate, now);
+        let identity = identity.map_err(refused)?;
+        Ok(identity.map(|it| self.certificates.remember(fingerprint, it, era)))
     }
 }
 
-/// The bytes of a token: RFC 6750's `b64token`.
-const LEGAL: [bool; 256] = {
-    let mut legal = [false; 256];
-    let mut rest: &[u8] = b"-._~+/=0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-    while let [byte, others @ ..] = rest {
-        #[expect(clippy::indexing_slicing, reason = "a byte is below 256")]
-        {
-            legal[*byte as usize] = true;
-        }
-        rest = others;
-    }
-    legal
-};
-
-/// A token as text, when it is made of nothing else than tokens are.
-fn legal(token: &[u8]) -> Option<&str> {
-    let legal = |byte: &u8| LEGAL.get(usize::from(*byte)).copied().unwrap_or(false);
-    let all = !token.is_empty() && token.iter().all(legal);
-    std::str::from_utf8(token).ok().filter(|_| all)
-}
-
-/// What stands for a token in the only `Authorization` header.
-fn bearer(headers: &HeaderMap) -> Result<Option<&[u8]>, Reason> {
-    let mut values = headers.get_all(AUTHORIZATION).iter();
-    let Some(value) = values.next() else {
-        return Ok(None);
+/// The proof that a request carries (RFC 9449), when it is about this request and token.
+fn prove(asking: &Asking<'_>, token: &[u8]) -> Result<dpop::Proof, Reason> {
+    let urls = asking.active.urls(asking.path);
+    let expected = dpop::Expected {
+        method: asking.method,
+        urls: &urls,
+        token: Some(std::str::from_utf8(token).map_err(|_| Reason::Unauthenticated)?),
+        nonces: &[],
+        now: asking.now.0,
     };
-    if values.next().is_some() {
-        return Err(Reason::Unauthenticated);
-    }
-    let (scheme, rest) = value
-        .as_bytes()
-        .split_first_chunk::<7>()
-        .ok_or(Reason::Unauthenticated)?;
-    if !scheme.eq_ignore_ascii_case(b"bearer ") {
-        return Err(Reason::Unauthenticated);
-    }
-    let spaces = rest.iter().take_while(|byte| **byte == b' ').count();
-    Ok(rest.get(spaces..))
+    let proof = dpop::verify(proof(asking.headers)?, &expected);
+    proof.map_err(|error| refused(TokenError::from(error)))
 }
 
-#[cfg(test)]
-mod tests {
-    use hyper::header::HeaderValue;
-
-    use super::*;
-
-    fn headers(values: &[&'static str]) -> HeaderMap {
-        values
-            .iter()
-            .map(|value| (AUTHORIZATION, HeaderValue::from_static(value)))
-            .collect()
+/// Whether the issuer that a token names was asked for its keys.
+async fn has_asked(shared: &Shared, asking: &Asking<'_>, token: &str) -> bool {
+    let issuer = {
+        let live = shared.issuer_keys.live();
+        let active = asking.active;
+        let verifier = active.gate.verifier(active.server, &live);
+        verifier.claimed_issuer(token).map(|it| it.issuer.clone())
+    };
+    match issuer {
+        Some(issuer) => shared.issuer_keys.refetched(&issuer).await,
+        None => false,
     }
+}
 
-    #[test]
-    fn takes_exactly_one_bearer_token() {
-        let read = |values: &[&'static str]| match bearer(&headers(values)) {
-            Ok(Some(token)) => match legal(token) {
-                Some(token) => Ok(Some(token.to_owned())),
-                None => Err(Reason::Unauthenticated),
-            },
-            Ok(None) => Ok(None),
-            Err(reason) => Err(reason),
-        };
-        assert_eq!(read(&[]), Ok(None));
-        assert_eq!(read(&["Bearer a.b-c_d"]), Ok(Some("a.b-c_d".to_owned())));
-        assert_eq!(read(&["bearer  a.b"]), Ok(Some("a.b".to_owned())));
-        for refused in [
-            &["Bearer a", "Bearer a"][..],
-            &["Basic YTpi"],
-            &["Bearer"],
-            &["Bearer "],
-            &["Bearer a b"],
-            &["Bearer a,b"],
-            &["DPoP a.b.c"],
-            &[""],
-        ] {
-            assert_eq!(read(refused), Err(Reason::Unauthenticated), "{refused:?}");
-        }
-    }
+fn refused(error: impl Into<IdentityError>) -> Reason {
+    let error = error.into();
+    tracing::debug!(target: "identity", %error, "caller refused");
+    error.reason
 }

@@ -9,6 +9,7 @@ use hyper::{
     header::{self, HeaderValue},
 };
 use latchkey_engine::index::Index;
+use latchkey_gate::token::resource;
 
 use crate::{answer::Answer, run::Shared};
 
@@ -49,6 +50,22 @@ pub fn resource(index: &Index, server: &str) -> Option<String> {
             _ => None,
         },
     }
+}
+
+/// The URLs that a request with this path may have been sent to: the resource itself, the path
+/// below it, and the path at its origin where that is below it. What stands before the sidecar may
+/// take a part of the path away; the names are the policy's all the same.
+pub fn urls(resource: Option<&str>, path: &str) -> Vec<String> {
+    let Some((origin, own)) = resource.and_then(resource::split) else {
+        return Vec::new();
+    };
+    let path = path.trim_end_matches('/');
+    let mut urls = vec![format!("{origin}{own}"), format!("{origin}{own}{path}")];
+    let below = path.strip_prefix(own);
+    if below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) {
+        urls.push(format!("{origin}{path}"));
+    }
+    urls
 }
 
 /// The metadata document of a resource.

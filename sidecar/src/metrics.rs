@@ -2,6 +2,7 @@
 //!
 //! Labels come from closed sets only (surfaces of the bundle, reasons); never from a request.
 
+mod issuers;
 mod supply;
 
 use std::{
@@ -22,6 +23,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
+pub use issuers::IssuerMetrics;
 pub use supply::SupplyMetrics;
 
 /// Every metric of one sidecar.
@@ -53,6 +55,8 @@ pub struct Metrics {
     pub swaps: Counter,
     /// The supply of bundles.
     pub supply: SupplyMetrics,
+    /// The keys of issuers.
+    pub issuers: IssuerMetrics,
     bundle: Family<BundleLabels, Gauge>,
     bundle_version: Gauge<u64, AtomicU64>,
     bundle_age: Gauge,
@@ -104,6 +108,7 @@ impl Metrics {
             token_misses: Counter::default(),
             swaps: Counter::default(),
             supply: SupplyMetrics::default(),
+            issuers: IssuerMetrics::default(),
             bundle: Family::default(),
             bundle_version: Gauge::default(),
             bundle_age: Gauge::default(),
@@ -114,6 +119,7 @@ impl Metrics {
         metrics.register_requests();
         metrics.register_state();
         metrics.supply.register(&mut metrics.registry);
+        metrics.issuers.register(&mut metrics.registry);
         metrics
     }
 

@@ -31,6 +31,7 @@ use crate::{
     config::ListenConfig,
     exchange::Exchange,
     host,
+    identity::Asking,
     limit::Told,
     listen::Peer,
     metadata,
@@ -113,7 +114,7 @@ async fn forward_if_allowed(
     request: Request<Incoming>,
 ) -> Result<Forwarded, Refused> {
     let received = receive(worker, exchange, peer, request).await?;
-    let identified = identify(worker, exchange, received)?;
+    let identified = identify(worker, exchange, received).await?;
     let admitted = admit(worker, exchange, identified)?;
     let known = hold(worker, exchange, admitted).await?;
     let throttled = throttle(worker, exchange, known)?;
@@ -168,19 +169,21 @@ async fn receive(
     }
 }
 
-fn identify(
+async fn identify(
     worker: &Worker,
     exchange: &mut Exchange,
     received: Received,
 ) -> Result<Identified, Refused> {
-    let tokens = &worker.tokens;
-    let metrics = &worker.shared.metrics;
-    match tokens.identify(
-        &received.active,
-        &received.head.headers,
-        received.now,
-        metrics,
-    ) {
+    let Received { head, now, .. } = &received;
+    let asking = Asking {
+        active: &received.active,
+        method: head.method.as_str(),
+        path: head.uri.path(),
+        headers: &head.headers,
+        certificate: received.peer.client_certificate.as_ref(),
+        now: *now,
+    };
+    match worker.callers.identify(&worker.shared, &asking).await {
         Ok(identity) => Ok(Identified { received, identity }),
         Err(reason) => Err(received.refuse(exchange, reason)),
     }

@@ -28,7 +28,7 @@ use crate::{
     audit::Audit,
     config::{Config, ListenConfig, OnStale},
     decision::{Listeners, Point},
-    identity::Tokens,
+    identity::{Callers, Keeper, keys::IssuerKeys, replay::Proofs},
     limit::Limits,
     listen::{self, Address, Bound, Listener, Places, tls::Certificates},
     metrics::Metrics,
@@ -61,6 +61,10 @@ pub struct Shared {
     pub overlay_error: ArcSwapOption<String>,
     /// What is taken away at run time.
     pub overlays: Overlays,
+    /// The proofs of possession that were seen.
+    pub proofs: Proofs,
+    /// The keys that are with their issuers.
+    pub issuer_keys: IssuerKeys,
     /// What time it is by trusted keys, and until when the pointer is fresh.
     pub freshness: Freshness,
     /// Tool servers that the sidecar runs itself.
@@ -83,8 +87,8 @@ pub struct Shared {
 pub struct Worker {
     /// What it shares with the others.
     pub shared: Arc<Shared>,
-    /// The tokens that it has verified.
-    pub tokens: Tokens,
+    /// The callers that it has verified.
+    pub callers: Callers,
     /// Its connections to the tool server.
     pub upstream: Arc<Upstream>,
 }
@@ -128,6 +132,7 @@ impl Shared {
         self.swaps.fetch_add(1, Ordering::Relaxed);
         self.pins.turn(&active);
         self.retire(self.active.swap(Some(active)));
+        self.issuer_keys.bundle_changed();
     }
 
     /// Puts no bundle in force: every call is refused.
@@ -239,6 +244,8 @@ impl Running {
             active: ArcSwapOption::empty(),
             retired: Mutex::default(),
             overlays: Overlays::default(),
+            issuer_keys: IssuerKeys::default(),
+            proofs: Proofs::new(crate::answer::now()),
             freshness: Freshness::default(),
             places: Places::new(&config.listen),
             certificates,
@@ -251,6 +258,7 @@ impl Running {
         let mut housekeeping = Housekeeping::new(&shared);
         housekeeping.look(&shared);
         threads.push(supply(&shared)?);
+        threads.push(keys(&shared)?);
         let calls = bind(&shared.config.listen)?;
         let operators = bind_admin(shared.config.admin.address)?;
         let addresses = calls
@@ -321,7 +329,7 @@ impl Running {
 
 async fn work(shared: Arc<Shared>, calls: Vec<Bound>) {
     let worker = Arc::new(Worker {
-        tokens: Tokens::new(shared.config.bounds.tokens),
+        callers: Callers::new(shared.config.bounds.tokens),
         upstream: Arc::new(Upstream::new(&shared.config.upstream)),
         shared: Arc::clone(&shared),
     });
@@ -356,6 +364,23 @@ fn supply(shared: &Arc<Shared>) -> Result<JoinHandle<()>, StartError> {
         // It answers, or the thread has ended; either way there is nothing more to wait for.
         let _ = looked.recv();
     }
+    Ok(thread)
+}
+
+/// Starts the thread that fetches the keys of issuers. What the disk holds of them is in use when
+/// this returns.
+fn keys(shared: &Arc<Shared>) -> Result<JoinHandle<()>, StartError> {
+    let keeper = Keeper::new(shared).map_err(StartError)?;
+    let (first, followed) = mpsc::sync_channel(1);
+    let mut draining = shared.draining();
+    let thread = spawn("keys", move || async move {
+        tokio::select! {
+            () = keeper.run(first) => {}
+            _ = draining.wait_for(|draining| *draining) => {}
+        }
+    })?;
+    // It answers, or the thread has ended; either way there is nothing more to wait for.
+    let _ = followed.recv();
     Ok(thread)
 }
 

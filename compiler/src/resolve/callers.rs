@@ -360,5 +360,7 @@ fn algorithm(algorithm: syntax::issuer::Algorithm) -> Algorithm {
         syntax::issuer::Algorithm::EdDsa => Algorithm::EdDsa,
         syntax::issuer::Algorithm::Es256 => Algorithm::Es256,
         syntax::issuer::Algorithm::Rs256 => Algorithm::Rs256,
+        syntax::issuer::Algorithm::Es384 => Algorithm::Es384,
+        syntax::issuer::Algorithm::Ps256 => Algorithm::Ps256,
     }
 }

@@ -342,6 +342,7 @@ fn settings(entry: &syntax::Server) -> ServerSettings {
             Some(written::Pins::List) => PinMode::List,
             Some(written::Pins::Enforce) | None => PinMode::Enforce,
         },
+        ..ServerSettings::default()
     }
 }
 

@@ -72,6 +72,10 @@ choice! {
         Es256 = "ES256",
         /// RSA PKCS #1 v1.5 with SHA-256.
         Rs256 = "RS256",
+        /// ECDSA on P-384 with SHA-384.
+        Es384 = "ES384",
+        /// RSA PSS with SHA-256.
+        Ps256 = "PS256",
     }
 }
 

@@ -29,7 +29,7 @@ wire_newtypes! {
 
 wire_choices! {
     PrincipalType { Human = 0, Service = 1, Agent = 2 }
-    Algorithm { EdDsa = 0, Es256 = 1, Rs256 = 2 }
+    Algorithm { EdDsa = 0, Es256 = 1, Rs256 = 2, Es384 = 3, Ps256 = 4 }
     Transport { Mcp = 0, Http = 1 }
     Disclose { Hidden = 0, Code = 1, Full = 2 }
     Risk { Read = 0, Write = 1, Destructive = 2 }

@@ -5,7 +5,7 @@ use latchkey_engine::{id::IssuerId, time::Time};
 use super::{Stated, StatedCaller, StatedError};
 use crate::{
     gate::Gate,
-    token::{Actor, Claims},
+    token::{Actor, Claims, Confirmation},
 };
 
 /// How long a stated token lives, in seconds.
@@ -63,6 +63,7 @@ pub(super) fn build(
         groups: subject.groups.clone(),
         actors: act,
         permissions: stated.token_permissions.clone(),
+        confirmation: Confirmation::default(),
         token_hash: [0; 32],
     }))
 }

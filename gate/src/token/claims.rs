@@ -1,6 +1,6 @@
 //! The claims of a token whose signature has been verified.
 
-use super::{DeclaredType, IssuerProfile, TokenError};
+use super::{Confirmation, DeclaredType, IssuerKind, IssuerProfile, TokenError, resource, spiffe};
 use crate::json::{Array, Kind, Object, Value};
 
 /// The `type` of the RFC 9396 authorization detail that restricts a token to permissions.
@@ -30,6 +30,8 @@ pub struct Claims {
     pub actors: Vec<Actor>,
     /// The permissions that the token is restricted to, if it is.
     pub permissions: Option<Vec<String>>,
+    /// What the token is bound to: to be checked before the rest is believed.
+    pub confirmation: Confirmation,
     /// SHA-256 of the token as sent.
     pub token_hash: [u8; 32],
 }
@@ -47,19 +49,21 @@ pub struct Actor {
 pub(super) fn read(
     body: Object<'_>,
     profile: &IssuerProfile,
+    server: Option<&str>,
     declared: DeclaredType,
     now: i64,
     token_hash: [u8; 32],
 ) -> Result<Claims, TokenError> {
     let subject = text(body, "sub")?.ok_or(TokenError::Claim("sub"))?;
-    let audience = audience(body, profile)?;
-    let (issued_at, expires_at) = period(body, profile, now)?;
+    if profile.kind == IssuerKind::Spiffe
+        && spiffe::trust_domain(subject) != Some(profile.issuer.as_str())
+    {
+        return Err(TokenError::Claim("sub"));
+    }
+    let audience = audience(body, profile, server)?;
+    let (issued_at, expires_at) = period(body, profile, declared, now)?;
     if declared == DeclaredType::Other {
         refuse_identity_token(body)?;
-    }
-    // No proof of possession is checked here, so a bound token would be taken from a thief.
-    if body.get("cnf").is_some() {
-        return Err(TokenError::ProofRequired);
     }
     let token_id = text(body, "jti")?;
     if profile.require_token_id && token_id.is_none() {
@@ -75,19 +79,28 @@ pub(super) fn read(
         groups: groups(body, profile)?,
         actors: actors(body)?,
         permissions: permissions(body)?,
+        confirmation: Confirmation::read(body.get("cnf"))?,
         token_hash,
     })
 }
 
-/// Exactly one of our audiences, once.
-fn audience<'d>(body: Object<'d>, profile: &IssuerProfile) -> Result<&'d str, TokenError> {
-    let ours = |audience: &str| profile.audiences.iter().any(|ours| ours == audience);
+/// Exactly one of our audiences, once. Where the server has an audience of its own, that is the
+/// only one of the issuer's that counts.
+fn audience<'p>(
+    body: Object<'_>,
+    profile: &'p IssuerProfile,
+    server: Option<&str>,
+) -> Result<&'p str, TokenError> {
+    let ours = |named: &str| {
+        let named = resource::canonical(named);
+        let counts = |it: &&String| server.is_none_or(|own| resource::canonical(it) == own);
+        let mut audiences = profile.audiences.iter().filter(counts);
+        audiences.find(|it| resource::canonical(it) == named)
+    };
     match body.get("aud").map(|aud| aud.kind()) {
-        Some(Kind::Text(audience)) if ours(audience) => Ok(audience),
-        Some(Kind::Text(_)) => Err(TokenError::Audience),
+        Some(Kind::Text(audience)) => ours(audience).ok_or(TokenError::Audience),
         Some(Kind::Array(list)) => {
-            let list = strings(list, "aud")?;
-            let mut hits = list.into_iter().filter(|audience| ours(audience));
+            let mut hits = strings(list, "aud")?.into_iter().filter_map(ours);
             match (hits.next(), hits.next()) {
                 (Some(audience), None) => Ok(audience),
                 _ => Err(TokenError::Audience),
@@ -95,15 +108,24 @@ fn audience<'d>(body: Object<'d>, profile: &IssuerProfile) -> Result<&'d str, To
         }
         _ => Err(TokenError::Claim("aud")),
     }
+    .map(String::as_str)
 }
 
 /// `iat` and `exp`, judged at `now`.
-fn period(body: Object<'_>, profile: &IssuerProfile, now: i64) -> Result<(i64, i64), TokenError> {
+fn period(
+    body: Object<'_>,
+    profile: &IssuerProfile,
+    declared: DeclaredType,
+    now: i64,
+) -> Result<(i64, i64), TokenError> {
     let skew = i64::from(profile.clock_skew);
-    let issued_at = instant(body, "iat")?.ok_or(TokenError::Claim("iat"))?;
+    // A JWT-SVID need not say when it was issued; its rest of life is then held to the maximum.
+    let unsaid = (declared == DeclaredType::Svid).then_some(now);
+    let issued_at = instant(body, "iat")?.or(unsaid);
+    let issued_at = issued_at.ok_or(TokenError::Claim("iat"))?;
     let expires_at = instant(body, "exp")?.ok_or(TokenError::Claim("exp"))?;
     let not_before = instant(body, "nbf")?;
-    if expires_at <= issued_at {
+    if expires_at <= issued_at && unsaid.is_none() {
         return Err(TokenError::Claim("exp"));
     }
     if expires_at.saturating_sub(issued_at) > i64::from(profile.max_lifetime) {

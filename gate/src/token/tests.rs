@@ -1,7 +1,8 @@
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _, RSA_PKCS1_SHA256, RsaKeyPair,
+    ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _,
+    RSA_PKCS1_SHA256, RSA_PSS_SHA256, RsaKeyPair,
 };
 use serde_json::{Value, json};
 
@@ -28,8 +29,25 @@ fn profile_with(jwks: &str) -> IssuerProfile {
         clock_skew: 5,
         max_lifetime: 3600,
         require_token_id: false,
-        keys: KeySet::from_jwks(jwks.as_bytes()).expect("key set"),
+        kind: IssuerKind::Oauth,
+        proof: ProofRule::Any,
+        keys: Keys::Pinned(KeySet::from_jwks(jwks.as_bytes()).expect("key set")),
     }
+}
+
+fn verify<'p>(
+    token: &str,
+    issuers: impl IntoIterator<Item = &'p IssuerProfile>,
+    now: i64,
+) -> Result<Claims, TokenError> {
+    let issuers: Vec<IssuerProfile> = issuers.into_iter().cloned().collect();
+    let live = LiveKeys::NONE;
+    Verifier {
+        issuers: &issuers,
+        live,
+        audience: None,
+    }
+    .verify(token, now)
 }
 
 fn profile() -> IssuerProfile {
@@ -234,7 +252,10 @@ fn claims_are_judged_strictly() {
         (json!({"nbf": NOW + 6}), TokenError::NotYetValid),
         (json!({"nbf": "soon"}), TokenError::Claim("nbf")),
         (json!({"jti": 7}), TokenError::Claim("jti")),
-        (json!({"cnf": {"jkt": "x"}}), TokenError::ProofRequired),
+        (json!({"cnf": {"jkt": "x"}}), TokenError::Claim("cnf")),
+        (json!({"cnf": "x"}), TokenError::Claim("cnf")),
+        (json!({"cnf": {}}), TokenError::ProofRequired),
+        (json!({"cnf": {"jwk": {}}}), TokenError::ProofRequired),
         (json!({"groups": "admins"}), TokenError::Claim("groups")),
         (json!({"groups": ["a", 7]}), TokenError::Claim("groups")),
         (json!({"act": "agent"}), TokenError::Claim("act")),
@@ -425,7 +446,7 @@ fn the_issuer_selects_its_profile_and_no_other() {
 }
 
 #[test]
-fn es256_and_rs256_verify_where_the_issuer_may_use_them() {
+fn each_algorithm_verifies_where_the_issuer_may_use_it() {
     let random = SystemRandom::new();
     let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).expect("P-256");
     let point = pair.public_key().as_ref();
@@ -440,30 +461,31 @@ fn es256_and_rs256_verify_where_the_issuer_may_use_them() {
         {"kty": "RSA", "kid": "r", "n": n, "e": "AQAB"},
         {"kty": "RSA", "kid": "enc", "use": "enc", "n": n, "e": "AQAB"},
         {"kty": "RSA", "kid": "pss", "alg": "PS256", "n": n, "e": "AQAB"},
+        {"kty": "RSA", "kid": "pss512", "alg": "PS512", "n": n, "e": "AQAB"},
     ]});
     let algorithms = vec![Algorithm::Es256, Algorithm::Rs256];
     let both = IssuerProfile {
         algorithms,
         ..profile_with(&jwks.to_string())
     };
-    assert_eq!((both.keys.len(), both.keys.skipped().len()), (2, 2));
+    let Keys::Pinned(keys) = &both.keys else {
+        panic!()
+    };
+    assert_eq!((keys.len(), keys.skipped().len()), (3, 2));
 
     let signed = |header: &str| signing_input(header, &with(&json!({})));
     let es256 = signed(r#"{"alg":"ES256","typ":"at+jwt","kid":"e"}"#);
     let signature = pair.sign(&random, es256.as_bytes()).expect("sign");
     let es256 = format!("{es256}.{}", URL_SAFE_NO_PAD.encode(signature.as_ref()));
-    let sign_rsa = |header: &str| {
+    let sign = |how: &'static dyn aws_lc_rs::signature::RsaEncoding, header: &str| {
         let signed = signed(header);
         let mut signature = vec![0; rsa.public_modulus_len()];
-        rsa.sign(
-            &RSA_PKCS1_SHA256,
-            &random,
-            signed.as_bytes(),
-            &mut signature,
-        )
-        .expect("sign");
+        let message = signed.as_bytes();
+        rsa.sign(how, &random, message, &mut signature)
+            .expect("sign");
         format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
     };
+    let sign_rsa = |header: &str| sign(&RSA_PKCS1_SHA256, header);
     let rs256 = sign_rsa(r#"{"alg":"RS256","typ":"at+jwt","kid":"r"}"#);
     assert!(verify(&es256, [&both], NOW).is_ok());
     assert!(verify(&rs256, [&both], NOW).is_ok());
@@ -473,11 +495,48 @@ fn es256_and_rs256_verify_where_the_issuer_may_use_them() {
     assert_eq!(verify(&crossed, [&both], NOW), Err(TokenError::Algorithm));
     let skipped = sign_rsa(r#"{"alg":"RS256","typ":"at+jwt","kid":"enc"}"#);
     assert_eq!(verify(&skipped, [&both], NOW), Err(TokenError::UnknownKey));
+    // A key without `alg` is for either RSA scheme that the issuer may use, one with it for that.
+    let sign_pss = |header: &str| sign(&RSA_PSS_SHA256, header);
+    let any = sign_pss(r#"{"alg":"PS256","typ":"at+jwt","kid":"r"}"#);
+    let own = sign_pss(r#"{"alg":"PS256","typ":"at+jwt","kid":"pss"}"#);
+    let crossed = sign_rsa(r#"{"alg":"RS256","typ":"at+jwt","kid":"pss"}"#);
+    let disguised = sign_rsa(r#"{"alg":"PS256","typ":"at+jwt","kid":"r"}"#);
+    assert_eq!(verify(&any, [&both], NOW), Err(TokenError::Algorithm));
     let narrow = IssuerProfile {
-        algorithms: vec![Algorithm::Es256],
-        ..both
+        algorithms: vec![Algorithm::Es256, Algorithm::Ps256],
+        ..both.clone()
     };
+    assert!(verify(&any, [&narrow], NOW).is_ok());
+    assert!(verify(&own, [&narrow], NOW).is_ok());
     assert_eq!(verify(&rs256, [&narrow], NOW), Err(TokenError::Algorithm));
+    assert_eq!(verify(&crossed, [&both], NOW), Err(TokenError::Algorithm));
+    assert_eq!(
+        verify(&disguised, [&narrow], NOW),
+        Err(TokenError::Signature)
+    );
+}
+
+#[test]
+fn es384_verifies() {
+    let random = SystemRandom::new();
+    let pair = EcdsaKeyPair::generate(&ECDSA_P384_SHA384_FIXED_SIGNING).expect("P-384");
+    let point = pair.public_key().as_ref();
+    let (x, y) = (
+        URL_SAFE_NO_PAD.encode(&point[1..49]),
+        URL_SAFE_NO_PAD.encode(&point[49..]),
+    );
+    let jwks = json!({"keys": [{"kty": "EC", "crv": "P-384", "kid": "e", "x": x, "y": y}]});
+    let profile = IssuerProfile {
+        algorithms: vec![Algorithm::Es384],
+        ..profile_with(&jwks.to_string())
+    };
+    let signed = signing_input(
+        r#"{"alg":"ES384","typ":"at+jwt","kid":"e"}"#,
+        &with(&json!({})),
+    );
+    let signature = pair.sign(&random, signed.as_bytes()).expect("sign");
+    let token = format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature.as_ref()));
+    assert!(verify(&token, [&profile], NOW).is_ok());
 }
 
 #[test]
@@ -501,7 +560,10 @@ fn key_sets_are_filtered_and_bad_ones_refused() {
             "the key is weak",
         ),
         (changed(json!({"crv": "X25519"})), "crv is not Ed25519"),
-        (changed(json!({"use": "enc"})), "use is not sig"),
+        (
+            changed(json!({"use": "enc"})),
+            "use is not that of a key for tokens",
+        ),
         (
             changed(json!({"alg": "ES256"})),
             "alg is not one that tokens of this key may use",
@@ -541,10 +603,16 @@ fn key_sets_are_filtered_and_bad_ones_refused() {
         assert_eq!(list[0].why, why);
         assert_eq!(set(json!([key, good])).expect("one good key").len(), 1);
     }
-    assert_eq!(
-        set(json!([changed(json!({"d": "x"}))])).err(),
-        Some(KeySetError::SecretKey(0))
-    );
+}
+
+#[test]
+fn a_bad_key_set_is_refused_as_a_whole() {
+    let set = |keys: Value| KeySet::from_jwks(json!({ "keys": keys }).to_string().as_bytes());
+    let good: Value = serde_json::from_str(&mint().jwks()).expect("json");
+    let good = good["keys"][0].clone();
+    let mut private = good.clone();
+    private["d"] = json!("x");
+    assert_eq!(set(json!([private])).err(), Some(KeySetError::SecretKey(0)));
     assert_eq!(
         set(json!([good, {"kty": "oct"}])).err(),
         Some(KeySetError::SecretKey(1))

@@ -50,6 +50,7 @@ pub(super) fn form(reason: Reason) -> Form {
         Reason::SessionUnknown => (404, 9031),
         Reason::StateInvalid => (403, 9032),
         Reason::ServerRequestDenied => (502, 9033),
+        Reason::IssuerUnavailable => (503, 9034),
     };
     Form { http, rpc }
 }

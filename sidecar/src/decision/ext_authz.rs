@@ -25,7 +25,7 @@ use latchkey_gate::{
 };
 
 use super::{Body, Point, full, read, unrecorded};
-use crate::supply::Active;
+use crate::{identity::Asking, supply::Active};
 
 /// Where Envoy's gRPC service is asked.
 pub(super) const GRPC: &str = "/envoy.service.auth.v3.Authorization/Check";
@@ -81,7 +81,7 @@ pub(super) async fn http(point: &Point, request: Request<Incoming>) -> Response<
         body,
         peer: None,
     };
-    let Some(told) = point.check(&asked, fault) else {
+    let Some(told) = point.check(&asked, fault).await else {
         return unrecorded();
     };
     let Some(refusal) = told.refusal else {
@@ -117,7 +117,7 @@ pub(super) async fn grpc(point: &Point, request: Request<Incoming>) -> Response<
         Err(_) => None,
     };
     let told = if let Some(asked) = message {
-        point.check(&asked, None)
+        point.check(&asked, None).await
     } else {
         let what = "the question is no CheckRequest";
         let noted = point.note_refusal(Reason::MalformedRequest, what, StatusCode::OK);
@@ -161,7 +161,7 @@ impl Told {
 
 impl Point {
     /// Decides about a request, and records it; `None` where that cannot be recorded.
-    fn check(&self, asked: &Asked, fault: Option<Reason>) -> Option<Told> {
+    async fn check(&self, asked: &Asked, fault: Option<Reason>) -> Option<Told> {
         let traceparent = asked.headers.get("traceparent");
         let mut exchange = self.open(traceparent.and_then(|it| it.to_str().ok()));
         exchange.bytes_in = asked.body.len() as u64;
@@ -170,7 +170,7 @@ impl Point {
         let refusal = if let Some((active, now)) = self.policy() {
             exchange.under(&active);
             metadata.clone_from(&active.resource_metadata);
-            let verdict = self.judge(&active, asked, fault, now);
+            let verdict = self.judge(&active, asked, fault, now).await;
             exchange.facts = verdict.facts;
             match verdict.outcome {
                 Outcome::Refuse(refusal) => Some(refusal),
@@ -212,13 +212,28 @@ impl Point {
         None
     }
 
-    fn judge(
+    async fn judge(
         &self,
         active: &Active,
         asked: &Asked,
         fault: Option<Reason>,
         now: Time,
     ) -> admit::Verdict {
+        let path = asked.target.split('?').next().unwrap_or_default();
+        let identity = match fault.or_else(|| asked.cut_off()) {
+            Some(reason) => Err(reason),
+            None => {
+                let asking = Asking {
+                    active,
+                    method: &asked.method,
+                    path,
+                    headers: &asked.headers,
+                    certificate: None,
+                    now,
+                };
+                self.callers.identify(&self.shared, &asking).await
+            }
+        };
         let headers: Vec<(&str, &[u8])> = asked
             .headers
             .iter()
@@ -233,11 +248,7 @@ impl Point {
             body: &asked.body,
             peer: asked.peer,
         };
-        if let Some(reason) = fault.or_else(|| asked.cut_off()) {
-            return admit::refuse(&active.gate, &inbound, reason);
-        }
-        let metrics = &self.shared.metrics;
-        match self.tokens.identify(active, &asked.headers, now, metrics) {
+        match identity {
             Err(reason) => admit::refuse(&active.gate, &inbound, reason),
             Ok(identity) => {
                 let overlay = self.shared.overlay();

@@ -11,6 +11,7 @@ use std::{
 use arc_swap::{ArcSwap, ArcSwapOption};
 use latchkey_engine::time::Time;
 use latchkey_gate::certificate::{ClientCertificate, SpiffeId};
+use latchkey_gate::supply::Digest;
 use tokio_rustls::{
     TlsAcceptor,
     rustls::{
@@ -185,7 +186,7 @@ pub fn client_certificate(leaf: &CertificateDer<'_>) -> Result<ClientCertificate
         _ => None,
     });
     Ok(ClientCertificate {
-        leaf: leaf.to_vec(),
+        fingerprint: Digest::of(leaf).0,
         spiffe_id: SpiffeId::of_uris(uris).map_err(|fault| fault.to_string())?,
         dns_names: dns.collect(),
         not_after: time(certificate.validity.not_after),

@@ -27,6 +27,8 @@ pub struct Active {
     pub release: Release,
     /// Where it came from.
     pub origin: Origin,
+    /// What the tokens of callers are for, where that is clear; in canonical form.
+    pub resource: Option<String>,
     /// The RFC 9728 document, where the tokens' resource is clear.
     pub metadata: Option<String>,
     /// The URL of that document.
@@ -108,6 +110,7 @@ impl Active {
                 .as_deref()
                 .map(|resource| metadata::describe(index, resource)),
             resource_metadata: resource.as_deref().and_then(metadata::location),
+            resource,
             ends: release
                 .not_after
                 .map(|end| Time(end.0.saturating_add(grace))),
@@ -117,6 +120,13 @@ impl Active {
             generation,
             since: Instant::now(),
         })
+    }
+
+    /// The URLs that a request with this path may have been sent to, in canonical form: what the
+    /// policy says is the server's own, and its path.
+    #[must_use]
+    pub fn urls(&self, path: &str) -> Vec<String> {
+        metadata::urls(self.resource.as_deref(), path)
     }
 
     /// Whether calls are served under it no more.

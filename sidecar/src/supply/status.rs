@@ -85,7 +85,7 @@ pub(super) fn warn(shared: &Shared, warnings: &[Warning]) {
     }
 }
 
-/// Records what happened to a bundle beside the requests.
+/// Records what happened to a bundle, or to an issuer's keys, beside the requests.
 pub(crate) fn tell(shared: &Shared, event_type: &str, detail: String) {
     let active = shared.active();
     let release = active.as_deref().map(|active| &active.release);

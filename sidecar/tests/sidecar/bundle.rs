@@ -105,6 +105,7 @@ impl Release {
                 command: self.command.clone(),
                 environment: self.environment.iter().cloned().collect(),
                 pins: self.pin_mode,
+                ..ServerSettings::default()
             };
             server.settings = settings.to_text().unwrap();
         }

@@ -189,6 +189,8 @@ fn issuer(issuer: &Issuer) -> Json {
         Algorithm::EdDsa => "EdDSA",
         Algorithm::Es256 => "ES256",
         Algorithm::Rs256 => "RS256",
+        Algorithm::Es384 => "ES384",
+        Algorithm::Ps256 => "PS256",
     });
     json!({
         "issuer": issuer.url.value,

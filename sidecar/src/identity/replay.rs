@@ -1,0 +1,112 @@
+//! Which proofs were seen, so that each is taken once.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::{Mutex, PoisonError},
+};
+
+use latchkey_engine::{reason::Reason, time::Time};
+use latchkey_gate::token::dpop::Proof;
+
+/// How long the proofs of one set end one after the other, in seconds.
+const WIDTH: i64 = 10;
+/// The most proofs that are remembered at a time; beyond them none is taken.
+const MOST: usize = 200_000;
+
+/// The proofs that this process has seen and that are not too old yet.
+#[derive(Debug)]
+pub struct Proofs {
+    /// Before this nothing is known to have been seen.
+    since: Time,
+    seen: Mutex<BTreeMap<i64, HashSet<[u8; 32]>>>,
+    most: usize,
+}
+
+impl Proofs {
+    /// Nothing seen; proofs from before `since` cannot be told from repeated ones.
+    #[must_use]
+    pub fn new(since: Time) -> Self {
+        Self {
+            since,
+            seen: Mutex::default(),
+            most: MOST,
+        }
+    }
+
+    /// Takes a proof, unless it was taken before or that cannot be said.
+    pub fn take(&self, proof: &Proof, now: Time) -> Result<(), Reason> {
+        if proof.issued_at < self.since.0 {
+            return Err(Reason::TokenReplayed);
+        }
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        // A set with this key holds what ends before the key.
+        *seen = seen.split_off(&now.0.saturating_add(1));
+        let taken: usize = seen.values().map(HashSet::len).sum();
+        if taken >= self.most {
+            return Err(Reason::RateLimited);
+        }
+        let end = proof.until.div_euclid(WIDTH).saturating_add(1);
+        let end = end.saturating_mul(WIDTH);
+        let fresh = seen.entry(end).or_default().insert(proof.replay_key);
+        fresh.then_some(()).ok_or(Reason::TokenReplayed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn proof(key: u8, issued_at: i64) -> Proof {
+        Proof {
+            thumbprint: [1; 32],
+            replay_key: [key; 32],
+            issued_at,
+            until: issued_at + 60,
+        }
+    }
+
+    #[test]
+    fn a_proof_is_taken_once_for_as_long_as_it_is_good() {
+        let proofs = Proofs::new(Time(1000));
+        for now in 1000..1060 {
+            let expected = if now == 1000 {
+                Ok(())
+            } else {
+                Err(Reason::TokenReplayed)
+            };
+            assert_eq!(proofs.take(&proof(1, 1000), Time(now)), expected, "{now}");
+            // Others come and go meanwhile.
+            let other = u8::try_from(now - 900).unwrap();
+            assert_eq!(proofs.take(&proof(other, now), Time(now)), Ok(()));
+        }
+        assert_eq!(proofs.take(&proof(9, 1200), Time(1200)), Ok(()));
+        assert_eq!(
+            proofs.seen.lock().unwrap().len(),
+            1,
+            "what is over is forgotten"
+        );
+    }
+
+    #[test]
+    fn what_may_have_been_seen_before_the_start_is_not_taken() {
+        let proofs = Proofs::new(Time(1000));
+        assert_eq!(
+            proofs.take(&proof(1, 999), Time(1000)),
+            Err(Reason::TokenReplayed)
+        );
+    }
+
+    #[test]
+    fn a_full_memory_takes_nothing() {
+        let proofs = Proofs {
+            most: 1,
+            ..Proofs::new(Time(0))
+        };
+        assert_eq!(proofs.take(&proof(1, 10), Time(10)), Ok(()));
+        assert_eq!(
+            proofs.take(&proof(2, 10), Time(10)),
+            Err(Reason::RateLimited)
+        );
+        assert_eq!(proofs.take(&proof(2, 90), Time(90)), Ok(()));
+    }
+}
