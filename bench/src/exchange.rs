@@ -9,8 +9,12 @@ use serde_json::json;
 use crate::process::{self, Failure};
 
 /// What the servers of this policy are called by.
-const AUDIENCE: &str = "https://tools.bench.example";
-const ISSUER: &str = "https://idp.bench.example";
+pub const AUDIENCE: &str = "https://tools.bench.example";
+/// Who signs the tokens.
+pub const ISSUER: &str = "https://idp.bench.example";
+
+/// Who calls.
+pub const SUBJECT: &str = "agent-triage";
 
 /// Who signs tokens. The key is for measuring only: everybody knows it.
 fn issuer() -> SigningKey {
@@ -33,7 +37,7 @@ pub fn token() -> Result<String, Failure> {
         .as_secs();
     let header = json!({"alg": "EdDSA", "typ": "at+jwt", "kid": "bench"});
     let claims = json!({
-        "iss": ISSUER, "sub": "agent-triage", "aud": AUDIENCE, "client_id": "bench",
+        "iss": ISSUER, "sub": SUBJECT, "aud": AUDIENCE, "client_id": "bench",
         "iat": now - 1, "exp": now + 3600, "jti": "01J9ZQ0W7N6Q4M5R8T2V3X4Y5Z",
         "groups": ["gh-payments-maint", "gh-everybody"],
     });
@@ -162,11 +166,13 @@ servers:
               type: object
               properties: {field: {type: string}, order: {type: string, enum: [asc, desc]}}
             note: {type: string, maxLength: 1000}
+      watch: {risk: read, input: {type: object, required: [team], properties: {team: {type: string}}}}
       delete: {risk: write, input: {type: object, required: [team], properties: {team: {type: string}}}}
 roles:
   searcher: {allow: {tickets: [search]}}
+  watcher: {allow: {tickets: [watch]}}
 bindings:
-  triage-bot: {who: [triage-bot], roles: [searcher], in: acme/payments, expires: "2099-01-01"}
+  triage-bot: {who: [triage-bot], roles: [searcher, watcher], in: acme/payments, expires: "2099-01-01"}
   maintainers: {who: ["group:maintainers"], roles: [searcher], in: acme/payments, when: args.limit <= 50}
 rules:
   no-closed-tickets:

@@ -1,5 +1,6 @@
 //! What the benchmarks share: tables, timing, child processes, and the policies they ask.
 
+pub mod contenders;
 pub mod exchange;
 pub mod fleet;
 pub mod load;

@@ -12,9 +12,6 @@ use tokio::{
 
 use crate::process::Failure;
 
-/// The most requests of one run over all connections.
-const MOST: usize = 1_000_000;
-
 /// What one run measured.
 #[derive(Debug)]
 pub struct Run {
@@ -24,8 +21,18 @@ pub struct Run {
     pub elapsed: Duration,
 }
 
-/// Sends one request again and again over each connection, until the time is over. Every answer
-/// must have status 200 and exactly this body.
+/// How much is sent.
+#[derive(Debug, Clone, Copy)]
+pub struct Load {
+    /// Over how many connections.
+    pub connections: usize,
+    /// The most requests over all of them.
+    pub most: usize,
+    /// For how long.
+    pub time: Duration,
+}
+
+/// Puts a load of one request on a server for a time.
 pub async fn run(
     address: SocketAddr,
     request: &[u8],
@@ -33,38 +40,57 @@ pub async fn run(
     connections: usize,
     time: Duration,
 ) -> Result<Run, Failure> {
-    let each = MOST / connections;
-    let mut streams = Vec::new();
-    for _ in 0..connections {
-        let mut stream = Connection::open(address).await?;
-        // Whatever is opened or verified once is not what a request costs.
-        expect(&stream.exchange(request).await?, body)?;
-        streams.push(stream);
+    let most = 1_000_000;
+    let load = Load {
+        connections,
+        most,
+        time,
+    };
+    load.put(address, request, body).await
+}
+
+impl Load {
+    /// Sends one request again and again over each connection, until the time is over or there
+    /// were enough. Every answer must have status 200 and exactly this body.
+    pub async fn put(
+        self,
+        address: SocketAddr,
+        request: &[u8],
+        body: &[u8],
+    ) -> Result<Run, Failure> {
+        let each = self.most / self.connections;
+        let mut streams = Vec::new();
+        for _ in 0..self.connections {
+            let mut stream = Connection::open(address).await?;
+            // Whatever is opened or verified once is not what a request costs.
+            expect(&stream.exchange(request).await?, body)?;
+            streams.push(stream);
+        }
+        let start = Instant::now();
+        let tasks = tokio::task::LocalSet::new();
+        let mut running = Vec::new();
+        for mut stream in streams {
+            let (request, body) = (request.to_vec(), body.to_vec());
+            running.push(tasks.spawn_local(async move {
+                let mut latencies = Vec::new();
+                while start.elapsed() < self.time && latencies.len() < each {
+                    let sent = Instant::now();
+                    let answer = stream.exchange(&request).await?;
+                    latencies.push(sent.elapsed().as_nanos() as f64);
+                    expect(&answer, &body)?;
+                }
+                Ok::<_, String>(latencies)
+            }));
+        }
+        tasks.await;
+        let elapsed = start.elapsed();
+        let mut latencies = Vec::new();
+        for task in running {
+            latencies.extend(task.await??);
+        }
+        latencies.sort_by(f64::total_cmp);
+        Ok(Run { latencies, elapsed })
     }
-    let start = Instant::now();
-    let tasks = tokio::task::LocalSet::new();
-    let mut running = Vec::new();
-    for mut stream in streams {
-        let (request, body) = (request.to_vec(), body.to_vec());
-        running.push(tasks.spawn_local(async move {
-            let mut latencies = Vec::new();
-            while start.elapsed() < time && latencies.len() < each {
-                let sent = Instant::now();
-                let answer = stream.exchange(&request).await?;
-                latencies.push(sent.elapsed().as_nanos() as f64);
-                expect(&answer, &body)?;
-            }
-            Ok::<_, String>(latencies)
-        }));
-    }
-    tasks.await;
-    let elapsed = start.elapsed();
-    let mut latencies = Vec::new();
-    for task in running {
-        latencies.extend(task.await??);
-    }
-    latencies.sort_by(f64::total_cmp);
-    Ok(Run { latencies, elapsed })
 }
 
 fn expect(answer: &Answer, body: &[u8]) -> Result<(), String> {
@@ -101,6 +127,30 @@ impl Connection {
             stream,
             buffer: vec![0; 1 << 16],
         })
+    }
+
+    /// Sends a request and reads its answer up to the first event.
+    pub async fn begin_stream(&mut self, request: &[u8]) -> Result<(), String> {
+        let sent = self.stream.write_all(request).await;
+        sent.map_err(|error| format!("sending: {error}"))?;
+        let mut seen = Vec::new();
+        // The buffer of a stream that is only held would be the most that it costs here.
+        self.buffer = Vec::new();
+        while !seen.windows(6).any(|it| it == b"data: ") {
+            let mut some = [0; 1024];
+            match self.stream.read(&mut some).await {
+                Ok(0) => {
+                    let said = String::from_utf8_lossy(&seen);
+                    return Err(format!("closed before the first event: {said}"));
+                }
+                Ok(count) => seen.extend_from_slice(&some[..count]),
+                Err(error) => return Err(format!("receiving: {error}")),
+            }
+        }
+        if !seen.starts_with(b"HTTP/1.1 200 ") {
+            return Err(format!("answered {}", String::from_utf8_lossy(&seen)));
+        }
+        Ok(())
     }
 
     /// Sends a request and reads its answer, which must state its length.

@@ -46,9 +46,17 @@ impl Guarded {
         self.0.id()
     }
 
+    /// Asks it to end, and waits until it has.
+    pub fn stop(mut self) -> Result<(), Failure> {
+        let process = self.0.id().to_string();
+        run(Path::new("kill"), &["-INT".as_ref(), process.as_ref()])?;
+        self.0.wait()?;
+        Ok(())
+    }
+
     /// Waits until it listens.
     pub fn await_port(&mut self, address: SocketAddr, log: &Path) -> Result<(), Failure> {
-        let deadline = Instant::now() + Duration::from_secs(20);
+        let deadline = Instant::now() + Duration::from_secs(60);
         while TcpStream::connect_timeout(&address, Duration::from_millis(200)).is_err() {
             if self.0.try_wait()?.is_some() || Instant::now() > deadline {
                 let said = fs::read_to_string(log).unwrap_or_default();

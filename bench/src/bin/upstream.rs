@@ -1,11 +1,21 @@
-//! A tool server that answers every request with the same tool result, about 1 kB:
-//! `upstream ADDRESS`.
+//! A tool server that answers every request with the same tool result, about 1 kB, but a call of
+//! `watch` with an event stream that stays open: `upstream ADDRESS`.
 
-use std::convert::Infallible;
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    task::{Context, Poll},
+};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
-use hyper::{Request, Response, body::Incoming, header, server::conn::http1, service::service_fn};
+use hyper::{
+    Request, Response,
+    body::{Body, Frame, Incoming, SizeHint},
+    header,
+    server::conn::http1,
+    service::service_fn,
+};
 use hyper_util::rt::TokioIo;
 use latchkey_bench::process::Failure;
 
@@ -34,13 +44,54 @@ async fn serve(address: &str) -> Result<(), Failure> {
     }
 }
 
-async fn answer(
-    request: Request<Incoming>,
-    body: Bytes,
-) -> Result<Response<Full<Bytes>>, hyper::Error> {
-    request.into_body().collect().await?;
-    let mut response = Response::new(Full::new(body));
-    let json = header::HeaderValue::from_static("application/json");
-    response.headers_mut().insert(header::CONTENT_TYPE, json);
+async fn answer(request: Request<Incoming>, body: Bytes) -> Result<Response<Answer>, hyper::Error> {
+    let asked = request.into_body().collect().await?.to_bytes();
+    let streams = asked.windows(14).any(|it| it == b"\"name\":\"watch\"");
+    let (media, body) = if streams {
+        ("text/event-stream", Answer::Stream { begun: false })
+    } else {
+        ("application/json", Answer::Whole(Full::new(body)))
+    };
+    let mut response = Response::new(body);
+    let media = header::HeaderValue::from_static(media);
+    response.headers_mut().insert(header::CONTENT_TYPE, media);
     Ok::<_, Infallible>(response).map_err(|never| match never {})
+}
+
+/// What is answered.
+enum Answer {
+    Whole(Full<Bytes>),
+    /// One event, and then nothing.
+    Stream {
+        begun: bool,
+    },
+}
+
+const EVENT: &[u8] = b"data: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/message\",\
+                       \"params\":{\"level\":\"info\",\"data\":\"open\"}}\n\n";
+
+impl Body for Answer {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        match &mut *self {
+            Self::Whole(body) => Pin::new(body).poll_frame(cx),
+            Self::Stream { begun: true } => Poll::Pending,
+            Self::Stream { begun } => {
+                *begun = true;
+                Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(EVENT)))))
+            }
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Whole(body) => body.size_hint(),
+            Self::Stream { .. } => SizeHint::default(),
+        }
+    }
 }
