@@ -23,7 +23,6 @@ use crate::{
     ids,
     run::Shared,
     supply::Active,
-    upstream::Lease,
 };
 
 /// The body of an answer.
@@ -31,25 +30,22 @@ use crate::{
 pub struct Answer {
     content: Content,
     /// The exchange that the end of the body closes.
-    open: Option<Open>,
-}
-
-/// What ends with the body.
-#[derive(Debug)]
-struct Open {
-    exchange: Box<Exchange>,
-    lease: Lease,
+    open: Option<Box<Exchange>>,
 }
 
 #[derive(Debug)]
 enum Content {
     Whole(Option<Bytes>),
-    Passed {
-        /// What has been read of it already.
-        first: First,
-        incoming: Arriving,
-    },
+    Passed(Box<Passed>),
     Lines(Box<Lines>),
+}
+
+/// An answer as it comes.
+#[derive(Debug)]
+struct Passed {
+    /// What has been read of it already.
+    first: First,
+    incoming: Arriving,
 }
 
 /// An event stream that is filtered line by line.
@@ -135,22 +131,16 @@ impl Answer {
 
     /// The tool server's body as it comes; its end closes the exchange.
     #[must_use]
-    pub fn passed(first: First, incoming: Arriving, exchange: Box<Exchange>, lease: Lease) -> Self {
+    pub fn passed(first: First, incoming: Arriving, exchange: Box<Exchange>) -> Self {
         Self {
-            content: Content::Passed { first, incoming },
-            open: Some(Open { exchange, lease }),
+            content: Content::Passed(Box::new(Passed { first, incoming })),
+            open: Some(exchange),
         }
     }
 
     /// The tool server's event stream, filtered; its end closes the exchange.
     #[must_use]
-    pub fn lines(
-        incoming: Arriving,
-        rules: Rules,
-        most: usize,
-        exchange: Box<Exchange>,
-        lease: Lease,
-    ) -> Self {
+    pub fn lines(incoming: Arriving, rules: Rules, most: usize, exchange: Box<Exchange>) -> Self {
         Self {
             content: Content::Lines(Box::new(Lines {
                 incoming,
@@ -158,7 +148,7 @@ impl Answer {
                 rest: BytesMut::new(),
                 most,
             })),
-            open: Some(Open { exchange, lease }),
+            open: Some(exchange),
         }
     }
 
@@ -167,26 +157,25 @@ impl Answer {
         let Some(mut open) = self.open.take() else {
             return Ok(());
         };
-        open.lease.end();
-        let outcome = if open.exchange.status >= 500 {
+        let outcome = if open.status >= 500 {
             EventOutcome::UpstreamError
         } else {
             EventOutcome::Success
         };
-        open.exchange.close(outcome).map_err(|_| AnswerError::Audit)
+        open.close(outcome).map_err(|_| AnswerError::Audit)
     }
 
     fn fail(&mut self, error: AnswerError) -> AnswerError {
         if let Some(mut open) = self.open.take() {
             // The answer breaks off either way.
-            let _ = open.exchange.close(EventOutcome::UpstreamError);
+            let _ = open.close(EventOutcome::UpstreamError);
         }
         error
     }
 
     fn count(&mut self, frame: &Frame<Bytes>) {
         if let (Some(open), Some(data)) = (&mut self.open, frame.data_ref()) {
-            open.exchange.bytes_out += data.len() as u64;
+            open.bytes_out += data.len() as u64;
         }
     }
 
@@ -195,7 +184,8 @@ impl Answer {
             Content::Whole(bytes) => {
                 return Poll::Ready(bytes.take().map(|bytes| Ok((Frame::data(bytes), true))));
             }
-            Content::Passed { first, incoming } => {
+            Content::Passed(passed) => {
+                let Passed { first, incoming } = &mut **passed;
                 let frame = match std::mem::replace(first, Poll::Pending) {
                     Poll::Ready(frame) => frame,
                     Poll::Pending => ready!(Pin::new(&mut *incoming).poll_frame(cx)),
@@ -238,7 +228,7 @@ impl Body for Answer {
     fn is_end_stream(&self) -> bool {
         match &self.content {
             Content::Whole(bytes) => bytes.is_none(),
-            Content::Passed { incoming, .. } => self.open.is_none() && incoming.is_end_stream(),
+            Content::Passed(passed) => self.open.is_none() && passed.incoming.is_end_stream(),
             Content::Lines(_) => false,
         }
     }
@@ -248,12 +238,9 @@ impl Body for Answer {
             Content::Whole(bytes) => {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
             }
-            Content::Passed {
-                first: Poll::Pending,
-                incoming,
-            } => incoming.size_hint(),
+            Content::Passed(passed) if passed.first.is_pending() => passed.incoming.size_hint(),
             // What is read already is not counted: an answer of a known length says so in its head.
-            Content::Passed { .. } | Content::Lines(_) => SizeHint::default(),
+            Content::Passed(_) | Content::Lines(_) => SizeHint::default(),
         }
     }
 }

@@ -7,15 +7,15 @@ use std::{
 };
 
 use bytes::Bytes;
-use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::body::{Body, Frame, SizeHint};
 
-use crate::stdio;
+use crate::{http1, stdio};
 
 /// The body of a tool server's answer.
 #[derive(Debug)]
 pub enum Arriving {
     /// Over HTTP.
-    Http(Incoming),
+    Http(http1::Body),
     /// From the standard output of a child.
     Child(stdio::Stream),
 }
@@ -24,7 +24,7 @@ pub enum Arriving {
 #[derive(Debug)]
 pub enum BrokeOff {
     /// Over HTTP.
-    Http(hyper::Error),
+    Http(http1::Fault),
     /// The child ended.
     Child,
 }
@@ -50,8 +50,8 @@ impl Body for Arriving {
     ) -> Poll<Option<Result<Frame<Bytes>, BrokeOff>>> {
         Poll::Ready(match self.get_mut() {
             Self::Http(body) => {
-                let frame = ready!(Pin::new(body).poll_frame(cx));
-                frame.map(|frame| frame.map_err(BrokeOff::Http))
+                let data = ready!(body.poll(cx));
+                data.map(|data| data.map(Frame::data).map_err(BrokeOff::Http))
             }
             Self::Child(stream) => {
                 let data = ready!(stream.poll(cx));
@@ -62,7 +62,7 @@ impl Body for Arriving {
 
     fn is_end_stream(&self) -> bool {
         match self {
-            Self::Http(body) => body.is_end_stream(),
+            Self::Http(body) => body.is_over(),
             Self::Child(stream) => stream.is_over(),
         }
     }

@@ -13,6 +13,7 @@ pub mod decision;
 pub mod exchange;
 mod files;
 pub mod host;
+pub mod http1;
 pub mod identity;
 mod ids;
 pub mod limit;

@@ -339,12 +339,10 @@ async fn pass(
                 frame.into_data().unwrap_or_default()
             }
             first => {
-                let answer = Answer::passed(first, incoming, exchange, inflow.lease);
+                let answer = Answer::passed(first, incoming, exchange);
                 return Response::from_parts(head, answer);
             }
         };
-        let mut lease = inflow.lease;
-        lease.end();
         return whole(head, exchange, first).await;
     };
     let rules = Rules {
@@ -359,15 +357,13 @@ async fn pass(
     }
     head.headers.remove(header::CONTENT_LENGTH);
     if is_event_stream(&head.headers) {
-        let answer = Answer::lines(incoming, rules, most, exchange, inflow.lease);
+        let answer = Answer::lines(incoming, rules, most, exchange);
         return Response::from_parts(head, answer);
     }
-    let mut lease = inflow.lease;
     let slowest = worker.shared.config.listen.write_timeout.0;
     let Ok(body) = read(incoming, most, slowest).await else {
         return unfilterable(worker, exchange);
     };
-    lease.end();
     let body = if body.is_empty() || rules.filter.kind == FilterKind::Stream {
         body
     } else {

@@ -6,7 +6,6 @@ use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::{
     HeaderMap, Response,
-    body::Body as _,
     header::{CONTENT_TYPE, HeaderValue},
 };
 use latchkey_engine::reason::Reason;
@@ -16,7 +15,7 @@ use crate::{
     arriving::Arriving,
     stdio::{Call, Caller, Children},
     supply::Way,
-    upstream::{Lease, Upstream},
+    upstream::Upstream,
 };
 
 /// What the server is told about who asks.
@@ -67,12 +66,9 @@ pub(super) struct Road<'a> {
 
 impl Road<'_> {
     /// Sends one message, with nothing of any caller.
-    async fn ask(&self, ask: &Ask) -> Result<(Response<Arriving>, Option<Lease>), Reason> {
+    async fn ask(&self, ask: &Ask) -> Result<Response<Arriving>, Reason> {
         match self.way {
-            Way::Connect(target) => {
-                let (response, lease) = self.upstream.ask(target, ask).await?;
-                Ok((response, Some(lease)))
-            }
+            Way::Connect(target) => self.upstream.ask(target, ask).await,
             Way::Run(launch) => {
                 let server = self.children.server(launch);
                 let server = server.ok_or(Reason::UpstreamUnavailable)?;
@@ -82,7 +78,7 @@ impl Road<'_> {
                     body: Bytes::copy_from_slice(ask.body.as_bytes()),
                     caller: NOBODY,
                 };
-                Ok((server.send(call).await?.map(Arriving::Child), None))
+                Ok(server.send(call).await?.map(Arriving::Child))
             }
         }
     }
@@ -142,7 +138,7 @@ async fn converse(road: &Road<'_>, revision: &str) -> Result<Found, Fault> {
 }
 
 async fn exchange(road: &Road<'_>, ask: &Ask) -> Result<Held, Fault> {
-    let (mut response, mut lease) = road.ask(ask).await.map_err(Fault::Upstream)?;
+    let mut response = road.ask(ask).await.map_err(Fault::Upstream)?;
     let header = |name: &str| response.headers().get(name)?.to_str().ok();
     let media = header(CONTENT_TYPE.as_str())
         .unwrap_or_default()
@@ -157,9 +153,6 @@ async fn exchange(road: &Road<'_>, ask: &Ask) -> Result<Held, Fault> {
         && (streamed || media.starts_with("application/json"))
     {
         held.message = read(&mut response, id, streamed).await?;
-    }
-    if let Some(lease) = lease.as_mut().filter(|_| response.body().is_end_stream()) {
-        lease.end();
     }
     Ok(held)
 }

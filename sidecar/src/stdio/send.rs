@@ -13,7 +13,7 @@ use super::{launch::Launch, server::Call};
 use crate::{
     arriving::Arriving,
     run::Worker,
-    upstream::{Inflow, Lease, Outbound},
+    upstream::{Inflow, Outbound},
 };
 
 /// Sends one request, once, to the server that is started so. Consumes the permit: a second sending
@@ -42,7 +42,6 @@ pub async fn send(
     match server.send(call).await {
         Ok(response) => Ok(Inflow {
             response: response.map(Arriving::Child),
-            lease: Lease::none(&worker.upstream),
             filter: permit.filter(),
             waited: started.elapsed(),
         }),
