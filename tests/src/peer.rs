@@ -47,3 +47,54 @@ pub fn python() -> PathBuf {
     }
     python
 }
+
+/// The Python that has the official MCP SDK, as `make demo` installs it.
+#[must_use]
+pub fn mcp_python() -> PathBuf {
+    let venv = ".cache/demo-venv";
+    let _held = held("demo-venv");
+    finished(
+        Command::new("make")
+            .arg("--silent")
+            .arg(format!("{venv}/installed"))
+            .current_dir(root()),
+    );
+    root().join(venv).join("bin/python")
+}
+
+/// The official reference server of the older era, a program for node.
+#[must_use]
+pub fn server_everything() -> PathBuf {
+    const PACKAGE: &str = "@modelcontextprotocol/server-everything@2026.8.31";
+    let _held = held("server-everything");
+    let folder = root().join(".cache/server-everything");
+    let done = folder.join("installed");
+    if fs::read_to_string(&done).unwrap_or_default() != PACKAGE {
+        fs::create_dir_all(&folder).unwrap();
+        finished(
+            Command::new("npm")
+                .args(["install", "--silent", "--no-audit", "--no-fund", "--prefix"])
+                .args([&folder, &PathBuf::from(PACKAGE)]),
+        );
+        fs::write(&done, PACKAGE).unwrap();
+    }
+    folder.join("node_modules/.bin/mcp-server-everything")
+}
+
+/// Tests are processes of their own, and one of them installs.
+fn held(name: &str) -> File {
+    let cache = root().join(".cache");
+    fs::create_dir_all(&cache).unwrap();
+    let lock = File::create(cache.join(format!("{name}.lock"))).unwrap();
+    lock.lock().unwrap();
+    lock
+}
+
+fn finished(command: &mut Command) {
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success(),
+        "the peer cannot be installed: {said}"
+    );
+}
