@@ -131,7 +131,13 @@ impl Pin {
         let Some(seen) = Self::of(kind, definition) else {
             return Some(Difference("holds a number that JSON cannot carry".into()));
         };
-        (seen.definition != self.definition).then(|| Difference::between(self, &seen))
+        (seen.definition != self.definition).then(|| self.difference(&seen))
+    }
+
+    /// In which parts another pin differs from this one.
+    #[must_use]
+    pub fn difference(&self, other: &Self) -> Difference {
+        Difference::between(self, other)
     }
 }
 

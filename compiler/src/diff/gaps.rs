@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use latchkey_engine::index::Issuer;
+use latchkey_gate::settings::{Settings as _, SurfaceSettings};
 
 use super::{report::Report, world::Side};
 
@@ -55,6 +56,29 @@ fn servers(from: &Side<'_>, to: &Side<'_>, report: &mut Report) {
     }
 }
 
+/// What differs in the settings of a surface: where it is the pin alone, in which parts.
+fn settings(old: &str, new: &str) -> String {
+    let bare = |settings: &SurfaceSettings| {
+        let mut settings = settings.clone();
+        settings.pin = None;
+        settings
+    };
+    let read = |text: &str| SurfaceSettings::from_text(text).ok();
+    let pins = match (read(old), read(new)) {
+        (Some(old), Some(new)) if bare(&old) == bare(&new) => (old.pin, new.pin),
+        _ => (None, None),
+    };
+    match pins {
+        (Some(old), Some(new)) => {
+            let parts = old.difference(&new);
+            format!("another definition was reviewed: {}", parts.as_str())
+        }
+        (None, Some(_)) => "its definition is pinned now: calls of another are refused".to_owned(),
+        (Some(_), None) => "its definition is pinned no more: the server may change it".to_owned(),
+        (None, None) => "the settings of this surface differ".to_owned(),
+    }
+}
+
 fn more<T: PartialEq>(old: &[T], new: &[T]) -> bool {
     new.iter().any(|it| !old.contains(it))
 }
@@ -83,7 +107,7 @@ fn surfaces(from: &Side<'_>, to: &Side<'_>, report: &mut Report) {
             report.undecided(&name, why, None);
         }
         if old.settings != new.settings {
-            report.undecided(&name, "the settings of this surface differ", None);
+            report.undecided(&name, &settings(&old.settings, &new.settings), None);
         }
         let facts = |side: &latchkey_engine::index::Surface| -> BTreeSet<_> {
             let facts = side.arguments.iter();
@@ -100,5 +124,27 @@ fn surfaces(from: &Side<'_>, to: &Side<'_>, report: &mut Report) {
         if old_argument != new.operations.as_ref().map(|it| &it.argument) {
             report.undecided(&name, "another argument chooses the operation", None);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use latchkey_gate::pin::{ListKind, Pin};
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_pin_that_differs_says_in_which_parts() {
+        let text = |description: &str| {
+            let definition = json!({"name": "t", "description": description});
+            let pin = Pin::of(ListKind::Tools, &definition);
+            SurfaceSettings { pin }.to_text().unwrap()
+        };
+        let said = settings(&text("Reads."), &text("Writes."));
+        assert_eq!(said, "another definition was reviewed: description changed");
+        assert!(settings("", &text("Reads.")).contains("pinned now"));
+        assert!(settings(&text("Reads."), "").contains("no more"));
+        assert_eq!(settings("{", ""), "the settings of this surface differ");
     }
 }

@@ -1,5 +1,7 @@
 //! What `/status` says.
 
+use std::collections::BTreeMap;
+
 use latchkey_engine::time::Time;
 use serde::Serialize;
 
@@ -25,6 +27,8 @@ struct Report<'a> {
     trust: Option<TrustReport>,
     floor_persisted: bool,
     urgent_denials: usize,
+    /// Surfaces whose definition is not the reviewed one, and in which parts.
+    changed_definitions: BTreeMap<String, String>,
     clock_behind_seconds: i64,
     warnings: &'a [String],
     last_error: Option<&'a str>,
@@ -82,6 +86,13 @@ struct TrustReport {
     expires: Option<String>,
 }
 
+fn changed_definitions(shared: &Shared) -> BTreeMap<String, String> {
+    let changed = shared.pins.sightings.changed().into_iter();
+    changed
+        .map(|(name, difference)| (name, difference.as_str().to_owned()))
+        .collect()
+}
+
 /// The text of the report.
 pub(super) fn report(shared: &Shared, state: &'static str) -> Option<String> {
     let status: &Status = &shared.status.load();
@@ -106,6 +117,7 @@ pub(super) fn report(shared: &Shared, state: &'static str) -> Option<String> {
         trust: status.trust.map(trust),
         floor_persisted: status.floor_persisted,
         urgent_denials: status.urgent_denials,
+        changed_definitions: changed_definitions(shared),
         clock_behind_seconds: shared.freshness.clock_behind(clock),
         warnings: &status.warnings,
         last_error: error.map(|error| error.text.as_str()),
