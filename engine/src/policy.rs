@@ -140,7 +140,7 @@ impl Policy {
     #[must_use]
     pub fn surface_name(&self, surface: SurfaceId) -> String {
         self.surface_parts(surface)
-            .map_or_else(String::new, |(server, name)| format!("{server}/{name}"))
+            .map_or_else(String::new, |(server, name)| [server, "/", name].concat())
     }
 
     /// The names of a surface's server and of the surface.
@@ -398,11 +398,8 @@ impl Policy {
     fn spell_permission(&self, permission: PermissionId) -> Option<String> {
         let (surface, operation) = self.permission_surface(permission)?;
         let entry = self.surface_entry(surface)?;
-        let mut name = format!(
-            "{}:{}:call",
-            plural(&entry.kind),
-            self.surface_name(surface)
-        );
+        let (server, own) = self.surface_parts(surface)?;
+        let mut name = [plural(&entry.kind), ":", server, "/", own, ":call"].concat();
         if let (Some(at), Some(operations)) = (operation, &entry.operations) {
             name.push(':');
             name.push_str(&operations.values.get(at)?.0);

@@ -213,8 +213,11 @@ impl<'d> Arguments<'d, '_> {
         self.find(path.iter().map(String::as_str))
     }
 
-    fn fact(&self, path: &[&str]) -> Option<&ArgumentFact> {
-        let same = |fact: &&ArgumentFact| fact.argument.iter().eq(path.iter());
+    fn fact<'k>(&self, path: impl Iterator<Item = &'k str> + Clone) -> Option<&ArgumentFact> {
+        let same = |fact: &&ArgumentFact| {
+            let own = fact.argument.iter().map(String::as_str);
+            own.eq(path.clone())
+        };
         self.facts.iter().find(same)
     }
 
@@ -224,8 +227,8 @@ impl<'d> Arguments<'d, '_> {
         let Found::Value(value) = self.at(path) else {
             return None;
         };
-        let names: Vec<&str> = path.iter().map(String::as_str).collect();
-        let fold = self.fact(&names).and_then(|fact| fact.fold);
+        let fact = self.fact(path.iter().map(String::as_str));
+        let fold = fact.and_then(|fact| fact.fold);
         let values = match Held::of(value, fold) {
             Held::List(values) => values,
             held => vec![held],
@@ -279,14 +282,14 @@ impl<'d> Arguments<'d, '_> {
 
     /// The value of an attribute that conditions read.
     fn slot(&self, path: &[Segment]) -> Held<'d> {
-        let fields: Vec<&str> = path.iter().map_while(field).collect();
-        let rest = path.get(fields.len()..).unwrap_or_default();
-        let value = match self.find(fields.iter().copied()) {
+        let fields = path.iter().map_while(field);
+        let rest = path.get(fields.clone().count()..).unwrap_or_default();
+        let value = match self.find(fields.clone()) {
             Found::Absent => return Held::Absent,
             Found::Astray => return Held::Opaque,
             Found::Value(value) => value,
         };
-        let fold = self.fact(&fields).and_then(|fact| fact.fold);
+        let fold = self.fact(fields).and_then(|fact| fact.fold);
         match rest {
             [] => Held::of(value, fold),
             [Segment::Each, inner @ ..] => {
@@ -312,10 +315,6 @@ impl<'d> Arguments<'d, '_> {
         entry: &Surface,
     ) -> Option<(String, &'static str)> {
         let root = self.root?;
-        let attributes = policy.slots(surface).iter();
-        let slots = attributes
-            .filter_map(|id| policy.index().attributes.get(id.index()))
-            .map(|attribute| attribute.path.iter().map(field).collect::<Vec<_>>());
         let facts = self.facts.iter().map(|fact| &fact.argument);
         let operation = entry.operations.iter().map(|it| &it.argument);
         let scope = match &entry.scope {
@@ -324,9 +323,14 @@ impl<'d> Arguments<'d, '_> {
             }
             ScopeSource::Server | ScopeSource::Principal | ScopeSource::Unscoped => None,
         };
-        let named = facts.chain(operation).chain(scope);
-        let named = named.map(|path| path.iter().map(|it| Some(it.as_str())).collect::<Vec<_>>());
-        let found = named.chain(slots).find_map(|path| variant(root, &path))?;
+        let mut named = facts.chain(operation).chain(scope);
+        let found = named.find_map(|path| variant(root, path.iter().map(|it| Some(it.as_str()))));
+        let mut slots = policy
+            .slots(surface)
+            .iter()
+            .filter_map(|id| policy.index().attributes.get(id.index()));
+        let found =
+            found.or_else(|| slots.find_map(|slot| variant(root, slot.path.iter().map(field))))?;
         Some((pointer(&found), "case"))
     }
 
@@ -382,22 +386,24 @@ fn element_field<'d>(element: Value<'d>, path: &[Segment]) -> Held<'d> {
 }
 
 /// Where a name differs only in case from a step of a path; `None` steps into each element.
-fn variant(value: Value<'_>, path: &[Option<&str>]) -> Option<ArgumentPath> {
-    let (step, rest) = path.split_first()?;
-    let Some(name) = step else {
+fn variant<'k, P>(value: Value<'_>, mut path: P) -> Option<ArgumentPath>
+where
+    P: Iterator<Item = Option<&'k str>> + Clone,
+{
+    let Some(name) = path.next()? else {
         let elements = value.as_array()?;
         let mut elements = elements.values().enumerate();
         return elements.find_map(|(at, element)| {
-            let found = variant(element, rest)?;
+            let found = variant(element, path.clone())?;
             Some([vec![at.to_string()], found].concat())
         });
     };
     let object = value.as_object()?;
-    if object.refuse_case_variants([*name]).is_err() {
-        return Some(vec![(*name).to_owned()]);
+    if object.refuse_case_variants([name]).is_err() {
+        return Some(vec![name.to_owned()]);
     }
-    let found = variant(object.get(name)?, rest)?;
-    Some([vec![(*name).to_owned()], found].concat())
+    let found = variant(object.get(name)?, path)?;
+    Some([vec![name.to_owned()], found].concat())
 }
 
 fn pointer(path: &ArgumentPath) -> String {
@@ -425,7 +431,7 @@ mod tests {
         let found = |text: &str| {
             let document = json::parse(text.as_bytes()).unwrap();
             let path = [Some("files"), None, Some("path")];
-            variant(document.root(), &path).map(|found| pointer(&found))
+            variant(document.root(), path.into_iter()).map(|found| pointer(&found))
         };
         let hidden = r#"{"files":[{"path":"a"},{"path":"a","Path":"secrets/b"}]}"#;
         assert_eq!(found(hidden).as_deref(), Some("/files/1/path"));

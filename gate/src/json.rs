@@ -508,6 +508,9 @@ fn text<'d>(source: &'d str, node: &'d Node, decoded: Option<&'d str>) -> &'d st
 }
 
 fn folds_equal(key: &str, name: &str) -> bool {
+    if key.is_ascii() && name.is_ascii() {
+        return key.eq_ignore_ascii_case(name);
+    }
     let fold = |c: char| match c {
         '\u{17f}' => 's',
         '\u{212a}' => 'k',
