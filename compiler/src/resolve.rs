@@ -13,6 +13,7 @@ use crate::{
 mod bindings;
 mod callers;
 mod conditions;
+mod counting;
 mod facts;
 mod matrices;
 mod places;
@@ -59,6 +60,7 @@ pub fn resolve(
     model.rules = resolver.rules(&model);
     model.matrices = resolver.matrices(&model);
     resolver.obligations(&model);
+    resolver.shared_counts(&model);
     resolver.unscoped(&model);
     (syntax.is_complete() && !sink.has_errors()).then_some(model)
 }

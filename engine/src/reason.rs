@@ -69,6 +69,7 @@ reasons! {
     StateInvalid, "state_invalid", "LK9032", "the request's state was not given to this caller for this call, or is too old";
     ServerRequestDenied, "server_request_denied", "LK9033", "the tool server asks its client for what the policy does not allow it";
     IssuerUnavailable, "issuer_unavailable", "LK9034", "the keys of the token's issuer cannot be fetched, or are too old";
+    Overloaded, "overloaded", "LK9035", "too many requests are under way";
 }
 
 impl Reason {

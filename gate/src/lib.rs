@@ -8,6 +8,7 @@
 pub mod admit;
 mod bind;
 pub mod call;
+pub mod capability;
 pub mod certificate;
 mod classify;
 pub mod event;

@@ -12,6 +12,12 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use crate::pin::Pin;
 use crate::token::{IssuerKind, ProofRule};
 
+mod counting;
+mod exchange;
+
+pub use counting::{Breaker, OnLoss, Sharing, StoreLoss};
+pub use exchange::{Binding, TokenExchange};
+
 /// What else holds for the tokens of an issuer.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
@@ -65,6 +71,27 @@ pub struct ServerSettings {
     /// What the tokens of its callers must be bound to, besides what their issuer asks for.
     #[serde(skip_serializing_if = "is_usual")]
     pub proof: ProofRule,
+    /// How many sidecars stand before it at a time; 0 is not said.
+    #[serde(skip_serializing_if = "is_usual")]
+    pub replicas: u32,
+    /// Whether they count limits and used tokens together, in a store.
+    #[serde(skip_serializing_if = "is_usual")]
+    pub shared_store: bool,
+    /// How they share rates.
+    #[serde(skip_serializing_if = "is_usual")]
+    pub sharing: Sharing,
+    /// What becomes of calls while the store does not answer.
+    #[serde(skip_serializing_if = "is_usual")]
+    pub on_store_loss: StoreLoss,
+    /// When a server that does not answer is left alone; never, if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub breaker: Option<Breaker>,
+    /// The most streams that one caller may keep open; 0 is no limit.
+    #[serde(skip_serializing_if = "is_usual")]
+    pub streams: u32,
+    /// What is given in exchange for access tokens; nothing, if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token: Option<TokenExchange>,
 }
 
 /// What becomes of calls of a pinned tool or prompt whose definition the sidecar has not seen. One

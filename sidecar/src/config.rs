@@ -8,6 +8,8 @@ mod handles;
 mod identity;
 mod listen;
 mod stdio;
+mod store;
+mod token;
 mod upstream;
 
 use std::{
@@ -25,6 +27,8 @@ pub use handles::HandlesConfig;
 pub use identity::{DevelopmentIssuer, IdentityConfig};
 pub use listen::{ClientAuth, Http2Config, ListenConfig, TlsConfig};
 pub use stdio::StdioConfig;
+pub use store::{StoreAddress, StoreConfig};
+pub use token::TokenConfig;
 pub use upstream::UpstreamConfig;
 
 /// All settings of one sidecar.
@@ -57,6 +61,11 @@ pub struct Config {
     /// How the keys of issuers are reached.
     #[serde(default)]
     pub identity: IdentityConfig,
+    /// The store that the sidecars of the server share.
+    pub store: Option<StoreConfig>,
+    /// What capability tokens are signed with.
+    #[serde(default)]
+    pub token: TokenConfig,
     /// Bounds of what is kept in memory.
     #[serde(default)]
     pub bounds: BoundsConfig,
@@ -250,6 +259,13 @@ impl Config {
             decision.resolve(base);
         }
         self.listen.resolve(join);
+        if let Some(keys) = &mut self.token.key_file {
+            join(keys);
+        }
+        let password = self.store.as_mut().and_then(|it| it.password_file.as_mut());
+        if let Some(password) = password {
+            join(password);
+        }
     }
 
     fn check(&self) -> Result<(), ConfigError> {
@@ -270,6 +286,9 @@ impl Config {
             decision.check().map_err(ConfigError)?;
         }
         self.identity.check(self.profile.development)?;
+        if let Some(store) = &self.store {
+            store.check().map_err(ConfigError)?;
+        }
         spans(&[("[bundle] timeout", self.bundle.timeout)])?;
         self.listen.check()?;
         self.upstream.check()?;

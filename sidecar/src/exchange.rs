@@ -79,6 +79,13 @@ impl Exchange {
         })
     }
 
+    /// Whether there are more requests under way than the settings allow.
+    #[must_use]
+    pub fn is_one_too_many(&self) -> bool {
+        let most = self.shared.config.listen.max_in_flight;
+        usize::try_from(self.shared.metrics.in_flight.get()).is_ok_and(|now| now > most)
+    }
+
     /// The bundle that decides.
     pub fn under(&mut self, active: &Arc<Active>) {
         self.active = Some(Arc::clone(active));

@@ -6,6 +6,7 @@
 mod header;
 mod places;
 mod rates;
+mod shared;
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,8 +14,11 @@ use latchkey_engine::index::{Obligation, Pool, Reach};
 use latchkey_gate::{admit::Charge, call::obligation_text};
 
 pub use header::Told;
+pub(crate) use header::seconds_up;
 use places::Places;
 use rates::Rates;
+
+use crate::store::Place;
 
 /// All that is counted in this process.
 #[derive(Debug)]
@@ -37,6 +41,7 @@ pub struct Counted {
 pub struct Held {
     limits: Option<Arc<Limits>>,
     places: Vec<u64>,
+    shared: Option<Place>,
 }
 
 /// A call came too early, or beside too many others.
@@ -46,6 +51,8 @@ pub struct Throttled {
     pub retry_after: Duration,
     /// The limit that refused.
     pub limit: Obligation,
+    /// Whether the store that it is counted in did not answer.
+    pub lost: bool,
 }
 
 /// What is left of a limit.
@@ -107,12 +114,25 @@ impl Limits {
                 let place = self.places.take(charge, count).ok_or(Throttled {
                     retry_after: NEXT_PLACE,
                     limit,
+                    lost: false,
                 })?;
                 held.limits = Some(Arc::clone(self));
                 held.places.push(place);
                 Ok(None)
             }
         }
+    }
+}
+
+/// What a stream of a caller is counted by.
+pub(crate) fn stream(most: u32, caller: Option<&str>) -> Charge {
+    Charge {
+        obligation: Obligation::Concurrency {
+            pool: Pool::Caller,
+            reach: Reach::Server,
+            count: most,
+        },
+        key: [caller.unwrap_or("anonymous"), " streams"].concat(),
     }
 }
 
@@ -131,7 +151,12 @@ impl Throttled {
     #[must_use]
     pub fn detail(&self) -> String {
         let (kind, text) = obligation_text(self.limit);
-        [kind, " ", &text].concat()
+        let lost = if self.lost {
+            ": the shared store does not answer"
+        } else {
+            ""
+        };
+        [kind, " ", &text, lost].concat()
     }
 }
 

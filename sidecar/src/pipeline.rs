@@ -9,7 +9,7 @@ use std::{convert::Infallible, future::poll_fn, pin::pin, sync::Arc, task::Poll,
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::{
-    HeaderMap, Request, Response, StatusCode,
+    HeaderMap, Method, Request, Response, StatusCode,
     body::{Body, Incoming},
     header::{self, HeaderValue},
     http::request::Parts,
@@ -17,6 +17,7 @@ use hyper::{
 use latchkey_engine::{reason::Reason, time::Time};
 use latchkey_gate::{
     admit::{self, Outcome, Permit, Verdict},
+    capability::Capability,
     event::EventOutcome,
     filter::{Filter, FilterKind},
     identity::Identity,
@@ -32,7 +33,7 @@ use crate::{
     exchange::Exchange,
     host,
     identity::Asking,
-    limit::Told,
+    limit::{self, Told},
     listen::Peer,
     metadata,
     meter::Meter,
@@ -40,6 +41,7 @@ use crate::{
     run::Worker,
     session, stdio,
     supply::{Active, Way},
+    token_endpoint,
     upstream::{Inflow, Outbound},
 };
 
@@ -56,6 +58,8 @@ struct Received {
 struct Identified {
     received: Received,
     identity: Option<Arc<Identity>>,
+    /// What it says, where it is a token of a sidecar.
+    capability: Option<Box<Capability>>,
 }
 
 /// A request that policy allows.
@@ -96,6 +100,18 @@ pub async fn serve(
     let traceparent = traceparent.and_then(|value| value.to_str().ok());
     let mut exchange = Exchange::open(Arc::clone(&worker.shared), meter, traceparent);
     exchange.facts.address = peer.address;
+    if exchange.is_one_too_many() {
+        exchange.leave_unread();
+        exchange.facts.reason = Reason::Overloaded;
+        let refused = Refused {
+            retry_after: Some(1),
+            ..Refusal::http(Reason::Overloaded).into()
+        };
+        return Ok(refuse(&worker, exchange, &refused));
+    }
+    if token_endpoint::is_asked(&worker.shared, &request) {
+        return Ok(token_endpoint::serve(&worker, exchange, peer.on_loopback, request).await);
+    }
     if let Some(document) = metadata::document(&worker.shared, &request) {
         return Ok(close_metadata(exchange, document));
     }
@@ -117,7 +133,9 @@ async fn forward_if_allowed(
     let identified = identify(worker, exchange, received).await?;
     let admitted = admit(worker, exchange, identified)?;
     let known = hold(worker, exchange, admitted).await?;
-    let throttled = throttle(worker, exchange, known)?;
+    let bound = bound(exchange, known)?;
+    let throttled = throttle(worker, exchange, bound).await?;
+    let throttled = spend(worker, exchange, throttled).await?;
     let recorded = record(exchange, throttled).await?;
     forward(worker, exchange, recorded).await
 }
@@ -174,6 +192,21 @@ async fn identify(
     exchange: &mut Exchange,
     received: Received,
 ) -> Result<Identified, Refused> {
+    if let Some(token) = token_endpoint::shown(&received.head.headers) {
+        let shared = &worker.shared;
+        let (active, overlay) = (&received.active, shared.overlay());
+        let shown = shared
+            .capabilities
+            .identify(active, &overlay, token, received.now);
+        return match shown {
+            Ok(shown) => Ok(Identified {
+                received,
+                identity: Some(shown.identity),
+                capability: Some(shown.capability),
+            }),
+            Err(reason) => Err(received.refuse(exchange, reason)),
+        };
+    }
     let Received { head, now, .. } = &received;
     let asking = Asking {
         active: &received.active,
@@ -184,7 +217,11 @@ async fn identify(
         now: *now,
     };
     match worker.callers.identify(&worker.shared, &asking).await {
-        Ok(identity) => Ok(Identified { received, identity }),
+        Ok(identity) => Ok(Identified {
+            received,
+            identity,
+            capability: None,
+        }),
         Err(reason) => Err(received.refuse(exchange, reason)),
     }
 }
@@ -227,16 +264,78 @@ async fn hold(
     }
 }
 
-fn throttle(
+/// Refuses a call with a token that is bound to another.
+fn bound(exchange: &mut Exchange, admitted: Admitted) -> Result<Admitted, Refused> {
+    let Identified {
+        capability: Some(capability),
+        received,
+        ..
+    } = &admitted.identified
+    else {
+        return Ok(admitted);
+    };
+    let called = exchange.facts.surface.is_some();
+    if called
+        && token_endpoint::is_bound_elsewhere(capability, received.active.name(), &received.body)
+    {
+        exchange.facts.reason = Reason::TokenScope;
+        exchange.facts.detail = Some("the token is bound to another request".to_owned());
+        return Err(admitted.permit.refusal(Reason::TokenScope).into());
+    }
+    Ok(admitted)
+}
+
+/// Uses up a token that is for one call; traffic of the protocol is no call.
+async fn spend(
+    worker: &Worker,
+    exchange: &mut Exchange,
+    throttled: Throttled,
+) -> Result<Throttled, Refused> {
+    let identified = &throttled.0.identified;
+    let (Some(capability), Some(identity), true) = (
+        &identified.capability,
+        &identified.identity,
+        exchange.facts.surface.is_some(),
+    ) else {
+        return Ok(throttled);
+    };
+    let (shared, now) = (&worker.shared, identified.received.now);
+    let spending = shared
+        .capabilities
+        .spend(shared, capability, identity.name(), now);
+    if let Err(reason) = Box::pin(spending).await {
+        exchange.facts.reason = reason;
+        return Err(throttled.0.permit.refusal(reason).into());
+    }
+    Ok(throttled)
+}
+
+/// Counts the call: what it carries, or a stream that it opens.
+async fn throttle(
     worker: &Worker,
     exchange: &mut Exchange,
     admitted: Admitted,
 ) -> Result<Throttled, Refused> {
-    let charges = admitted.permit.obligations();
+    let received = &admitted.identified.received;
+    let settings = received.active.gate.server_settings(received.active.server);
+    let stream;
+    let mut charges = admitted.permit.obligations();
+    if let Some(most) = settings.map(|it| it.streams).filter(|most| *most > 0)
+        && received.head.method == Method::GET
+        && charges.is_empty()
+    {
+        let identity = admitted.identified.identity.as_deref();
+        stream = [limit::stream(most, identity.map(Identity::name))];
+        charges = &stream;
+    }
     if charges.is_empty() {
         return Ok(Throttled(admitted));
     }
-    match worker.shared.limits.take(charges) {
+    let shared = &worker.shared;
+    let counted = shared
+        .limits
+        .count(shared.store.as_ref(), settings, charges);
+    match counted.await {
         Ok(counted) => {
             exchange.counted = Some(Box::new(counted));
             Ok(Throttled(admitted))
@@ -268,7 +367,9 @@ async fn forward(
     recorded: Recorded,
 ) -> Result<Forwarded, Refused> {
     let Recorded(Admitted { identified, permit }) = recorded;
-    let Identified { received, identity } = identified;
+    let Identified {
+        received, identity, ..
+    } = identified;
     let Received {
         active,
         mut head,
@@ -279,6 +380,19 @@ async fn forward(
     if let Some(bond) = &bond {
         session::name_upstream(&mut head.headers, bond);
     }
+    let breaker = active.gate.server_settings(active.server);
+    let breaker = breaker.and_then(|it| it.breaker);
+    let asking = match worker.shared.breaker.ask(breaker) {
+        Ok(asking) => asking,
+        Err(pause) => {
+            exchange.facts.reason = Reason::UpstreamUnavailable;
+            exchange.facts.detail = Some("it is left alone: limits.breaker".to_owned());
+            return Err(Refused {
+                retry_after: Some(limit::seconds_up(pause)),
+                ..permit.refusal(Reason::UpstreamUnavailable).into()
+            });
+        }
+    };
     let traceparent = exchange.traceparent();
     let outbound = Outbound {
         method: head.method,
@@ -294,6 +408,7 @@ async fn forward(
             stdio::send(worker, launch, permit, outbound, identity.as_deref()).await
         }
     };
+    asking.settle(sent.as_ref().err().map(Refusal::reason));
     match sent {
         Ok(inflow) => Ok(Forwarded {
             inflow,
@@ -448,7 +563,7 @@ fn close_metadata(mut exchange: Box<Exchange>, document: Response<Answer>) -> Re
 }
 
 /// The answer when the event cannot be recorded: all that may leave then.
-fn unrecorded() -> Response<Answer> {
+pub(crate) fn unrecorded() -> Response<Answer> {
     build(Refusal::http(Reason::AuditUnavailable).response(&wire::Exchange::default()))
 }
 
@@ -511,7 +626,7 @@ impl From<Refusal> for Refused {
 }
 
 /// Reads a body of at most `most` bytes. On an error, what was read so far and the reason.
-async fn read(
+pub(crate) async fn read(
     mut body: impl Body<Data = Bytes> + Unpin,
     most: usize,
     timeout: Duration,

@@ -26,6 +26,7 @@ use tokio::{
 use crate::{
     admin,
     audit::Audit,
+    breaker::Breaker,
     config::{Config, ListenConfig, OnStale},
     decision::{Listeners, Point},
     identity::{Callers, Keeper, keys::IssuerKeys, replay::Proofs},
@@ -36,7 +37,9 @@ use crate::{
     pins::{self, Pins},
     session,
     stdio::Children,
+    store::Store,
     supply::{Active, Freshness, Status, Supply, Way},
+    token_endpoint::Capabilities,
     upstream::Upstream,
 };
 
@@ -51,6 +54,12 @@ pub struct Shared {
     pub audit: Audit,
     /// What calls have used up of their limits.
     pub limits: Arc<Limits>,
+    /// What gives and takes capability tokens.
+    pub capabilities: Capabilities,
+    /// What the sidecars of the server count together.
+    pub store: Option<Arc<Store>>,
+    /// Whether the tool server answers.
+    pub breaker: Breaker,
     /// What sessions and other handles are sealed with.
     pub sealer: Sealer,
     /// What is known of the tool server's definitions.
@@ -121,6 +130,49 @@ impl fmt::Display for StartError {
 impl std::error::Error for StartError {}
 
 impl Shared {
+    /// All that is opened before anybody is served, and what keeps the store open.
+    #[expect(clippy::type_complexity, reason = "a future has no shorter name")]
+    fn open(
+        config: Config,
+    ) -> Result<(Arc<Self>, Option<impl Future<Output = ()> + Send + use<>>), StartError> {
+        let metrics = Arc::new(Metrics::new());
+        let audit = Audit::open(&config, Arc::clone(&metrics))
+            .map_err(|error| StartError(error.to_string()))?;
+        let limits = Arc::new(Limits::new(config.bounds.rate_keys));
+        let sealer = session::sealer(&config).map_err(StartError)?;
+        let certificates = certificates(&config.listen)?;
+        let capabilities = Capabilities::open(&config).map_err(StartError)?;
+        let store = config.store.as_ref();
+        let store = store.map(|it| Store::open(it, &config.bundle.server));
+        let (store, link) = store.transpose().map_err(StartError)?.unzip();
+        let shared = Arc::new(Shared {
+            metrics,
+            audit,
+            limits,
+            capabilities,
+            store,
+            breaker: Breaker::default(),
+            sealer,
+            pins: Pins::default(),
+            status: ArcSwap::default(),
+            overlay_error: ArcSwapOption::empty(),
+            children: Children::default(),
+            active: ArcSwapOption::empty(),
+            retired: Mutex::default(),
+            overlays: Overlays::default(),
+            issuer_keys: IssuerKeys::default(),
+            proofs: Proofs::new(crate::answer::now()),
+            freshness: Freshness::default(),
+            places: Places::new(&config.listen),
+            certificates,
+            draining: watch::Sender::new(false),
+            poll: Notify::new(),
+            swaps: AtomicU64::new(0),
+            config,
+        });
+        Ok((shared, link))
+    }
+
     /// The bundle in force.
     #[must_use]
     pub fn active(&self) -> Option<Arc<Active>> {
@@ -226,39 +278,16 @@ impl Running {
     /// Opens the audit log, loads the bundle, binds both addresses and serves. A bundle that is
     /// missing or bad does not stop the start: every call is refused until there is a good one.
     pub fn start(config: Config) -> Result<Self, StartError> {
-        let metrics = Arc::new(Metrics::new());
-        let audit = Audit::open(&config, Arc::clone(&metrics))
-            .map_err(|error| StartError(error.to_string()))?;
-        let limits = Arc::new(Limits::new(config.bounds.rate_keys));
-        let sealer = session::sealer(&config).map_err(StartError)?;
-        let certificates = certificates(&config.listen)?;
-        let shared = Arc::new(Shared {
-            metrics,
-            audit,
-            limits,
-            sealer,
-            pins: Pins::default(),
-            status: ArcSwap::default(),
-            overlay_error: ArcSwapOption::empty(),
-            children: Children::default(),
-            active: ArcSwapOption::empty(),
-            retired: Mutex::default(),
-            overlays: Overlays::default(),
-            issuer_keys: IssuerKeys::default(),
-            proofs: Proofs::new(crate::answer::now()),
-            freshness: Freshness::default(),
-            places: Places::new(&config.listen),
-            certificates,
-            draining: watch::Sender::new(false),
-            poll: Notify::new(),
-            swaps: AtomicU64::new(0),
-            config,
-        });
+        let (shared, link) = Shared::open(config)?;
         let mut threads = Vec::new();
         let mut housekeeping = Housekeeping::new(&shared);
         housekeeping.look(&shared);
         threads.push(supply(&shared)?);
         threads.push(keys(&shared)?);
+        if let Some(link) = link {
+            let shared = Arc::clone(&shared);
+            threads.push(spawn("store", move || keep_store(shared, link))?);
+        }
         let calls = bind(&shared.config.listen)?;
         let operators = bind_admin(shared.config.admin.address)?;
         let addresses = calls
@@ -426,10 +455,7 @@ impl Housekeeping {
             self.look(shared);
         }
         // Operators can look until the last request has ended.
-        let deadline = Instant::now() + shared.config.listen.drain_timeout.0;
-        while shared.places.taken() > 0 && Instant::now() < deadline {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        drained(shared).await;
     }
 
     fn look(&mut self, shared: &Shared) {
@@ -456,6 +482,23 @@ impl Housekeeping {
             }
         };
         shared.overlay_error.store(error.map(Arc::new));
+    }
+}
+
+/// Keeps the store open for as long as a request may need it.
+async fn keep_store(shared: Arc<Shared>, link: impl Future<Output = ()>) {
+    tokio::select! {
+        () = link => {}
+        () = drained(&shared) => {}
+    }
+}
+
+/// Until the sidecar stops and the last request has ended, or has had its time to.
+async fn drained(shared: &Shared) {
+    let _ = shared.draining().wait_for(|draining| *draining).await;
+    let deadline = Instant::now() + shared.config.listen.drain_timeout.0;
+    while shared.places.taken() > 0 && Instant::now() < deadline {
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
 

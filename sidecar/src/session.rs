@@ -66,6 +66,14 @@ pub(crate) fn sealer(config: &Config) -> Result<Sealer, String> {
 }
 
 fn read(path: &Path) -> io::Result<Sealer> {
+    let keys = read_keys(path)?;
+    let count = keys.len();
+    Sealer::new(&keys)
+        .ok_or_else(|| io::Error::other(format!("{count} keys; 1 to {MAX_KEYS} are taken")))
+}
+
+/// The keys of a file, one on each line in base64.
+pub(crate) fn read_keys(path: &Path) -> io::Result<Vec<[u8; KEY_LENGTH]>> {
     let text = fs::read_to_string(path)?;
     let mut keys = Vec::new();
     for (line, at) in text.lines().zip(1..) {
@@ -77,13 +85,16 @@ fn read(path: &Path) -> io::Result<Sealer> {
         let fault = || io::Error::other(format!("line {at} is not {KEY_LENGTH} bytes in base64"));
         keys.push(key.ok_or_else(fault)?);
     }
-    let count = keys.len();
-    Sealer::new(&keys)
-        .ok_or_else(|| io::Error::other(format!("{count} keys; 1 to {MAX_KEYS} are taken")))
+    Ok(keys)
+}
+
+fn make(path: &Path) -> io::Result<Sealer> {
+    make_key(path)?;
+    read(path)
 }
 
 /// Makes a key that only this user can read.
-fn make(path: &Path) -> io::Result<Sealer> {
+pub(crate) fn make_key(path: &Path) -> io::Result<()> {
     let key = ids::key()?;
     if let Some(directory) = path.parent() {
         fs::create_dir_all(directory)?;
@@ -94,8 +105,7 @@ fn make(path: &Path) -> io::Result<Sealer> {
     let mut file = options.open(&aside)?;
     writeln!(file, "{}", STANDARD.encode(&key))?;
     file.sync_all()?;
-    fs::rename(&aside, path)?;
-    read(path)
+    fs::rename(&aside, path)
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use latchkey_engine::index::{Access, Disclose, Obligation, Risk, SurfaceKind, Tr
 
 use latchkey_gate::settings::{PinMode, ServerSettings, SurfaceSettings};
 
-use super::Resolver;
+use super::{Resolver, counting};
 use crate::{
     diag::{Diagnostic, codes},
     model::{Operation, Operations, ScopeSource, Server, Surface},
@@ -342,7 +342,7 @@ fn settings(entry: &syntax::Server) -> ServerSettings {
             Some(written::Pins::List) => PinMode::List,
             Some(written::Pins::Enforce) | None => PinMode::Enforce,
         },
-        ..ServerSettings::default()
+        ..counting::settings(entry)
     }
 }
 

@@ -65,7 +65,6 @@ pub const RESERVED: &[Reserved] = &[
         "requests from the server to the client",
     ),
     row("server", "workload", "the workload that a server runs as"),
-    row("server", "token", "token binding"),
     row("server", "cost", "cost budgets"),
     row("server", "budgets", "cost budgets"),
     row("tool", "cost", "cost budgets"),
@@ -93,6 +92,7 @@ pub const RESERVED: &[Reserved] = &[
 /// Values that are reserved: the noun of the value, its spelling, what for.
 pub const RESERVED_VALUES: &[Reserved] = &[
     row("unlock", "approval", "approvals"),
+    row("binding", "dpop", "tokens bound to a key of their caller"),
 ];
 
 const fn row(noun: &'static str, key: &'static str, what: &'static str) -> Reserved {

@@ -1,5 +1,7 @@
 //! Section `servers`.
 
+use latchkey_gate::capability::MAX_TTL;
+
 use crate::diag::{Diagnostic, codes};
 use crate::source::Spanned;
 use crate::syntax::collection::{List, Names};
@@ -46,6 +48,12 @@ record! {
         routes "routes": Names<Route, SurfaceName>;
         /// Its limits.
         limits "limits": Option<ServerLimits>;
+        /// How many sidecars stand before it at a time; one if absent.
+        replicas "replicas": Option<Spanned<Count>>;
+        /// Whether they count limits and used tokens together, in the store of their settings.
+        shared_store "sharedStore": Option<Spanned<bool>>;
+        /// What a sidecar gives in exchange for access tokens; nothing if absent.
+        token "token": Option<TokenExchange>;
         /// What a denied caller is told; `code` if absent.
         disclose "disclose": Option<Spanned<Disclose>>;
     }
@@ -82,6 +90,79 @@ record! {
         rate "rate": Option<Limit<Rate>>;
         /// How many calls a caller may have open at a time, or so for each pool.
         concurrency "concurrency": Option<Limit<Count>>;
+        /// How sidecars that share a store count rates; `exact` if absent.
+        sharing "sharing": Option<Spanned<Sharing>>;
+        /// What becomes of calls while the shared store does not answer.
+        on_store_loss "onStoreLoss": Option<StoreLoss>;
+        /// When the server is left alone because it does not answer; never if absent.
+        breaker "breaker": Option<Breaker>;
+        /// How many event streams a caller may keep open; any number if absent.
+        streams "streams": Option<Spanned<Count>>;
+    }
+}
+
+record! {
+    /// What a sidecar gives in exchange for access tokens.
+    pub struct TokenExchange: "token" {
+        /// Whether tokens are exchanged.
+        exchange "exchange": Spanned<bool>;
+        /// How long such a token lives, at most `2m`; `90s` if absent.
+        ttl "ttl": Option<Spanned<Millis>>;
+        /// Whether it is taken once; `true` if absent.
+        single_use "singleUse": Option<Spanned<bool>>;
+        /// What it is bound to; `none` if absent.
+        binding "binding": Option<Spanned<Binding>>;
+    }
+    check check_token;
+}
+
+choice! {
+    /// What a capability token is bound to.
+    pub enum Binding: "binding" {
+        /// Nothing: whoever has it may use it.
+        None = "none",
+        /// One tool call.
+        Request = "request",
+    }
+}
+
+record! {
+    /// What becomes of calls while the shared store does not answer, by the kind of their limits.
+    pub struct StoreLoss: "store loss" {
+        /// Of calls with a rate; `deny` if absent.
+        rate "rate": Option<Spanned<OnLoss>>;
+        /// Of calls with a limit on concurrency; `deny` if absent.
+        concurrency "concurrency": Option<Spanned<OnLoss>>;
+    }
+}
+
+record! {
+    /// When a server that does not answer is left alone.
+    pub struct Breaker: "breaker" {
+        /// After how many calls in a row that it did not answer.
+        failures "failures": Spanned<Count>;
+        /// For how long; then one call tries.
+        pause "pause": Spanned<Millis>;
+    }
+}
+
+choice! {
+    /// How sidecars that share a store count rates.
+    pub enum Sharing: "sharing" {
+        /// Every call is counted in the store before it goes on.
+        Exact = "exact",
+        /// A sidecar draws some calls ahead.
+        Lease = "lease",
+    }
+}
+
+choice! {
+    /// What becomes of a call while the shared store does not answer.
+    pub enum OnLoss: "onStoreLoss" {
+        /// It is refused.
+        Deny = "deny",
+        /// Each sidecar counts by itself, its share of the limit.
+        Local = "local",
     }
 }
 
@@ -146,7 +227,38 @@ fn check_server(server: &Server, map: &Map<'_>, cx: &mut Reader<'_>) -> bool {
             sound &= map.must_not_have("routes", routes, cx);
         }
     }
-    sound
+    sound & check_shared(server, cx)
+}
+
+fn check_token(token: &TokenExchange, _: &Map<'_>, cx: &mut Reader<'_>) -> bool {
+    let whole = |ttl: &&Spanned<Millis>| {
+        ttl.value.0.is_multiple_of(1000) && ttl.value.0 <= u64::from(MAX_TTL) * 1000
+    };
+    let Some(ttl) = token.ttl.as_ref().filter(|ttl| !whole(ttl)) else {
+        return true;
+    };
+    let message = "a capability token lives for whole seconds, and 2 minutes at most";
+    cx.sink
+        .push(Diagnostic::new(&codes::BAD_VALUE, ttl.span, message).help("write `90s`"));
+    false
+}
+
+/// How a store is shared is said only where there is one.
+fn check_shared(server: &Server, cx: &mut Reader<'_>) -> bool {
+    let shared = server.shared_store.is_some_and(|shared| shared.value);
+    let limits = server.limits.as_ref();
+    let sharing = limits.and_then(|it| it.sharing.as_ref()).map(|it| it.span);
+    let loss = limits.and_then(|it| it.on_store_loss.as_ref());
+    let loss = loss.and_then(|it| it.rate.or(it.concurrency));
+    let idle = sharing.or(loss.map(|it| it.span)).filter(|_| !shared);
+    if let Some(span) = idle {
+        let message = "this says how a shared store is used, and the server has none";
+        cx.sink.push(
+            Diagnostic::new(&codes::CONFLICTING_KEYS, span, message)
+                .help("write `sharedStore: true` on the server, or remove the key"),
+        );
+    }
+    idle.is_none()
 }
 
 /// A server has an address, or a command: which one, its transport says.

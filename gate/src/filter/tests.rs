@@ -258,7 +258,10 @@ fn a_definition_that_is_not_the_reviewed_one_is_hidden_and_remembered() {
         assert!(whole.contains("greeting"));
         whole.contains("get_issue")
     };
-    assert!(listed(r#"{ "x": 1, "description": "Reads.", "name": "get_issue" }"#, true));
+    assert!(listed(
+        r#"{ "x": 1, "description": "Reads.", "name": "get_issue" }"#,
+        true
+    ));
     assert!(pins.changed().is_empty());
     for changed in [
         r#"{"name":"get_issue","description":"Reads, and sends it along.","x":1}"#,
@@ -284,8 +287,12 @@ fn a_notice_that_a_list_has_changed_raises_the_alarm() {
     let pins = Sightings::default();
     let mut viewer = viewer(&gate, &overlay, &alice, filter);
     viewer.pins = Some(&pins);
-    viewer.line(br#"data: {"method":"notifications/message"}"#).unwrap();
+    viewer
+        .line(br#"data: {"method":"notifications/message"}"#)
+        .unwrap();
     assert!(!pins.take_alarm());
-    viewer.line(br#"data: {"method":"notifications/tools/list_changed"}"#).unwrap();
+    viewer
+        .line(br#"data: {"method":"notifications/tools/list_changed"}"#)
+        .unwrap();
     assert!(pins.take_alarm() && !pins.take_alarm());
 }

@@ -84,7 +84,10 @@ fn a_legacy_server_is_asked_in_a_session() {
     survey.answer(answer(none)).unwrap();
     assert_eq!(survey.ask(), None);
     let farewell = survey.farewell().unwrap();
-    assert_eq!((farewell.method, header(&farewell, "mcp-session-id")), ("DELETE", Some("s-1")));
+    assert_eq!(
+        (farewell.method, header(&farewell, "mcp-session-id")),
+        ("DELETE", Some("s-1"))
+    );
     let again = Survey::again("t", Limits::DEFAULT, &survey.finish().revision);
     assert_eq!(sent(&again).0, "initialize");
 }

@@ -47,6 +47,7 @@ pub(super) fn form(reason: Reason) -> Form {
         Reason::UpstreamUnavailable => (502, 9028),
         Reason::AuditUnavailable => (503, 9029),
         Reason::Internal => (500, -32603),
+        Reason::Overloaded => (503, 9035),
         Reason::SessionUnknown => (404, 9031),
         Reason::StateInvalid => (403, 9032),
         Reason::ServerRequestDenied => (502, 9033),

@@ -34,6 +34,9 @@ pub struct ListenConfig {
     /// The most of them from one address (IPv6: from one /64). Absent means a quarter of all, and
     /// no bound on loopback addresses.
     pub max_connections_per_address: Option<usize>,
+    /// The most requests under way at a time, over all workers; one more is refused at once.
+    #[serde(default = "max_in_flight")]
+    pub max_in_flight: usize,
     /// The most headers of a request.
     #[serde(default = "max_headers")]
     pub max_headers: usize,
@@ -151,6 +154,7 @@ impl ListenConfig {
             ("[listen] workers", self.workers, 1, 256),
             ("[listen] max_connections", most, 1, 1 << 20),
             ("[listen] max_connections_per_address", of_one, 1, 1 << 20),
+            ("[listen] max_in_flight", self.max_in_flight, 1, 1 << 24),
             ("[listen] max_headers", self.max_headers, 8, 1024),
             ("[listen] max_head", self.max_head, 8192, 1 << 20),
             (
@@ -203,6 +207,9 @@ const fn one() -> usize {
 }
 const fn max_connections() -> usize {
     4096
+}
+const fn max_in_flight() -> usize {
+    16_384
 }
 const fn max_headers() -> usize {
     100

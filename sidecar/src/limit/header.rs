@@ -68,7 +68,7 @@ impl Told {
 
 impl From<&Throttled> for Told {
     fn from(throttled: &Throttled) -> Self {
-        let rate = matches!(throttled.limit, Obligation::Rate { .. });
+        let rate = matches!(throttled.limit, Obligation::Rate { .. }) && !throttled.lost;
         Self(rate.then(|| throttled.left()).into_iter().collect())
     }
 }
@@ -90,7 +90,8 @@ impl Throttled {
     }
 }
 
-fn seconds_up(time: Duration) -> u32 {
+/// Whole seconds, at least one.
+pub(crate) fn seconds_up(time: Duration) -> u32 {
     u32::try_from(time.as_millis().div_ceil(1000))
         .unwrap_or(u32::MAX)
         .max(1)

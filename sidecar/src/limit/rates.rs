@@ -49,6 +49,7 @@ impl Rates {
             return Err(Throttled {
                 retry_after: Duration::from_secs(1),
                 limit,
+                lost: false,
             });
         };
         let now = self.now();
@@ -62,6 +63,7 @@ impl Rates {
             return Err(Throttled {
                 retry_after: Duration::from_nanos(used - flow.window),
                 limit,
+                lost: false,
             });
         }
         shard.insert(key, then);

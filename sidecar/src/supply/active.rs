@@ -100,6 +100,13 @@ impl Active {
         let settings = gate.server_settings(server).ok_or_else(lacks)?;
         let way =
             Way::new(config, entry, settings).map_err(|what| fault(format!("{name}: {what}")))?;
+        if settings.shared_store && config.store.is_none() {
+            let text = format!(
+                "the policy says that the sidecars of `{name}` share a store: name it with \
+                 `[store] redis = \"redis://host:port\"`"
+            );
+            return Err(SupplyError::refused("store_missing", text));
+        }
         let resource = metadata::resource(index, name);
         let grace = i64::try_from(config.bundle.serve_expired_for.0.as_secs()).unwrap_or(0);
         Ok(Self {
@@ -127,6 +134,19 @@ impl Active {
     #[must_use]
     pub fn urls(&self, path: &str) -> Vec<String> {
         metadata::urls(self.resource.as_deref(), path)
+    }
+
+    /// The server's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        let entry = self.gate.policy().server_entry(self.server);
+        entry.map_or("", |entry| entry.name.as_str())
+    }
+
+    /// What capability tokens of this server name: `<project>/<server>`.
+    #[must_use]
+    pub fn audience(&self) -> String {
+        [&self.release.project, "/", self.name()].concat()
     }
 
     /// Whether calls are served under it no more.

@@ -38,6 +38,8 @@ pub(crate) struct Release {
     pub(crate) pins: Vec<(&'static str, serde_json::Value)>,
     /// What becomes of calls whose definition was not seen.
     pub(crate) pin_mode: PinMode,
+    /// What else holds for the server.
+    pub(crate) settings: ServerSettings,
 }
 
 impl Release {
@@ -54,6 +56,7 @@ impl Release {
             environment: Vec::new(),
             pins: Vec::new(),
             pin_mode: PinMode::Enforce,
+            settings: ServerSettings::default(),
         }
     }
 
@@ -105,7 +108,7 @@ impl Release {
                 command: self.command.clone(),
                 environment: self.environment.iter().cloned().collect(),
                 pins: self.pin_mode,
-                ..ServerSettings::default()
+                ..self.settings.clone()
             };
             server.settings = settings.to_text().unwrap();
         }

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use latchkey_engine::index::{Obligation, Pool, Reach};
+use latchkey_gate::settings::Breaker;
 
 use crate::{
     bundle,
@@ -246,4 +247,46 @@ fn a_server_that_is_slow_or_gone_has_a_reason() {
     assert_eq!(answer.outcome(), "upstream_unavailable");
     let outcomes: Vec<_> = rig.events().iter().map(|e| e["outcome"].clone()).collect();
     assert_eq!(outcomes, ["timeout", "upstream_error"]);
+}
+
+#[test]
+fn a_server_that_does_not_answer_is_left_alone_for_a_while() {
+    let mut release = bundle::Release::new(1);
+    release.settings.breaker = Some(Breaker {
+        failures: 2,
+        pause: 300,
+    });
+    release.timeout = 100;
+    let rig = Rig::with(&release, "");
+    let alice = token("alice");
+    for _ in 0..2 {
+        assert_eq!(rig.call(&alice, "slow").outcome(), "upstream_timeout");
+    }
+    let left_alone = rig.call(&alice, "get_issue");
+    assert_eq!(left_alone.outcome(), "upstream_unavailable");
+    assert_eq!(left_alone.header("retry-after"), Some("1"));
+    assert_eq!(rig.server.seen().len(), 2);
+    std::thread::sleep(Duration::from_millis(350));
+    assert_eq!(rig.call(&alice, "get_issue").outcome(), "ok");
+    assert_eq!(rig.call(&alice, "get_issue").outcome(), "ok");
+}
+
+#[test]
+fn one_request_too_many_is_refused_at_once_and_recorded() {
+    let rig = Rig::start("listen = {max_in_flight = 1}");
+    let alice = token("alice");
+    let mut first = client::Connection::open(rig.sidecar.address, &alice);
+    first.post(&client::tool_call("slow")).unwrap();
+    wait_for("the first call", || rig.server.seen().len() == 1);
+    let started = Instant::now();
+    let answer = rig.call(&alice, "get_issue");
+    assert_eq!(
+        (answer.status, answer.header("retry-after")),
+        (503, Some("1"))
+    );
+    assert!(started.elapsed() < Duration::from_secs(1));
+    assert_eq!(rig.events()[0]["reason"], "overloaded");
+    // Operators are served all the same.
+    assert_eq!(client::get(rig.sidecar.admin, "/readyz").status, 200);
+    assert_eq!(first.answer().unwrap().outcome(), "ok");
 }

@@ -19,6 +19,8 @@ mod limits;
 #[cfg(test)]
 mod pins;
 #[cfg(test)]
+mod redis;
+#[cfg(test)]
 mod rig;
 #[cfg(test)]
 mod secrets;
@@ -29,9 +31,13 @@ mod sessions;
 #[cfg(test)]
 mod stdio;
 #[cfg(test)]
+mod store;
+#[cfg(test)]
 mod supply;
 #[cfg(test)]
 mod tls;
+#[cfg(test)]
+mod tokens;
 #[cfg(test)]
 mod unix;
 #[cfg(test)]

@@ -1,0 +1,122 @@
+//! The store that sidecars of one server share.
+
+use std::{path::PathBuf, time::Duration};
+
+use serde::Deserialize;
+
+use super::Span;
+
+/// The store that sidecars of one server share.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StoreConfig {
+    /// Where the Redis is: `redis://host:port`, `redis://host:port/database`, or
+    /// `unix:/path/of/the.sock`.
+    pub redis: String,
+    /// The user to log in as; absent means the usual one.
+    pub user: Option<String>,
+    /// The file with the password; absent means none.
+    pub password_file: Option<PathBuf>,
+    /// How long an answer may take until the store counts as lost.
+    #[serde(default = "fifty_milliseconds")]
+    pub timeout: Span,
+    /// How long the places of a sidecar that is gone stay taken.
+    #[serde(default = "thirty_seconds")]
+    pub lease: Span,
+}
+
+/// An address that a store can be reached at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StoreAddress {
+    /// A host with its port, and the database.
+    Tcp(String, u32),
+    /// A socket of this machine.
+    Unix(PathBuf),
+}
+
+impl StoreConfig {
+    /// The address; an error says what to write instead.
+    pub fn address(&self) -> Result<StoreAddress, String> {
+        let wrong = |what: &str| Err(format!("[store] redis = \"{}\": {what}", self.redis));
+        if let Some(path) = self.redis.strip_prefix("unix:") {
+            return Ok(StoreAddress::Unix(path.into()));
+        }
+        let Some(rest) = self.redis.strip_prefix("redis://") else {
+            return wrong("write `redis://host:port` or `unix:/path/of/the.sock`");
+        };
+        if rest.contains('@') {
+            return Err(
+                "[store] redis has a user or password in it: write them as `user` and \
+                 `password_file`"
+                    .to_owned(),
+            );
+        }
+        let (host, database) = rest.split_once('/').unwrap_or((rest, ""));
+        let Ok(database) = (if database.is_empty() { "0" } else { database }).parse() else {
+            return wrong("the database is not a number");
+        };
+        let port = host
+            .rsplit_once(':')
+            .and_then(|(_, port)| port.parse().ok());
+        match port {
+            Some(1_u16..) => Ok(StoreAddress::Tcp(host.to_owned(), database)),
+            _ => wrong("it names no port, such as `:6379`"),
+        }
+    }
+
+    /// What is wrong with these settings, if anything is.
+    pub(super) fn check(&self) -> Result<(), String> {
+        self.address()?;
+        let within = |span: Span, least: u64, most: u64| {
+            (Duration::from_millis(least)..=Duration::from_millis(most)).contains(&span.0)
+        };
+        if !within(self.timeout, 1, 5000) {
+            return Err("[store] timeout must be between 1ms and 5s".to_owned());
+        }
+        if !within(self.lease, 1000, 3_600_000) {
+            return Err("[store] lease must be between 1s and 1h".to_owned());
+        }
+        Ok(())
+    }
+}
+
+fn fifty_milliseconds() -> Span {
+    Span(Duration::from_millis(50))
+}
+
+fn thirty_seconds() -> Span {
+    Span(Duration::from_secs(30))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(redis: &str) -> Result<StoreAddress, String> {
+        let config: StoreConfig = toml::from_str(&format!("redis = \"{redis}\"")).unwrap();
+        config.check()?;
+        config.address()
+    }
+
+    #[test]
+    fn an_address_is_read_or_refused_with_what_to_write() {
+        let tcp = |host: &str, database| Ok(StoreAddress::Tcp(host.to_owned(), database));
+        assert_eq!(at("redis://127.0.0.1:6379"), tcp("127.0.0.1:6379", 0));
+        assert_eq!(at("redis://store:6380/3"), tcp("store:6380", 3));
+        assert_eq!(
+            at("unix:/run/redis.sock"),
+            Ok(StoreAddress::Unix("/run/redis.sock".into()))
+        );
+        for (bad, word) in [
+            ("127.0.0.1:6379", "redis://"),
+            ("redis://store", "port"),
+            ("redis://store:0", "port"),
+            ("redis://store:1/x", "number"),
+            ("redis://u:secret@store:1", "password_file"),
+        ] {
+            let error = at(bad).unwrap_err();
+            assert!(error.contains(word), "{error}");
+            assert!(!error.contains("secret"), "{error}");
+        }
+    }
+}

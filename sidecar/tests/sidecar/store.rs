@@ -1,0 +1,214 @@
+//! Two sidecars before one server, with a real Redis between them.
+
+use std::time::Duration;
+
+use latchkey_engine::index::{Obligation, Pool, Reach};
+use latchkey_gate::settings::{OnLoss, ServerSettings, Sharing, StoreLoss};
+use latchkey_sidecar::run::Running;
+
+use crate::{
+    bundle::{self, token},
+    client,
+    redis::Redis,
+    rig::{Rig, events, sidecar, wait_for},
+};
+
+/// Two sidecars of one server that share a store.
+struct Pair {
+    first: Rig,
+    second: Running,
+    folder: tempfile::TempDir,
+    redis: Redis,
+}
+
+impl Pair {
+    fn start(settings: &ServerSettings, limits: &[(&'static str, Obligation)]) -> Self {
+        let redis = Redis::start();
+        let mut release = bundle::Release::new(1);
+        release.limits = limits.to_vec();
+        release.settings = ServerSettings {
+            replicas: 2,
+            shared_store: true,
+            ..settings.clone()
+        };
+        let store = format!("store = {{redis = \"{}\", lease = \"1s\"}}", redis.url());
+        let first = Rig::with(&release, &store);
+        let folder = tempfile::tempdir().unwrap();
+        release.write(folder.path(), &first.server.upstream());
+        let second = sidecar(folder.path(), &store).unwrap();
+        let pair = Self {
+            first,
+            second,
+            folder,
+            redis,
+        };
+        pair.wait_connected();
+        pair
+    }
+
+    fn wait_connected(&self) {
+        for running in [&self.first.sidecar, &self.second] {
+            let store = running.shared().store.as_ref().unwrap();
+            wait_for("the store", || store.is_connected());
+        }
+    }
+
+    /// Calls in turn; how many were let through.
+    fn let_through(&self, calls: usize, tool: &str) -> usize {
+        let alice = token("alice");
+        let addresses = [self.first.sidecar.address, self.second.address];
+        let outcomes = (0..calls).map(|n| client::call(addresses[n % 2], &alice, tool).outcome());
+        outcomes
+            .filter(|outcome| match outcome.as_str() {
+                "ok" => true,
+                "rate_limited" => false,
+                other => panic!("{other}"),
+            })
+            .count()
+    }
+
+    fn reached(&self) -> usize {
+        self.first.server.seen().len()
+    }
+}
+
+fn hourly(count: u32) -> Obligation {
+    Obligation::rate(count, 3600)
+}
+
+fn together(count: u32) -> Obligation {
+    Obligation::Concurrency {
+        pool: Pool::Caller,
+        reach: Reach::Surface,
+        count,
+    }
+}
+
+#[test]
+fn a_rate_holds_exactly_across_two_sidecars() {
+    let pair = Pair::start(&ServerSettings::default(), &[("paced", hourly(7))]);
+    assert_eq!(pair.let_through(20, "paced"), 7);
+    assert_eq!(pair.reached(), 7);
+    for folder in [pair.first.folder.path(), pair.folder.path()] {
+        assert_eq!(events(folder).len(), 10);
+    }
+}
+
+#[test]
+fn callers_at_the_same_time_get_exactly_what_there_is() {
+    let pair = Pair::start(&ServerSettings::default(), &[("paced", hourly(25))]);
+    let let_through: usize = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..6)
+            .map(|_| scope.spawn(|| pair.let_through(10, "paced")))
+            .collect();
+        threads.into_iter().map(|it| it.join().unwrap()).sum()
+    });
+    assert_eq!((let_through, pair.reached()), (25, 25));
+}
+
+#[test]
+fn leases_draw_ahead_and_never_more_than_there_is() {
+    let settings = ServerSettings {
+        sharing: Sharing::Lease,
+        ..ServerSettings::default()
+    };
+    let pair = Pair::start(&settings, &[("paced", hourly(64))]);
+    let let_through = pair.let_through(100, "paced");
+    // Of what one has drawn ahead, at most its last draw is lost.
+    assert!((60..=64).contains(&let_through), "{let_through}");
+}
+
+#[test]
+fn calls_at_a_time_are_counted_across_both_and_come_back() {
+    let pair = Pair::start(&ServerSettings::default(), &[("slow", together(1))]);
+    let alice = token("alice");
+    let mut first = client::Connection::open(pair.first.sidecar.address, &alice);
+    first.post(&client::tool_call("slow")).unwrap();
+    wait_for("the first call", || pair.reached() == 1);
+    // Longer than a lease: it is kept for as long as the call lasts.
+    std::thread::sleep(Duration::from_millis(1500));
+    assert_eq!(pair.let_through(2, "slow"), 0);
+    assert_eq!(first.answer().unwrap().outcome(), "ok");
+    let mut second = client::Connection::open(pair.second.address, &alice);
+    wait_for("the place", || {
+        second.call("slow").is_ok_and(|it| it.outcome() == "ok")
+    });
+}
+
+#[test]
+fn a_store_that_is_paused_or_killed_refuses_unless_the_policy_says_otherwise() {
+    let mut pair = Pair::start(&ServerSettings::default(), &[("paced", hourly(100))]);
+    assert_eq!(pair.let_through(2, "paced"), 2);
+    pair.redis.signal("STOP");
+    assert_eq!(pair.let_through(6, "paced"), 0);
+    assert_eq!(pair.reached(), 2);
+    let event = events(pair.first.folder.path()).pop().unwrap();
+    assert_eq!(event["reason"], "rate_limited", "{event}");
+    // What needs no store goes on.
+    assert_eq!(
+        pair.first.call(&token("alice"), "get_issue").outcome(),
+        "ok"
+    );
+    pair.redis.signal("CONT");
+    pair.wait_connected();
+    assert_eq!(pair.let_through(2, "paced"), 2);
+    pair.redis.signal("KILL");
+    assert_eq!(pair.let_through(6, "paced"), 0);
+    assert_eq!(pair.reached(), 5);
+    pair.redis.restart();
+    pair.wait_connected();
+    assert_eq!(pair.let_through(2, "paced"), 2);
+}
+
+#[test]
+fn each_sidecar_keeps_to_its_share_where_the_policy_says_so() {
+    let settings = ServerSettings {
+        on_store_loss: StoreLoss {
+            rate: OnLoss::Local,
+            concurrency: OnLoss::Deny,
+        },
+        ..ServerSettings::default()
+    };
+    let limits = [("paced", hourly(10)), ("slow", together(4))];
+    let pair = Pair::start(&settings, &limits);
+    pair.redis.signal("KILL");
+    assert_eq!(pair.let_through(40, "paced"), 10);
+    assert_eq!(pair.let_through(2, "slow"), 0);
+}
+
+#[test]
+fn a_sidecar_that_is_gone_gives_its_places_back() {
+    let redis = Redis::start();
+    let mut release = bundle::Release::new(1);
+    release.limits = vec![("slow", together(1))];
+    release.settings.shared_store = true;
+    let store = format!("store = {{redis = \"{}\", lease = \"1s\"}}", redis.url());
+    let gone = Rig::with(&release, &store);
+    let wait_connected = |rig: &Rig| {
+        let store = rig.sidecar.shared().store.as_ref().unwrap();
+        wait_for("the store", || store.is_connected());
+    };
+    wait_connected(&gone);
+    let alice = token("alice");
+    let mut first = client::Connection::open(gone.sidecar.address, &alice);
+    first.post(&client::tool_call("slow")).unwrap();
+    wait_for("the first call", || gone.server.seen().len() == 1);
+    // It cannot tell the store any more that it holds the place, nor that it gives it back.
+    redis.signal("STOP");
+    drop(first);
+    let _ = gone.sidecar.drain();
+    redis.signal("CONT");
+    let next = Rig::with(&release, &store);
+    wait_connected(&next);
+    wait_for("the place", || next.call(&alice, "slow").outcome() == "ok");
+}
+
+#[test]
+fn a_policy_that_needs_a_store_is_refused_where_there_is_none() {
+    let mut release = bundle::Release::new(1);
+    release.settings.shared_store = true;
+    let rig = Rig::with(&release, "");
+    assert!(rig.sidecar.shared().active().is_none());
+    let answer = rig.call(&token("alice"), "get_issue");
+    assert_eq!(answer.status, 503, "{answer:?}");
+}
