@@ -28,6 +28,7 @@ pub mod rule;
 pub mod scalar;
 pub mod scope_source;
 pub mod server;
+pub mod server_requests;
 pub mod shape;
 pub mod surface;
 pub mod table;

@@ -2,6 +2,7 @@
 
 mod bucket;
 mod facts;
+mod own;
 mod permit;
 mod protocol;
 mod surface;
@@ -20,7 +21,7 @@ pub use facts::{Facts, SlotFact, SlotValue, Who};
 pub use permit::{Body, Charge, Permit};
 
 use crate::{
-    classify::{self, Refused, What},
+    classify::{self, Message, Refused, What},
     gate::Gate,
     identity::Identity,
     inbound::Inbound,
@@ -198,11 +199,20 @@ impl Stage<'_> {
         let mut verdict = match asked.what {
             What::Surface(surface, source) => self.surface(facts, asked.reply, surface, &source),
             What::Protocol(kind) => self.protocol(facts, asked.reply, kind),
+            What::Answer(id) => self.answer(facts, asked.reply, bond.as_ref(), id),
+            What::Note(note, params) => self.note(facts, asked.reply, bond.as_ref(), note, params),
             What::Completion(surface) => self.completion(facts, asked.reply, surface),
             What::Unmatched { surface } => self.unmatched(facts, asked.reply, surface),
         };
-        if let (Outcome::Forward(permit), Some(bond)) = (&mut verdict.outcome, bond) {
-            permit.bind(bond);
+        if let Outcome::Forward(permit) = &mut verdict.outcome {
+            if let Message::Rpc(document) = &message
+                && let Some(body) = self.within_rules(document, permit)
+            {
+                permit.rewrite(body);
+            }
+            if let Some(bond) = bond {
+                permit.bind(bond);
+            }
         }
         verdict
     }

@@ -10,13 +10,14 @@ use latchkey_engine::{
 };
 
 pub use fault::Fault;
-pub(crate) use mcp::decoded as decoded_header;
+pub(crate) use mcp::{CAPABILITIES_KEY, VERSION_KEY, decoded as decoded_header};
 
 use crate::{
     filter::FilterKind,
     gate::Gate,
     inbound::Inbound,
     json::{Document, Object, Value},
+    method::Note,
     wire::Reply,
 };
 
@@ -53,6 +54,10 @@ pub(crate) enum What<'d> {
     Protocol(Option<FilterKind>),
     /// A call of a surface.
     Surface(SurfaceId, Source<'d>),
+    /// The answer to a request of the server, which has this id.
+    Answer(Value<'d>),
+    /// What the client tells of its own side of a session, with its parameters.
+    Note(Note, Option<Object<'d>>),
     /// A completion for a surface's argument.
     Completion(SurfaceId),
     /// Nothing that the registry or the method table knows; whether it names a surface.

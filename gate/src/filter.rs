@@ -1,6 +1,7 @@
 //! Answers that must not show what the caller may never use.
 
 mod entries;
+mod requests;
 
 use std::fmt;
 
@@ -9,7 +10,7 @@ use latchkey_engine::{
 };
 
 use crate::{
-    admit::visibility,
+    admit::{Permit, visibility},
     gate::Gate,
     identity::Identity,
     json::{self, Edit, JsonError, Limits, Object, Value, splice},
@@ -17,6 +18,8 @@ use crate::{
     seal::Sealer,
     session::Bond,
 };
+
+pub(crate) use requests::capabilities;
 
 /// What to do with an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,11 +137,11 @@ impl Viewer<'_> {
             if let Some(pins) = self.pins.filter(|_| method.as_text().is_some_and(changed)) {
                 pins.raise();
             }
-            // A notification passes, a request of the server does not.
-            return Ok(match message.get("id") {
-                None => Line::Pass,
-                Some(_) => Line::Drop,
-            });
+        }
+        match (message.get("method"), message.get("id")) {
+            (Some(_), Some(id)) => return self.request(document.source(), message, id),
+            (Some(_), None) => return self.notification(document.source(), message),
+            (None, _) => {}
         }
         if self.filter.kind == FilterKind::Answer {
             return Ok(Line::Pass);
@@ -161,7 +164,7 @@ impl Viewer<'_> {
 }
 
 /// What becomes of a line of an event stream.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Line {
     /// It passes as it came.
     Pass,
@@ -169,6 +172,9 @@ pub enum Line {
     Replace(Vec<u8>),
     /// It is left out.
     Drop,
+    /// It is left out: the server asks its client for what it may not, in a word. The answer to it
+    /// may go to the server.
+    Refuse(&'static str, Box<Permit>),
 }
 
 /// The field and value of a line of an event stream; `None` for a comment or an empty line.

@@ -19,8 +19,21 @@ pub enum Need {
     Resource,
     /// The permission, under every argument, of the prompt or resource pattern that it completes.
     Completion,
+    /// A bound session, which the notification is about.
+    Own(Note),
     /// Never allowed: it needs state or a direction that does not exist here.
     Never,
+}
+
+/// What a client tells of its own side of a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Note {
+    /// It waits no more for the answer to a request of its own.
+    Cancelled,
+    /// How far it is with a request of the server.
+    Progress,
+    /// Its folders have changed.
+    RootsChanged,
 }
 
 /// Which protocol eras know a method.
@@ -123,12 +136,20 @@ pub const METHODS: &[Method] = &[
     request("tasks/cancel", Eras::Both, Need::Never),
     request("tasks/list", Eras::Legacy, Need::Never),
     request("tasks/result", Eras::Legacy, Need::Never),
-    notification("notifications/cancelled", Eras::Both, Need::Never),
-    notification("notifications/progress", Eras::Both, Need::Never),
+    notification(
+        "notifications/cancelled",
+        Eras::Both,
+        Need::Own(Note::Cancelled),
+    ),
+    notification(
+        "notifications/progress",
+        Eras::Both,
+        Need::Own(Note::Progress),
+    ),
     notification(
         "notifications/roots/list_changed",
         Eras::Legacy,
-        Need::Never,
+        Need::Own(Note::RootsChanged),
     ),
     // From the server only: a client that sends one is refused.
     request("sampling/createMessage", Eras::Both, Need::Never),

@@ -99,6 +99,26 @@ impl Bond {
         sealer.seal(Purpose::Event, &self.place(), event)
     }
 
+    /// The caller's form of something that belongs to the session.
+    pub(crate) fn seal_place(
+        &self,
+        sealer: &Sealer,
+        purpose: Purpose,
+        handle: &str,
+    ) -> Option<String> {
+        sealer.seal(purpose, &self.place(), handle.as_bytes())
+    }
+
+    /// What the server calls something that belongs to the session, if this caller was given it.
+    pub(crate) fn open_place(
+        &self,
+        sealer: &Sealer,
+        purpose: Purpose,
+        sealed: &str,
+    ) -> Option<String> {
+        sealer.open_text(purpose, &self.place(), sealed)
+    }
+
     /// What a session is bound to.
     fn owner(&self) -> [&[u8]; 2] {
         [self.server.as_bytes(), &self.caller]

@@ -5,12 +5,15 @@
 //! their usual value are left out, and an entry without any key has the empty text. A key that this
 //! version does not know is an error, so that nothing is carried and not enforced.
 
+mod requests;
+
 use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::pin::Pin;
 use crate::token::{IssuerKind, ProofRule};
+pub use requests::{Elicitation, ServerRequests, is_host};
 
 mod counting;
 mod exchange;
@@ -61,6 +64,9 @@ pub struct ServerSettings {
     /// variable has.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub environment: BTreeMap<String, Option<String>>,
+    /// What it may ask its clients for.
+    #[serde(skip_serializing_if = "ServerRequests::is_none")]
+    pub server_requests: ServerRequests,
     /// What becomes of calls whose definition has not been seen.
     #[serde(skip_serializing_if = "PinMode::is_enforce")]
     pub pins: PinMode,

@@ -22,7 +22,9 @@ use crate::{
     exchange::Exchange,
     ids,
     run::Shared,
+    session,
     supply::Active,
+    upstream::Upstream,
 };
 
 /// The body of an answer.
@@ -56,6 +58,8 @@ struct Lines {
     /// The beginning of a line whose end has not come yet.
     rest: BytesMut,
     most: usize,
+    /// What the server asked for and may not.
+    refused: Option<&'static str>,
 }
 
 /// Whose eyes an answer is filtered for.
@@ -71,6 +75,10 @@ pub struct Rules {
     pub filter: Filter,
     /// What the handles in it are bound to.
     pub bond: Option<Bond>,
+    /// The protocol revision that the request named.
+    pub protocol: Option<String>,
+    /// The way to the tool server, for what this side answers it.
+    pub upstream: Arc<Upstream>,
 }
 
 impl Rules {
@@ -147,6 +155,7 @@ impl Answer {
                 rules,
                 rest: BytesMut::new(),
                 most,
+                refused: None,
             })),
             open: Some(exchange),
         }
@@ -157,6 +166,12 @@ impl Answer {
         let Some(mut open) = self.open.take() else {
             return Ok(());
         };
+        if let Content::Lines(lines) = &self.content
+            && let Some(asked) = lines.refused
+        {
+            let detail = format!("the server asked its client for {asked}: see `serverRequests`");
+            open.facts.detail.get_or_insert(detail);
+        }
         let outcome = if open.status >= 500 {
             EventOutcome::UpstreamError
         } else {
@@ -298,6 +313,17 @@ impl Lines {
             let end = line.split_off(at);
             match self.rules.look(|viewer| viewer.line(&line)) {
                 Ok(Line::Drop) => {}
+                Ok(Line::Refuse(asked, permit)) => {
+                    self.refused = Some(asked);
+                    if self
+                        .rules
+                        .bond
+                        .as_ref()
+                        .is_some_and(|it| it.session().is_some())
+                    {
+                        session::answer_server(&self.rules, *permit);
+                    }
+                }
                 Ok(passed) => {
                     let replaced = if let Line::Replace(line) = &passed {
                         line.as_slice()

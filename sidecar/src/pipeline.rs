@@ -466,6 +466,8 @@ async fn pass(
         identity,
         filter,
         bond,
+        protocol: exchange.facts.protocol.clone(),
+        upstream: Arc::clone(&worker.upstream),
     };
     if is_encoded(&head.headers) {
         return unfilterable(worker, exchange);

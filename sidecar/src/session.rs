@@ -6,21 +6,25 @@ use std::{
     io::{self, Write},
     os::unix::fs::OpenOptionsExt,
     path::Path,
+    sync::Arc,
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use bytes::Bytes;
 use hyper::{
-    HeaderMap,
-    header::{HeaderName, HeaderValue},
+    HeaderMap, Method, Uri,
+    header::{self, HeaderName, HeaderValue},
 };
 use latchkey_gate::{
+    admit::Permit,
     seal::{KEY_LENGTH, MAX_KEYS, Sealer},
     session::Bond,
 };
 
-use crate::{config::Config, ids};
+use crate::{answer::Rules, config::Config, ids, upstream::Outbound};
 
 const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
+const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
 const LAST_EVENT: HeaderName = HeaderName::from_static("last-event-id");
 
 /// Names the session and the event of a request as the server knows them, and no others.
@@ -43,6 +47,37 @@ pub(crate) fn name_downstream(headers: &mut HeaderMap, bond: &mut Bond, sealer: 
     if let Some(sealed) = sealed.and_then(|sealed| HeaderValue::from_str(&sealed).ok()) {
         headers.insert(SESSION, sealed);
     }
+}
+
+/// Tells a server that its client takes no such request, so that it does not wait for an answer.
+/// Nobody waits for this: where it fails, the server waits for as long as it likes.
+pub(crate) fn answer_server(rules: &Rules, permit: Permit) {
+    let Some(bond) = permit.bond() else { return };
+    let mut headers = HeaderMap::new();
+    name_upstream(&mut headers, bond);
+    let both = HeaderValue::from_static("application/json, text/event-stream");
+    headers.insert(header::ACCEPT, both);
+    let json = HeaderValue::from_static("application/json");
+    headers.insert(header::CONTENT_TYPE, json);
+    let version = rules.protocol.as_deref().map(HeaderValue::from_str);
+    if let Some(Ok(version)) = version {
+        headers.insert(VERSION, version);
+    }
+    let (active, upstream) = (Arc::clone(&rules.active), Arc::clone(&rules.upstream));
+    tokio::spawn(async move {
+        let outbound = Outbound {
+            method: Method::POST,
+            uri: &Uri::from_static("/"),
+            headers,
+            body: Bytes::new(),
+            request_id: &ids::uuid(),
+            traceparent: &["00-", &ids::trace(), "-", &ids::span(), "-00"].concat(),
+        };
+        if let Err(refusal) = upstream.send(&active.target, permit, outbound).await {
+            let reason = refusal.reason();
+            tracing::debug!(target: "upstream", %reason, "a server was not answered");
+        }
+    });
 }
 
 /// The keys that handles are sealed with: those of the settings, or one that this sidecar made for

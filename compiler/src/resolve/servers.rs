@@ -27,6 +27,16 @@ const DEFAULT_HEADER_TIMEOUT: u32 = 10_000;
 /// The time for an answer to begin when a server does not say one, in milliseconds.
 const DEFAULT_TIMEOUT: u32 = 60_000;
 
+/// What else holds for a server.
+fn settings(entry: &syntax::Server) -> ServerSettings {
+    let requests = entry.server_requests.as_ref();
+    ServerSettings {
+        server_requests: requests
+            .map(syntax::server_requests::ServerRequests::settings)
+            .unwrap_or_default(),
+    }
+}
+
 /// A surface as written, whatever its kind.
 pub(super) struct Written<'s> {
     /// Its name where it is declared.

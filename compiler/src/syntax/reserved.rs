@@ -59,11 +59,6 @@ pub const RESERVED: &[Reserved] = &[
     ),
     row("server", "egress", "outbound calls of a server"),
     row("server", "region", "data residency"),
-    row(
-        "server",
-        "serverRequests",
-        "requests from the server to the client",
-    ),
     row("server", "workload", "the workload that a server runs as"),
     row("server", "cost", "cost budgets"),
     row("server", "budgets", "cost budgets"),

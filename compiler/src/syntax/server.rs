@@ -12,6 +12,7 @@ use crate::syntax::scalar::{
     ArgumentName, ByteSize, Count, Literal, Millis, Rate, SurfaceName, choice,
 };
 use crate::syntax::scope_source::ScopeSource;
+use crate::syntax::server_requests::ServerRequests;
 use crate::syntax::shape::{Map, Reader, record};
 use crate::syntax::surface::{Prompt, Resource, Route, Tool};
 
@@ -56,6 +57,8 @@ record! {
         token "token": Option<TokenExchange>;
         /// What a denied caller is told; `code` if absent.
         disclose "disclose": Option<Spanned<Disclose>>;
+        /// What it may ask its clients for; nothing if absent.
+        server_requests "serverRequests": Option<ServerRequests>;
     }
     check check_server;
 }
@@ -222,6 +225,8 @@ fn check_server(server: &Server, map: &Map<'_>, cx: &mut Reader<'_>) -> bool {
             for key in ["tools", "prompts", "resources", "lock"] {
                 sound &= map.must_not_have(key, tools, cx);
             }
+            let why = "only a server of `transport: mcp` asks its clients for anything";
+            sound &= map.must_not_have("serverRequests", why, cx);
         }
         Some(Transport::Mcp | Transport::McpStdio) | None => {
             sound &= map.must_not_have("routes", routes, cx);

@@ -6,11 +6,12 @@ use super::Facts;
 use crate::{
     filter::{Filter, FilterKind},
     session::Bond,
-    wire::{Refusal, Reply},
+    wire::{Refusal, Reply, Unknown},
 };
 
 /// Leave to forward one request, once, to its server's upstream URL. Only
-/// [`admit`](super::admit) makes one, and it cannot be copied.
+/// [`admit`](super::admit) makes one, and the filter for an answer of this side's own; it cannot be
+/// copied.
 #[derive(Debug)]
 pub struct Permit {
     server: ServerId,
@@ -58,6 +59,23 @@ impl Permit {
         }
     }
 
+    /// For the answer to a request of a server that its client is not shown.
+    pub(crate) fn answer(server: ServerId, body: Vec<u8>, bond: Bond) -> Self {
+        Self {
+            server,
+            rewritten: Some(body),
+            filter: None,
+            charges: Vec::new(),
+            reply: Reply::Rpc {
+                id: None,
+                modern: false,
+                silent: true,
+                unknown: Unknown::Method,
+            },
+            bond: Some(bond),
+        }
+    }
+
     /// For a call of a surface.
     pub(super) fn surface(
         server: ServerId,
@@ -79,6 +97,11 @@ impl Permit {
             reply,
             bond: None,
         }
+    }
+
+    /// Sends these bytes in place of the ones that came.
+    pub(super) fn rewrite(&mut self, body: String) {
+        self.rewritten = Some(body.into_bytes());
     }
 
     /// Says what the handles of the exchange are bound to.

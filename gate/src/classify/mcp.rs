@@ -24,12 +24,16 @@ use crate::{
 const MODERN: [&str; 1] = ["2026-07-28"];
 /// The revisions with a handshake.
 const LEGACY: [&str; 4] = ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"];
-const VERSION_KEY: &str = "io.modelcontextprotocol/protocolVersion";
+/// Where the parameters name the stateless revision.
+pub(crate) const VERSION_KEY: &str = "io.modelcontextprotocol/protocolVersion";
+
+/// Where they say what the client can be asked for.
+pub(crate) const CAPABILITIES_KEY: &str = "io.modelcontextprotocol/clientCapabilities";
 
 /// Keys with a meaning in the envelope.
 const ENVELOPE: [&str; 6] = ["jsonrpc", "id", "method", "params", "result", "error"];
 /// Keys with a meaning in the parameters of some method.
-const PARAMS: [&str; 9] = [
+const PARAMS: [&str; 16] = [
     "name",
     "arguments",
     "uri",
@@ -39,6 +43,13 @@ const PARAMS: [&str; 9] = [
     "cursor",
     "level",
     "protocolVersion",
+    "capabilities",
+    "requestId",
+    "progressToken",
+    "requestState",
+    "inputResponses",
+    "taskId",
+    "notifications",
 ];
 
 /// Reads the body.
@@ -135,6 +146,7 @@ pub(super) fn classify<'d>(
     let header_version = check_headers(inbound, &envelope).map_err(refused)?;
     let (what, unknown) = find(gate, inbound, &envelope).map_err(refused)?;
     let protocol = envelope.modern.map(str::to_owned).or(header_version);
+    // Whether an answer or a note is taken is settled later, by the session.
     let unmatched = matches!(what, What::Unmatched { .. });
     Ok(Asked {
         what,
@@ -230,7 +242,7 @@ fn modern(params: Option<Object<'_>>) -> Result<Option<&str>, Fault> {
     let meta = meta
         .as_object()
         .ok_or(Fault::Envelope("`_meta` is not an object"))?;
-    meta.refuse_case_variants([VERSION_KEY])
+    meta.refuse_case_variants([VERSION_KEY, CAPABILITIES_KEY])
         .map_err(Fault::Json)?;
     let Some(version) = meta.get(VERSION_KEY) else {
         return Ok(None);
@@ -306,6 +318,9 @@ fn find<'d>(
     envelope: &Envelope<'d>,
 ) -> Result<(What<'d>, Unknown), Fault> {
     let nothing = Ok((What::Unmatched { surface: false }, Unknown::Method));
+    if let (None, Some(id), None) = (envelope.method, envelope.id, envelope.modern) {
+        return Ok((What::Answer(id), Unknown::Method));
+    }
     let row = envelope
         .method
         .and_then(|method| Method::find(method, envelope.modern.is_some()));
@@ -319,6 +334,7 @@ fn find<'d>(
     }
     match row.need {
         Need::Never => nothing,
+        Need::Own(note) => Ok((What::Note(note, envelope.params), Unknown::Method)),
         Need::Visible => Ok((What::Protocol(None), Unknown::Method)),
         Need::Filtered(kind) => Ok((What::Protocol(Some(kind)), Unknown::Method)),
         Need::Tool | Need::Prompt => named(gate, inbound, envelope, row.need == Need::Tool),

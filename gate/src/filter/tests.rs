@@ -44,7 +44,7 @@ fn passed(
     Ok(match line {
         Line::Pass => Some(text.to_owned()),
         Line::Replace(bytes) => Some(String::from_utf8(bytes).unwrap()),
-        Line::Drop => None,
+        Line::Drop | Line::Refuse(..) => None,
     })
 }
 

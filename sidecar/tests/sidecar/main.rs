@@ -1,6 +1,8 @@
 //! The sidecar on loopback, between a small tool server and plain clients.
 
 #[cfg(test)]
+mod asked;
+#[cfg(test)]
 mod bundle;
 #[cfg(test)]
 mod certificates;

@@ -526,3 +526,11 @@ fn thirty_mistakes_in_twelve_files_are_thirty_findings() {
     let touched: BTreeSet<_> = found.iter().map(|f| f.split(':').next().unwrap()).collect();
     assert_eq!(touched.len(), 12, "{found:#?}");
 }
+
+#[test]
+fn the_pages_that_a_server_may_open_are_hosts() {
+    one(
+        "servers: {g: {in: platform, upstream: \"http://x/\", serverRequests: {elicitation: {url: [\"https://a.example/\"]}}}}\n",
+        "1:89 LK0017 [\"https://a.example/\"] `https://a.example/` is not the name of a host",
+    );
+}

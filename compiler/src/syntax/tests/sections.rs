@@ -45,6 +45,7 @@ servers:
       docs: {risk: read, uri: "file:///docs/{path}", access: authenticated}
     limits: {body: 64KiB, headerTimeout: 5s, timeout: 500ms, rate: 10/s}
     disclose: full
+    serverRequests: {sampling: true, elicitation: {form: true, url: [login.example, "*.id.example"]}}
   refunds:
     in: acme/payments
     transport: http

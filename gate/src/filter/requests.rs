@@ -1,0 +1,181 @@
+//! What a server asks its client for, on any stream and in results that wait for input.
+
+use super::{Edit, FilterError, Line, Object, Value, Viewer, refuse_variants, replaced};
+use crate::{
+    admit::Permit,
+    json::{Kind, splice},
+    seal::Purpose,
+    settings::{Elicitation, ServerRequests},
+};
+
+impl Viewer<'_> {
+    /// A request of the server on a stream: an allowed one goes on under an id that only this caller
+    /// can answer to, any other is taken out and answered for the client.
+    pub(super) fn request(
+        &self,
+        source: &str,
+        message: Object<'_>,
+        id: Value<'_>,
+    ) -> Result<Line, FilterError> {
+        if !matches!(id.kind(), Kind::Text(_) | Kind::Number(_)) {
+            return Ok(Line::Drop);
+        }
+        let Some((sealer, bond)) = self.handles.filter(|(_, bond)| !bond.is_modern()) else {
+            return Ok(Line::Drop);
+        };
+        let method = message.get("method").and_then(|it| it.as_text());
+        let params = message.get("params").and_then(|it| it.as_object());
+        let asks = method.unwrap_or_default();
+        if asks != "ping" && !self.may_ask(asks, params)? {
+            let refusal = refusal(id.raw());
+            let permit = Permit::answer(self.filter.server, refusal, bond.clone());
+            return Ok(Line::Refuse(asked_word(asks), Box::new(permit)));
+        }
+        let seal = |purpose, value: Value<'_>| {
+            let sealed = bond.seal_place(sealer, purpose, value.raw());
+            let text = sealed.map(|it| serde_json::Value::from(it).to_string());
+            text.map(|text| replaced(value, text))
+                .ok_or(FilterError::Shape)
+        };
+        let mut edits = vec![seal(Purpose::Request, id)?];
+        if let Some(token) = progress_token(params)? {
+            edits.push(seal(Purpose::Progress, token)?);
+        }
+        data(source, edits)
+    }
+
+    /// A notification of the server: the requests that it names are named as the client knows them.
+    pub(super) fn notification(
+        &self,
+        source: &str,
+        message: Object<'_>,
+    ) -> Result<Line, FilterError> {
+        let params = message.get("params").and_then(|it| it.as_object());
+        let (Some((sealer, bond)), Some(params)) = (self.handles, params) else {
+            return Ok(Line::Pass);
+        };
+        let method = message.get("method").and_then(|it| it.as_text());
+        if method != Some("notifications/cancelled") || bond.is_modern() {
+            return Ok(Line::Pass);
+        }
+        refuse_variants(params, &["requestId"])?;
+        let Some(id) = params.get("requestId") else {
+            return Ok(Line::Pass);
+        };
+        let sealed = bond.seal_place(sealer, Purpose::Request, id.raw());
+        let sealed = sealed.ok_or(FilterError::Shape)?;
+        let text = serde_json::Value::from(sealed).to_string();
+        data(source, vec![replaced(id, text)])
+    }
+
+    /// Whether the server may ask its client for this.
+    pub(super) fn may_ask(
+        &self,
+        method: &str,
+        params: Option<Object<'_>>,
+    ) -> Result<bool, FilterError> {
+        let settings = self.gate.server_settings(self.filter.server);
+        let Some(rules) = settings.map(|it| &it.server_requests) else {
+            return Ok(false);
+        };
+        if let Some(params) = params {
+            refuse_variants(params, &["mode", "url", "task", "_meta"])?;
+            // A task of the client would have to be followed in the other direction.
+            if params.get("task").is_some() {
+                return Ok(false);
+            }
+        }
+        Ok(match method {
+            "sampling/createMessage" => rules.sampling,
+            "roots/list" => rules.roots,
+            "elicitation/create" => params.is_some_and(|it| may_elicit(&rules.elicitation, it)),
+            _ => false,
+        })
+    }
+}
+
+fn may_elicit(rules: &Elicitation, params: Object<'_>) -> bool {
+    let text = |key| params.get(key).map(|value| value.as_text());
+    match text("mode") {
+        None | Some(Some("form")) => rules.form,
+        Some(Some("url")) => text("url").flatten().is_some_and(|url| rules.may_open(url)),
+        Some(_) => false,
+    }
+}
+
+/// What a client says that it can be asked for, without what the server may not ask; `None` where
+/// that is all.
+pub(crate) fn capabilities(rules: &ServerRequests, said: Object<'_>) -> Option<String> {
+    const NAMES: [&str; 4] = ["sampling", "roots", "tasks", "elicitation"];
+    if said.refuse_case_variants(NAMES).is_err() {
+        return Some("{}".to_owned());
+    }
+    let mut changed = false;
+    let mut kept = Vec::new();
+    for member in said.members() {
+        let value = match member.key {
+            "sampling" if !rules.sampling => None,
+            "roots" if !rules.roots => None,
+            // Requests of the server that run as tasks of the client are not let through.
+            "tasks" => None,
+            "elicitation" => elicitation(&rules.elicitation, member.value),
+            _ => Some(member.value.raw().to_owned()),
+        };
+        changed |= value.as_deref() != Some(member.value.raw());
+        let key = serde_json::Value::from(member.key);
+        kept.extend(value.map(|value| format!("{key}:{value}")));
+    }
+    changed.then(|| format!("{{{}}}", kept.join(",")))
+}
+
+/// An empty object is a form, as before there was anything else.
+fn elicitation(rules: &Elicitation, said: Value<'_>) -> Option<String> {
+    let modes = said.as_object()?;
+    let (form, url) = (modes.get("form"), modes.get("url"));
+    let has_form = form.is_some() || url.is_none();
+    let may_form = has_form && rules.form;
+    let may_url = url.is_some() && !rules.url.is_empty();
+    if may_form == has_form && may_url == url.is_some() {
+        return Some(said.raw().to_owned());
+    }
+    let mut kept = Vec::new();
+    if may_form {
+        kept.push(format!("\"form\":{}", form.map_or("{}", |it| it.raw())));
+    }
+    if let Some(url) = url.filter(|_| may_url) {
+        kept.push(format!("\"url\":{}", url.raw()));
+    }
+    (!kept.is_empty()).then(|| format!("{{{}}}", kept.join(",")))
+}
+
+fn progress_token(params: Option<Object<'_>>) -> Result<Option<Value<'_>>, FilterError> {
+    let meta = params.and_then(|params| params.get("_meta")?.as_object());
+    let Some(meta) = meta else { return Ok(None) };
+    refuse_variants(meta, &["progressToken"])?;
+    Ok(meta.get("progressToken"))
+}
+
+fn data(source: &str, edits: Vec<Edit>) -> Result<Line, FilterError> {
+    let text = splice(source, edits).ok_or(FilterError::Shape)?;
+    Ok(Line::Replace([b"data: ", text.as_bytes()].concat()))
+}
+
+/// The answer to a server whose request is not let through; the code is JSON-RPC's for a method that
+/// the other side does not have.
+fn refusal(id: &str) -> Vec<u8> {
+    format!(
+        "{{\"jsonrpc\":\"2.0\",\"id\":{id},\"error\":{{\"code\":-32601,\"message\":\"this client \
+         takes no such request\"}}}}"
+    )
+    .into_bytes()
+}
+
+/// A word of this side's own for what a server asks for.
+fn asked_word(method: &str) -> &'static str {
+    match method {
+        "sampling/createMessage" => "sampling",
+        "roots/list" => "roots",
+        "elicitation/create" => "elicitation",
+        _ => "something unknown",
+    }
+}
