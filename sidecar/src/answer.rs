@@ -21,10 +21,9 @@ use crate::{
     arriving::{Arriving, BrokeOff},
     exchange::Exchange,
     ids,
-    run::Shared,
+    run::Worker,
     session,
     supply::Active,
-    upstream::Upstream,
 };
 
 /// The body of an answer.
@@ -65,8 +64,8 @@ struct Lines {
 /// Whose eyes an answer is filtered for.
 #[derive(Debug)]
 pub struct Rules {
-    /// The sidecar.
-    pub shared: Arc<Shared>,
+    /// Who serves it.
+    pub worker: Arc<Worker>,
     /// The bundle that the request was admitted under.
     pub active: Arc<Active>,
     /// The caller.
@@ -77,8 +76,6 @@ pub struct Rules {
     pub bond: Option<Bond>,
     /// The protocol revision that the request named.
     pub protocol: Option<String>,
-    /// The way to the tool server, for what this side answers it.
-    pub upstream: Arc<Upstream>,
 }
 
 impl Rules {
@@ -86,14 +83,17 @@ impl Rules {
     pub(crate) fn look<T>(&self, see: impl FnOnce(&Viewer<'_>) -> T) -> T {
         let seen = see(&Viewer {
             gate: &self.active.gate,
-            overlay: &self.shared.overlay(),
+            overlay: &self.worker.shared.overlay(),
             identity: self.identity.as_deref(),
             now: now(),
             filter: self.filter,
-            handles: self.bond.as_ref().map(|bond| (&self.shared.sealer, bond)),
-            pins: Some(&self.shared.pins.sightings),
+            handles: self
+                .bond
+                .as_ref()
+                .map(|bond| (&self.worker.shared.sealer, bond)),
+            pins: Some(&self.worker.shared.pins.sightings),
         });
-        self.shared.pins.heed();
+        self.worker.shared.pins.heed();
         seen
     }
 }
@@ -291,6 +291,7 @@ impl Lines {
         let now = now();
         let swapped = self
             .rules
+            .worker
             .shared
             .active()
             .is_none_or(|active| active.generation != self.rules.active.generation);

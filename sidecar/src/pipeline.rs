@@ -425,7 +425,7 @@ async fn forward(
 
 /// Passes an answer on: as it comes, or filtered where it could show what the caller may not use.
 async fn pass(
-    worker: &Worker,
+    worker: &Arc<Worker>,
     mut exchange: Box<Exchange>,
     forwarded: Forwarded,
 ) -> Response<Answer> {
@@ -461,13 +461,12 @@ async fn pass(
         return whole(head, exchange, first).await;
     };
     let rules = Rules {
-        shared: Arc::clone(&worker.shared),
+        worker: Arc::clone(worker),
         active,
         identity,
         filter,
         bond,
         protocol: exchange.facts.protocol.clone(),
-        upstream: Arc::clone(&worker.upstream),
     };
     if is_encoded(&head.headers) {
         return unfilterable(worker, exchange);

@@ -21,7 +21,7 @@ use latchkey_gate::{
     session::Bond,
 };
 
-use crate::{answer::Rules, config::Config, ids, upstream::Outbound};
+use crate::{answer::Rules, config::Config, ids, stdio, supply::Way, upstream::Outbound};
 
 const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
 const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
@@ -63,7 +63,8 @@ pub(crate) fn answer_server(rules: &Rules, permit: Permit) {
     if let Some(Ok(version)) = version {
         headers.insert(VERSION, version);
     }
-    let (active, upstream) = (Arc::clone(&rules.active), Arc::clone(&rules.upstream));
+    let (worker, active) = (Arc::clone(&rules.worker), Arc::clone(&rules.active));
+    let identity = rules.identity.clone();
     tokio::spawn(async move {
         let outbound = Outbound {
             method: Method::POST,
@@ -73,7 +74,13 @@ pub(crate) fn answer_server(rules: &Rules, permit: Permit) {
             request_id: &ids::uuid(),
             traceparent: &["00-", &ids::trace(), "-", &ids::span(), "-00"].concat(),
         };
-        if let Err(refusal) = upstream.send(&active.target, permit, outbound).await {
+        let sent = match &active.way {
+            Way::Connect(target) => worker.upstream.send(target, permit, outbound).await,
+            Way::Run(launch) => {
+                stdio::send(&worker, launch, permit, outbound, identity.as_deref()).await
+            }
+        };
+        if let Err(refusal) = sent {
             let reason = refusal.reason();
             tracing::debug!(target: "upstream", %reason, "a server was not answered");
         }

@@ -27,16 +27,6 @@ const DEFAULT_HEADER_TIMEOUT: u32 = 10_000;
 /// The time for an answer to begin when a server does not say one, in milliseconds.
 const DEFAULT_TIMEOUT: u32 = 60_000;
 
-/// What else holds for a server.
-fn settings(entry: &syntax::Server) -> ServerSettings {
-    let requests = entry.server_requests.as_ref();
-    ServerSettings {
-        server_requests: requests
-            .map(syntax::server_requests::ServerRequests::settings)
-            .unwrap_or_default(),
-    }
-}
-
 /// A surface as written, whatever its kind.
 pub(super) struct Written<'s> {
     /// Its name where it is declared.
@@ -340,6 +330,7 @@ fn anonymous(template: &str) -> String {
 /// What is enforced of a server around the decision.
 fn settings(entry: &syntax::Server) -> ServerSettings {
     let variables = entry.environment.iter().flat_map(|it| it.iter());
+    let requests = entry.server_requests.as_ref();
     ServerSettings {
         command: entry
             .command
@@ -352,6 +343,9 @@ fn settings(entry: &syntax::Server) -> ServerSettings {
             Some(written::Pins::List) => PinMode::List,
             Some(written::Pins::Enforce) | None => PinMode::Enforce,
         },
+        server_requests: requests
+            .map(syntax::server_requests::ServerRequests::settings)
+            .unwrap_or_default(),
         ..counting::settings(entry)
     }
 }

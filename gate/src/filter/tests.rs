@@ -254,7 +254,8 @@ fn a_definition_that_is_not_the_reviewed_one_is_hidden_and_remembered() {
         let whole = String::from_utf8(viewer.answer(body.as_bytes()).unwrap()).unwrap();
         // A stream is filtered alike.
         let line = viewer.line(format!("data: {body}").as_bytes()).unwrap();
-        assert_eq!(line, Line::Replace(format!("data: {whole}").into_bytes()));
+        let expected = format!("data: {whole}").into_bytes();
+        assert!(matches!(line, Line::Replace(bytes) if bytes == expected));
         assert!(whole.contains("greeting"));
         whole.contains("get_issue")
     };
