@@ -56,6 +56,8 @@ impl Stage<'_> {
     /// The request with what its client says that it can be asked for cut down to what the server
     /// may ask; `None` where nothing has to change.
     pub(super) fn within_rules(&self, document: &Document<'_>, permit: &Permit) -> Option<String> {
+        // Who only decides changes nothing.
+        self.sealer?;
         let method = document.root().get("method")?.as_text()?;
         let stateless = method != "initialize";
         if stateless && said(document.root(), stateless).is_none() {
