@@ -213,7 +213,7 @@ impl<'d> Arguments<'d, '_> {
         self.find(path.iter().map(String::as_str))
     }
 
-    fn fact<'k>(&self, path: impl Iterator<Item = &'k str> + Clone) -> Option<&ArgumentFact> {
+    fn fact<'k>(&self, path: &(impl Iterator<Item = &'k str> + Clone)) -> Option<&ArgumentFact> {
         let same = |fact: &&ArgumentFact| {
             let own = fact.argument.iter().map(String::as_str);
             own.eq(path.clone())
@@ -227,7 +227,7 @@ impl<'d> Arguments<'d, '_> {
         let Found::Value(value) = self.at(path) else {
             return None;
         };
-        let fact = self.fact(path.iter().map(String::as_str));
+        let fact = self.fact(&path.iter().map(String::as_str));
         let fold = fact.and_then(|fact| fact.fold);
         let values = match Held::of(value, fold) {
             Held::List(values) => values,
@@ -289,7 +289,7 @@ impl<'d> Arguments<'d, '_> {
             Found::Astray => return Held::Opaque,
             Found::Value(value) => value,
         };
-        let fold = self.fact(fields).and_then(|fact| fact.fold);
+        let fold = self.fact(&fields).and_then(|fact| fact.fold);
         match rest {
             [] => Held::of(value, fold),
             [Segment::Each, inner @ ..] => {
