@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::command::{
-    build, check, diff, eval, explain, import, init, inspect, keygen, log, pull, push, rebuild, release,
+    build, check, dev, diff, eval, explain, import, init, inspect, keygen, log, pull, push, rebuild, release,
     schema, show, sign, test, trust, verify,
 };
 
@@ -83,6 +83,8 @@ pub enum Verb {
     Check(check::Args),
     /// Decide every cell of the golden matrices on the compiled bundle
     Test(test::Args),
+    /// Enforce the project on this machine as it is saved, with tokens to try it
+    Dev(dev::Args),
     /// Compile a policy project into bundles, with a statement and signatures
     Build(build::Args),
     /// Decide calls, one JSON object on each line, on built bundles

@@ -17,6 +17,7 @@ use crate::{
 
 pub mod build;
 pub mod check;
+pub mod dev;
 pub mod diff;
 pub mod eval;
 mod exit;
@@ -69,6 +70,7 @@ pub fn run(cli: &Cli, terminal: &mut Terminal<'_>) -> Exit {
         Verb::Import(args) => import::run(args, global, terminal),
         Verb::Check(args) => check::run(args, global, terminal),
         Verb::Test(args) => test::run(args, global, terminal),
+        Verb::Dev(args) => dev::run(args, global, terminal),
         Verb::Build(args) => build::run(args, global, terminal),
         Verb::Eval(args) => eval::run(args, global, terminal),
         Verb::Diff(args) => diff::run(args, global, terminal),

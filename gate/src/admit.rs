@@ -186,6 +186,7 @@ impl Stage<'_> {
             Ok(asked) => asked,
             Err(refused) => return malformed(facts, refused),
         };
+        facts.traceparent = message.traceparent();
         facts.method = asked.method;
         facts.path = asked.path;
         facts.protocol = asked.protocol;

@@ -32,6 +32,18 @@ pub(crate) enum Message<'a> {
     Http(Option<Document<'a>>),
 }
 
+impl Message<'_> {
+    /// The trace that the message says it belongs to, in the place that MCP has for it.
+    pub(crate) fn traceparent(&self) -> Option<String> {
+        let Self::Rpc(document) = self else {
+            return None;
+        };
+        let meta = document.root().get("params")?.get("_meta")?;
+        let text = meta.get("traceparent")?.as_text()?;
+        (text.len() <= 64).then(|| text.to_owned())
+    }
+}
+
 /// What a request asks for.
 #[derive(Debug)]
 pub(crate) struct Asked<'d> {

@@ -7,8 +7,10 @@ mod decision;
 mod handles;
 mod identity;
 mod listen;
+mod sources;
 mod stdio;
 mod store;
+mod telemetry;
 mod token;
 mod upstream;
 
@@ -26,8 +28,10 @@ pub use decision::{DecisionConfig, Door};
 pub use handles::HandlesConfig;
 pub use identity::{DevelopmentIssuer, IdentityConfig};
 pub use listen::{ClientAuth, Http2Config, ListenConfig, TlsConfig};
+pub use sources::Sources;
 pub use stdio::StdioConfig;
 pub use store::{StoreAddress, StoreConfig};
+pub use telemetry::{LogConfig, LogFormat, TelemetryConfig};
 pub use token::TokenConfig;
 pub use upstream::UpstreamConfig;
 
@@ -74,6 +78,11 @@ pub struct Config {
     pub profile: ProfileConfig,
     /// Where other enforcement points ask for decisions.
     pub decision: Option<DecisionConfig>,
+    /// Traces of requests.
+    pub telemetry: Option<TelemetryConfig>,
+    /// The log for operators.
+    #[serde(default)]
+    pub log: LogConfig,
 }
 
 /// Where policy comes from.
@@ -209,24 +218,13 @@ impl std::error::Error for ConfigError {}
 impl Config {
     /// Reads and checks a settings file. Relative paths in it are relative to the file.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path).map_err(|error| {
-            ConfigError(format!(
-                "{}: cannot read the settings: {error}",
-                path.display()
-            ))
-        })?;
         let base = path.parent().unwrap_or_else(|| Path::new(""));
-        Self::parse(&text, base)
-            .map_err(|error| ConfigError(format!("{}: {error}", path.display())))
+        Sources::file(path)?.read(base)
     }
 
     /// Reads and checks settings; relative paths are relative to `base`.
     pub fn parse(text: &str, base: &Path) -> Result<Self, ConfigError> {
-        let mut config: Self =
-            toml::from_str(text).map_err(|error| ConfigError(error.to_string()))?;
-        config.resolve(base);
-        config.check()?;
-        Ok(config)
+        Sources::text(text, "the settings")?.read(base)
     }
 
     fn resolve(&mut self, base: &Path) {
@@ -258,6 +256,9 @@ impl Config {
         if let Some(decision) = &mut self.decision {
             decision.resolve(base);
         }
+        if let Some(telemetry) = &mut self.telemetry {
+            telemetry.resolve(base);
+        }
         self.listen.resolve(join);
         if let Some(keys) = &mut self.token.key_file {
             join(keys);
@@ -285,6 +286,10 @@ impl Config {
         if let Some(decision) = &self.decision {
             decision.check().map_err(ConfigError)?;
         }
+        if let Some(telemetry) = &self.telemetry {
+            telemetry.check().map_err(ConfigError)?;
+        }
+        self.log.check().map_err(ConfigError)?;
         self.identity.check(self.profile.development)?;
         if let Some(store) = &self.store {
             store.check().map_err(ConfigError)?;

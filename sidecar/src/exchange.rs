@@ -17,8 +17,10 @@ use crate::{
     ids,
     limit::Counted,
     meter::Meter,
+    metrics::Ended,
     run::Shared,
     supply::Active,
+    telemetry::{Finished, Stage, Timeline, TraceContext},
 };
 
 /// The surface that requests are counted under when nothing in the registry matches.
@@ -33,8 +35,12 @@ pub struct Exchange {
     started: Instant,
     event_time: String,
     event_id: String,
-    trace_id: String,
+    trace: TraceContext,
+    /// Whether the caller's headers named the trace.
+    trace_is_named: bool,
     span_id: String,
+    began: Duration,
+    timeline: Option<Box<Timeline>>,
     active: Option<Arc<Active>>,
     /// The intent that went ahead.
     intent: Option<Ticket>,
@@ -58,15 +64,19 @@ impl Exchange {
     pub fn open(shared: Arc<Shared>, meter: Arc<Meter>, traceparent: Option<&str>) -> Box<Self> {
         meter.begin();
         shared.metrics.in_flight.inc();
-        let trace_id = traceparent.and_then(trace_of).unwrap_or_else(ids::trace);
+        let trace = shared.telemetry.context(traceparent);
+        let began = ids::now();
         Box::new(Self {
+            timeline: shared.telemetry.timeline(),
             shared,
             meter,
             started: Instant::now(),
-            event_time: timestamp(ids::now()),
+            event_time: timestamp(began),
             event_id: ids::uuid(),
-            trace_id,
+            trace_is_named: trace.parent.is_some(),
+            trace,
             span_id: ids::span(),
+            began,
             active: None,
             intent: None,
             upstream: None,
@@ -105,7 +115,25 @@ impl Exchange {
     /// The W3C trace context of this hop.
     #[must_use]
     pub fn traceparent(&self) -> String {
-        ["00-", &self.trace_id, "-", &self.span_id, "-01"].concat()
+        self.trace.traceparent(&self.span_id)
+    }
+
+    /// Takes the trace that the body names, where the headers named none.
+    pub fn adopt(&mut self, traceparent: &str) {
+        if self.trace_is_named {
+            return;
+        }
+        if let Some(trace) = TraceContext::read(traceparent) {
+            self.trace = trace;
+        }
+    }
+
+    /// A stage has come to its end with this outcome.
+    pub fn after<T>(&mut self, stage: Stage, outcome: T) -> T {
+        if let Some(timeline) = &mut self.timeline {
+            timeline.ended(stage);
+        }
+        outcome
     }
 
     /// How long the tool server took to begin its answer.
@@ -146,7 +174,9 @@ impl Exchange {
         }
         self.closed = true;
         let took = self.started.elapsed();
-        self.count(took);
+        let ended = self.ended(outcome);
+        self.count(ended, took);
+        self.trace(ended, took);
         let exchanged = Exchanged {
             latency_us: microseconds(took),
             ..self.exchanged(outcome)
@@ -163,9 +193,45 @@ impl Exchange {
         noted.map(Some)
     }
 
-    fn count(&self, took: Duration) {
+    fn ended(&self, outcome: EventOutcome) -> Ended {
+        match outcome {
+            _ if self.facts.reason != Reason::Ok => Ended::Denied,
+            EventOutcome::Success => Ended::Allowed,
+            _ => Ended::Failed,
+        }
+    }
+
+    /// Leaves the spans of the request.
+    fn trace(&mut self, ended: Ended, took: Duration) {
+        let Some(mut timeline) = self.timeline.take() else {
+            return;
+        };
+        timeline.ended(Stage::Answer);
+        self.shared.metrics.observe_stages(&timeline);
+        if !self.trace.sampled {
+            return;
+        }
+        let finished = || Finished {
+            context: self.trace.clone(),
+            span_id: self.span_id.clone(),
+            event_id: self.event_id.clone(),
+            began: self.began,
+            took,
+            timeline: *timeline,
+            method: self.facts.method.clone(),
+            surface: self.facts.surface.clone(),
+            protocol: self.facts.protocol.clone(),
+            rpc_id: self.facts.rpc_id.clone(),
+            reason: self.facts.reason.as_str(),
+            outcome: ended.as_str(),
+            status: self.status,
+        };
+        self.shared.telemetry.finish(&self.shared.metrics, finished);
+    }
+
+    fn count(&self, ended: Ended, took: Duration) {
         let metrics = &self.shared.metrics;
-        metrics.observe(took, self.upstream);
+        metrics.observe(ended, took, self.upstream);
         if self.facts.reason == Reason::Ok {
             metrics.allowed.inc();
         } else {
@@ -181,7 +247,7 @@ impl Exchange {
             event_id: &self.event_id,
             event_time: &self.event_time,
             request_id: &self.event_id,
-            trace_id: &self.trace_id,
+            trace_id: &self.trace.trace_id,
             span_id: &self.span_id,
             status: self.status,
             outcome,
@@ -245,20 +311,6 @@ fn microseconds(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// The trace id of a well-formed W3C `traceparent`.
-fn trace_of(traceparent: &str) -> Option<String> {
-    let mut parts = traceparent.split('-');
-    let (version, trace, span) = (parts.next()?, parts.next()?, parts.next()?);
-    let hex = |text: &str, length| {
-        text.len() == length
-            && text
-                .bytes()
-                .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
-            && text.bytes().any(|b| b != b'0')
-    };
-    (version == "00" && hex(trace, 32) && hex(span, 16)).then(|| trace.to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -269,23 +321,5 @@ mod tests {
             timestamp(Duration::from_millis(1_796_119_200_007)),
             "2026-12-01T10:00:00.007Z"
         );
-    }
-
-    #[test]
-    fn takes_well_formed_traces_only() {
-        let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
-        assert_eq!(
-            trace_of(&format!("00-{trace}-00f067aa0ba902b7-01")).as_deref(),
-            Some(trace)
-        );
-        for bad in [
-            "",
-            "00",
-            "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
-            "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
-            "00-4bf92f3577b34da6a3ce929d0e0e4736-1-01",
-        ] {
-            assert_eq!(trace_of(bad), None, "{bad}");
-        }
     }
 }

@@ -1,10 +1,15 @@
 //! `latchkey-sidecar --config FILE`: settings, bind, run, drain.
 
-use std::{ffi::OsString, path::PathBuf, process::ExitCode};
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use latchkey_sidecar::{
-    config::Config,
+    config::{Config, ConfigError, LogConfig, LogFormat, Sources},
     listen::Address,
+    preflight,
     run::{Running, StartError},
 };
 use tokio::signal::unix::{SignalKind, signal};
@@ -20,15 +25,17 @@ const CANNOT_START: u8 = 1;
 const CUT_OFF: u8 = 3;
 
 const HELP: &str = "\
-Usage: latchkey-sidecar --config FILE [--check | --init]
+Usage: latchkey-sidecar [--config FILE] [--set SECTION.KEY=VALUE]... [--check | --check-config | --init]
 
 Enforces a bundle on every request to a tool server.
 
-  --config FILE  the settings (TOML)
-  --check        read and check the settings, then stop
-  --init         write an empty version floor, which `[state] required` asks for, then stop
-  --version      print the version, then stop
-  --help         print this, then stop
+  --config FILE    the settings (TOML)
+  --set S.K=VALUE  one setting, before the variable LATCHKEY_<SECTION>_<KEY>, before the file
+  --check          read and check the settings alone, then stop
+  --check-config   check all that can be checked without serving, print the settings, then stop
+  --init           write an empty version floor, which `[state] required` asks for, then stop
+  --version        print the version, then stop
+  --help           print this, then stop
 
 SIGTERM and SIGINT drain and stop. SIGHUP asks the bundle source at once.
 The log level is taken from LATCHKEY_LOG (for example `info` or `supply=debug`).
@@ -36,7 +43,11 @@ Exit codes: 0 stopped, 1 cannot start, 2 usage or settings, 3 requests were cut 
 ";
 
 enum Command {
-    Run { config: PathBuf, then: Then },
+    Run {
+        file: Option<PathBuf>,
+        flags: Vec<String>,
+        then: Then,
+    },
     Print(String),
 }
 
@@ -44,7 +55,32 @@ enum Command {
 enum Then {
     Serve,
     Stop,
+    Check,
     Init,
+}
+
+/// The settings of the file, the environment and the flags.
+fn settings(file: Option<&Path>, flags: &[String]) -> Result<(Config, Sources), ConfigError> {
+    let mut sources = file.map_or_else(|| Ok(Sources::default()), Sources::file)?;
+    sources.environment(std::env::vars_os())?;
+    for flag in flags {
+        sources.flag(flag)?;
+    }
+    let base = file.and_then(Path::parent).unwrap_or_else(|| Path::new(""));
+    Ok((sources.read(base)?, sources))
+}
+
+/// Says what keeps the sidecar from serving with these settings, or what they are.
+fn check(config: &Config, sources: &Sources) -> ExitCode {
+    use std::io::Write;
+    let faults = preflight::faults(config);
+    if faults.is_empty() {
+        // A closed pipe is no error of ours.
+        let _ = std::io::stdout().write_all(sources.show().as_bytes());
+        return ExitCode::SUCCESS;
+    }
+    let text: String = faults.iter().map(|it| format!("error: {it}\n")).collect();
+    say(&text, CANNOT_START)
 }
 
 fn main() -> ExitCode {
@@ -52,8 +88,8 @@ fn main() -> ExitCode {
         Ok(command) => command,
         Err(error) => return say(&format!("error: {error}\n\n{HELP}"), USAGE),
     };
-    let (path, then) = match command {
-        Command::Run { config, then } => (config, then),
+    let (file, flags, then) = match command {
+        Command::Run { file, flags, then } => (file, flags, then),
         Command::Print(text) => {
             use std::io::Write;
             // A closed pipe is no error of ours.
@@ -61,16 +97,17 @@ fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
     };
-    let config = match Config::load(&path) {
-        Ok(config) => config,
+    let (config, sources) = match settings(file.as_deref(), &flags) {
+        Ok(settings) => settings,
         Err(error) => return say(&format!("error: {error}\n"), USAGE),
     };
     match then {
         Then::Serve => {}
         Then::Stop => return ExitCode::SUCCESS,
+        Then::Check => return check(&config, &sources),
         Then::Init => return init(&config),
     }
-    log();
+    log(&config.log);
     if config.profile.development {
         tracing::warn!(
             "DEVELOPMENT PROFILE: unsigned bundles are taken. Who can write to {} makes policy.",
@@ -126,15 +163,22 @@ fn run(config: Config) -> Result<bool, Box<dyn std::error::Error>> {
 }
 
 fn parse(mut arguments: impl Iterator<Item = OsString>) -> Result<Command, String> {
-    let mut config = None;
+    let mut file = None;
+    let mut flags = Vec::new();
     let mut then = Then::Serve;
     while let Some(argument) = arguments.next() {
         match argument.to_str() {
             Some("--config") => {
                 let path = arguments.next().ok_or("--config needs a file")?;
-                config = Some(PathBuf::from(path));
+                file = Some(PathBuf::from(path));
+            }
+            Some("--set") => {
+                let flag = arguments.next().ok_or("--set needs section.key=value")?;
+                let flag = flag.into_string();
+                flags.push(flag.map_err(|_| "--set needs a value in UTF-8")?);
             }
             Some("--check") => then = Then::Stop,
+            Some("--check-config") => then = Then::Check,
             Some("--init") => then = Then::Init,
             Some("--help" | "-h") => return Ok(Command::Print(HELP.to_owned())),
             Some("--version" | "-V") => {
@@ -146,18 +190,21 @@ fn parse(mut arguments: impl Iterator<Item = OsString>) -> Result<Command, Strin
             _ => return Err(format!("unknown argument {}", argument.display())),
         }
     }
-    let config = config.ok_or("--config is missing")?;
-    Ok(Command::Run { config, then })
+    Ok(Command::Run { file, flags, then })
 }
 
-fn log() {
+fn log(config: &LogConfig) {
+    let level = config.level.as_deref().unwrap_or("info");
     let filter = tracing_subscriber::EnvFilter::try_from_env("LATCHKEY_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    tracing_subscriber::fmt()
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(level));
+    let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
-        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
-        .init();
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()));
+    match config.format {
+        LogFormat::Text => log.init(),
+        LogFormat::Json => log.json().flatten_event(true).init(),
+    }
 }
 
 fn say(text: &str, code: u8) -> ExitCode {

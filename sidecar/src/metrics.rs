@@ -4,6 +4,7 @@
 
 mod issuers;
 mod supply;
+mod telemetry;
 
 use std::{
     fmt,
@@ -25,6 +26,9 @@ use prometheus_client::{
 
 pub use issuers::IssuerMetrics;
 pub use supply::SupplyMetrics;
+pub use telemetry::TelemetryMetrics;
+
+use crate::telemetry::{Stage, Timeline};
 
 /// Every metric of one sidecar.
 #[derive(Debug)]
@@ -33,8 +37,13 @@ pub struct Metrics {
     /// Requests that policy allowed.
     pub allowed: Counter,
     denied: Family<DenyLabels, Counter>,
-    latency: Histogram,
+    latency: Family<OutcomeLabels, Histogram>,
+    /// Those of `latency`, found without asking it.
+    latencies: [Histogram; 3],
+    stage_latency: Family<StageLabels, Histogram>,
     upstream_latency: Histogram,
+    /// The traces.
+    pub telemetry: TelemetryMetrics,
     /// Requests whose caller or upstream went away before the end.
     pub cut_off: Counter,
     /// Requests in flight.
@@ -74,6 +83,48 @@ struct DenyLabels {
     reason: &'static str,
 }
 
+/// How a request ended, coarsely.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// It was allowed, and answered.
+    Allowed,
+    /// It was refused.
+    Denied,
+    /// It was allowed, and the tool server, the caller or this side failed.
+    Failed,
+}
+
+impl Ended {
+    const ALL: [Self; 3] = [Self::Allowed, Self::Denied, Self::Failed];
+
+    /// Its word in metrics and spans.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Allowed => "allowed",
+            Self::Denied => "denied",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// The label of latencies.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabels {
+    outcome: &'static str,
+}
+
+/// The label of the latencies of stages.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StageLabels {
+    stage: &'static str,
+}
+
+/// 50 us to 13 s, in steps of two.
+fn buckets() -> Histogram {
+    Histogram::new(exponential_buckets(0.000_05, 2.0, 19))
+}
+
 /// The label of the bundle in force.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct BundleLabels {
@@ -90,13 +141,21 @@ impl Metrics {
     /// All metrics, at zero.
     #[must_use]
     pub fn new() -> Self {
-        // 50 us to 13 s, in steps of two.
-        let buckets = || Histogram::new(exponential_buckets(0.000_05, 2.0, 19));
+        let latency = Family::new_with_constructor(buckets as fn() -> Histogram);
+        let latencies = Ended::ALL.map(|ended| {
+            let labels = OutcomeLabels {
+                outcome: ended.as_str(),
+            };
+            Histogram::clone(&latency.get_or_create(&labels))
+        });
         let mut metrics = Self {
             registry: Registry::default(),
             allowed: Counter::default(),
             denied: Family::default(),
-            latency: buckets(),
+            latency,
+            latencies,
+            stage_latency: Family::new_with_constructor(buckets as fn() -> Histogram),
+            telemetry: TelemetryMetrics::default(),
             upstream_latency: buckets(),
             cut_off: Counter::default(),
             in_flight: Gauge::default(),
@@ -120,6 +179,7 @@ impl Metrics {
         metrics.register_state();
         metrics.supply.register(&mut metrics.registry);
         metrics.issuers.register(&mut metrics.registry);
+        metrics.telemetry.register(&mut metrics.registry);
         metrics
     }
 
@@ -134,11 +194,32 @@ impl Metrics {
     }
 
     /// Records how long a request took, and how much of it was the upstream.
-    pub fn observe(&self, total: Duration, upstream: Option<Duration>) {
-        self.latency.observe(total.as_secs_f64());
+    pub fn observe(&self, ended: Ended, total: Duration, upstream: Option<Duration>) {
+        let [allowed, denied, failed] = &self.latencies;
+        let latency = match ended {
+            Ended::Allowed => allowed,
+            Ended::Denied => denied,
+            Ended::Failed => failed,
+        };
+        latency.observe(total.as_secs_f64());
         if let Some(upstream) = upstream {
             self.upstream_latency.observe(upstream.as_secs_f64());
         }
+    }
+
+    /// Records how long the stages of a request took.
+    pub fn observe_stages(&self, timeline: &Timeline) {
+        for (stage, began, ended) in timeline.stages() {
+            self.observe_stage(stage, ended.saturating_sub(began));
+        }
+    }
+
+    fn observe_stage(&self, stage: Stage, took: Duration) {
+        let labels = StageLabels {
+            stage: stage.as_str(),
+        };
+        let latency = self.stage_latency.get_or_create(&labels);
+        latency.observe(took.as_secs_f64());
     }
 
     /// Shows the bundle in force; its `not_after` is in seconds since 1970.
@@ -205,9 +286,15 @@ impl Metrics {
         );
         registry.register_with_unit(
             "latchkey_request_duration",
-            "From the end of the request's head to the end of the answer",
+            "From the end of the request's head to the end of the answer, by outcome",
             Unit::Seconds,
             self.latency.clone(),
+        );
+        registry.register_with_unit(
+            "latchkey_stage_duration",
+            "How long the stages of a request take, where [telemetry] asks for it",
+            Unit::Seconds,
+            self.stage_latency.clone(),
         );
         registry.register_with_unit(
             "latchkey_upstream_duration",
@@ -280,7 +367,10 @@ mod tests {
         metrics.supply.refused("rollback");
         metrics.supply.fetched("patch", 12);
         metrics.supply.set_time(true, 3);
-        metrics.observe(Duration::from_micros(70), Some(Duration::from_micros(60)));
+        let upstream = Some(Duration::from_micros(60));
+        metrics.observe(Ended::Allowed, Duration::from_micros(70), upstream);
+        metrics.telemetry.dropped(2);
+        metrics.observe_stage(Stage::Admit, Duration::from_micros(70));
         let text = metrics.text(Some(Duration::from_secs(3))).unwrap();
         for line in [
             "latchkey_allow_total 1",
@@ -293,10 +383,46 @@ mod tests {
             "latchkey_bundle_fetched_bytes_total{how=\"patch\"} 12",
             "latchkey_pointer_stale 1",
             "latchkey_clock_behind_seconds 3",
-            "latchkey_request_duration_seconds_bucket{le=\"0.0001\"} 1",
+            "latchkey_request_duration_seconds_bucket{le=\"0.0001\",outcome=\"allowed\"} 1",
+            "latchkey_stage_duration_seconds_bucket{le=\"0.0001\",stage=\"admit\"} 1",
+            "latchkey_traces_total{outcome=\"dropped\"} 2",
             "latchkey_upstream_duration_seconds_count 1",
         ] {
             assert!(text.contains(line), "{line} is not in\n{text}");
         }
+    }
+
+    /// Each name in the queries of the dashboard is one that the sidecar exports.
+    #[test]
+    fn the_dashboard_asks_for_metrics_that_there_are() {
+        let metrics = Metrics::new();
+        metrics.deny("a/b", Reason::NoPermission);
+        metrics.set_bundle("abc", 7, 9);
+        metrics.supply.polled("refused");
+        metrics.supply.refused("rollback");
+        metrics.supply.fetched("patch", 12);
+        metrics.telemetry.exported(1);
+        metrics.observe_stage(Stage::Admit, Duration::from_micros(70));
+        let text = metrics.text(None).unwrap();
+        let dashboard = include_str!("../../docs/grafana/latchkey.json");
+        let dashboard: serde_json::Value = serde_json::from_str(dashboard).unwrap();
+        let panels = dashboard["panels"].as_array().unwrap();
+        let annotations = dashboard["annotations"]["list"].as_array().unwrap();
+        let targets = panels
+            .iter()
+            .flat_map(|panel| panel["targets"].as_array().into_iter().flatten());
+        let mut names = 0;
+        for target in targets.chain(annotations) {
+            let query = target["expr"].as_str().unwrap();
+            let word = |c: char| !(c.is_ascii_alphanumeric() || c == '_');
+            for name in query.split(word).filter(|it| it.starts_with("latchkey_")) {
+                let exported = text.lines().any(|line| {
+                    line.starts_with(&format!("{name} ")) || line.starts_with(&format!("{name}{{"))
+                });
+                assert!(exported, "{name} of `{query}` is not exported");
+                names += 1;
+            }
+        }
+        assert!(names > 25, "{names}");
     }
 }

@@ -41,6 +41,7 @@ use crate::{
     run::Worker,
     session, stdio,
     supply::{Active, Way},
+    telemetry::Stage,
     token_endpoint,
     upstream::{Inflow, Outbound},
 };
@@ -129,15 +130,22 @@ async fn forward_if_allowed(
     peer: Arc<Peer>,
     request: Request<Incoming>,
 ) -> Result<Forwarded, Refused> {
-    let received = receive(worker, exchange, peer, request).await?;
-    let identified = identify(worker, exchange, received).await?;
-    let admitted = admit(worker, exchange, identified)?;
-    let known = hold(worker, exchange, admitted).await?;
+    let received = receive(worker, exchange, peer, request).await;
+    let received = exchange.after(Stage::Receive, received)?;
+    let identified = identify(worker, exchange, received).await;
+    let identified = exchange.after(Stage::Identify, identified)?;
+    let admitted = admit(worker, exchange, identified);
+    let admitted = exchange.after(Stage::Admit, admitted)?;
+    let known = hold(worker, exchange, admitted).await;
+    let known = exchange.after(Stage::Hold, known)?;
     let bound = bound(exchange, known)?;
     let throttled = throttle(worker, exchange, bound).await?;
-    let throttled = spend(worker, exchange, throttled).await?;
-    let recorded = record(exchange, throttled).await?;
-    forward(worker, exchange, recorded).await
+    let throttled = spend(worker, exchange, throttled).await;
+    let throttled = exchange.after(Stage::Throttle, throttled)?;
+    let recorded = record(exchange, throttled).await;
+    let recorded = exchange.after(Stage::Record, recorded)?;
+    let forwarded = forward(worker, exchange, recorded).await;
+    exchange.after(Stage::Forward, forwarded)
 }
 
 /// Takes the policy that this request is decided under, and the whole body.
@@ -245,6 +253,9 @@ fn admit(
         )
     });
     exchange.facts = facts;
+    if let Some(traceparent) = exchange.facts.traceparent.take() {
+        exchange.adopt(&traceparent);
+    }
     match outcome {
         Outcome::Forward(permit) => Ok(Admitted { identified, permit }),
         Outcome::Refuse(refusal) => Err(refusal.into()),

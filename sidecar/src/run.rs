@@ -39,6 +39,7 @@ use crate::{
     stdio::Children,
     store::Store,
     supply::{Active, Freshness, Status, Supply, Way},
+    telemetry::Telemetry,
     token_endpoint::Capabilities,
     upstream::Upstream,
 };
@@ -78,6 +79,8 @@ pub struct Shared {
     pub freshness: Freshness,
     /// Tool servers that the sidecar runs itself.
     pub children: Children,
+    /// Where requests leave their spans.
+    pub telemetry: Telemetry,
     active: ArcSwapOption<Active>,
     /// Bundles that were replaced, kept until no request uses them, so that no request has to
     /// free one.
@@ -141,6 +144,9 @@ impl Shared {
         let limits = Arc::new(Limits::new(config.bounds.rate_keys));
         let sealer = session::sealer(&config).map_err(StartError)?;
         let certificates = certificates(&config.listen)?;
+        let telemetry =
+            Telemetry::new(config.telemetry.as_ref(), &config.bundle.server, &metrics)
+                .map_err(StartError)?;
         let capabilities = Capabilities::open(&config).map_err(StartError)?;
         let store = config.store.as_ref();
         let store = store.map(|it| Store::open(it, &config.bundle.server));
@@ -165,6 +171,7 @@ impl Shared {
             freshness: Freshness::default(),
             places: Places::new(&config.listen),
             certificates,
+            telemetry,
             draining: watch::Sender::new(false),
             poll: Notify::new(),
             swaps: AtomicU64::new(0),
@@ -272,6 +279,12 @@ impl Shared {
                 .active()
                 .is_some_and(|active| !self.is_over(&active, now))
     }
+
+    /// Whether a caller is connected.
+    #[must_use]
+    pub fn has_connections(&self) -> bool {
+        self.places.taken() > 0
+    }
 }
 
 impl Running {
@@ -305,6 +318,10 @@ impl Running {
             let point = Point::new(Arc::clone(&shared), config.clone())
                 .map_err(|error| fault("make a key", &error))?;
             threads.push(spawn("decision", move || point.serve(listeners))?);
+        }
+        if let Some(exporter) = shared.telemetry.exporter() {
+            let shared = Arc::clone(&shared);
+            threads.push(spawn("telemetry", move || exporter.run(shared))?);
         }
         let control = Arc::clone(&shared);
         threads.push(spawn("control", move || async move {

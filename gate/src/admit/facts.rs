@@ -59,6 +59,8 @@ pub struct Facts {
     pub slots: Vec<SlotFact>,
     /// Whether the caller could be allowed on this surface at all.
     pub visible: bool,
+    /// The W3C trace context that a message names in its `_meta`; nothing is decided by it.
+    pub traceparent: Option<String>,
     /// The activation that unlocked a destructive surface.
     pub activation: Option<String>,
 }
@@ -94,6 +96,7 @@ impl Facts {
             obligations: Vec::new(),
             slots: Vec::new(),
             visible: false,
+            traceparent: None,
             activation: None,
         }
     }

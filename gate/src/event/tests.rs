@@ -106,6 +106,7 @@ fn facts(text: &str, reason: Reason) -> Facts {
             slot("args.a", SlotValue::Value("\"x\"".to_owned())),
             slot("args.m", SlotValue::Digest(text.to_owned())),
         ],
+        traceparent: None,
         activation: some(),
         ..Facts::blank(reason)
     }
