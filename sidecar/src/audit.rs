@@ -357,5 +357,9 @@ fn stored(path: &Path, make: impl FnOnce() -> io::Result<Vec<u8>>) -> Result<Vec
 }
 
 fn fault(path: &Path, what: &str, error: &io::Error) -> AuditError {
-    AuditError(format!("cannot {what} {}: {error}", path.display()))
+    AuditError(format!(
+        "cannot {what} {}: {error}: let [state] directory and [audit] file name places that this \
+         user may write to",
+        path.display()
+    ))
 }

@@ -311,7 +311,9 @@ fn spans(spans: &[(&str, Span)]) -> Result<(), ConfigError> {
         .iter()
         .find(|(_, span)| span.0 < Duration::from_millis(10))
     {
-        Some((key, _)) => Err(ConfigError(format!("{key} must be at least 10ms"))),
+        Some((key, _)) => Err(ConfigError(format!(
+            "{key} must be at least 10ms: write a longer time"
+        ))),
         None => Ok(()),
     }
 }

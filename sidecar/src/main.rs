@@ -79,8 +79,8 @@ fn check(config: &Config, sources: &Sources) -> ExitCode {
         let _ = std::io::stdout().write_all(sources.show().as_bytes());
         return ExitCode::SUCCESS;
     }
-    let text: String = faults.iter().map(|it| format!("error: {it}\n")).collect();
-    say(&text, CANNOT_START)
+    let lines: Vec<String> = faults.iter().map(|it| format!("error: {it}")).collect();
+    say(&(lines.join("\n") + "\n"), CANNOT_START)
 }
 
 fn main() -> ExitCode {

@@ -295,12 +295,7 @@ impl Running {
         let mut threads = Vec::new();
         let mut housekeeping = Housekeeping::new(&shared);
         housekeeping.look(&shared);
-        threads.push(supply(&shared)?);
-        threads.push(keys(&shared)?);
-        if let Some(link) = link {
-            let shared = Arc::clone(&shared);
-            threads.push(spawn("store", move || keep_store(shared, link))?);
-        }
+        // Before the first thread, so that a start that fails leaves none behind.
         let calls = bind(&shared.config.listen)?;
         let operators = bind_admin(shared.config.admin.address)?;
         let addresses = calls
@@ -311,14 +306,16 @@ impl Running {
         let admin = operators
             .local_addr()
             .map_err(|error| fault("read an address", &error))?;
-        let mut decision = None;
-        if let Some(config) = &shared.config.decision {
-            let listeners = Listeners::bind(config).map_err(StartError)?;
-            decision = listeners.address();
-            let point = Point::new(Arc::clone(&shared), config.clone())
-                .map_err(|error| fault("make a key", &error))?;
-            threads.push(spawn("decision", move || point.serve(listeners))?);
+        let listeners = shared.config.decision.as_ref().map(Listeners::bind);
+        let listeners = listeners.transpose().map_err(StartError)?;
+        let decision = listeners.as_ref().and_then(Listeners::address);
+        threads.push(supply(&shared)?);
+        threads.push(keys(&shared)?);
+        if let Some(link) = link {
+            let shared = Arc::clone(&shared);
+            threads.push(spawn("store", move || keep_store(shared, link))?);
         }
+        threads.extend(point(&shared, listeners)?);
         if let Some(exporter) = shared.telemetry.exporter() {
             let shared = Arc::clone(&shared);
             threads.push(spawn("telemetry", move || exporter.run(shared))?);
@@ -391,6 +388,19 @@ async fn work(shared: Arc<Shared>, calls: Vec<Bound>) {
     while shared.places.taken() > 0 && Instant::now() < deadline {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+}
+
+/// Starts the thread that decides for others, where the settings ask for it.
+fn point(
+    shared: &Arc<Shared>,
+    listeners: Option<Listeners>,
+) -> Result<Option<JoinHandle<()>>, StartError> {
+    let (Some(listeners), Some(config)) = (listeners, &shared.config.decision) else {
+        return Ok(None);
+    };
+    let point = Point::new(Arc::clone(shared), config.clone())
+        .map_err(|error| fault("make a key", &error))?;
+    spawn("decision", move || point.serve(listeners)).map(Some)
 }
 
 /// Starts the thread that looks after the bundle, apart from those that serve: it reads, hashes and
@@ -550,8 +560,9 @@ fn certificates(listen: &ListenConfig) -> Result<Option<Certificates>, StartErro
 
 fn bind(listen: &ListenConfig) -> Result<Vec<Bound>, StartError> {
     let bound = listen.addresses.iter().map(|address| {
-        Bound::new(address, listen.unix_mode)
-            .map_err(|error| StartError(format!("[listen] address = \"{address}\": {error}")))
+        Bound::new(address, listen.unix_mode).map_err(|error| {
+            StartError(format!("[listen] address = \"{address}\": {error}: {FREE}"))
+        })
     });
     bound.collect()
 }
@@ -559,9 +570,15 @@ fn bind(listen: &ListenConfig) -> Result<Vec<Bound>, StartError> {
 fn bind_admin(address: SocketAddr) -> Result<std::net::TcpListener, StartError> {
     let listener = std::net::TcpListener::bind(address)
         .and_then(|listener| listener.set_nonblocking(true).map(|()| listener));
-    listener.map_err(|error| StartError(format!("[admin] address = \"{address}\": {error}")))
+    listener
+        .map_err(|error| StartError(format!("[admin] address = \"{address}\": {error}: {FREE}")))
 }
 
+/// What to do where an address cannot be bound.
+const FREE: &str = "choose one of this machine that is free, or stop what uses it";
+
 fn fault(what: &str, error: &io::Error) -> StartError {
-    StartError(format!("cannot {what}: {error}"))
+    StartError(format!(
+        "cannot {what}: {error}: raise this process's limits of files, threads or memory"
+    ))
 }

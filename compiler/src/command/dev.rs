@@ -137,9 +137,13 @@ impl Bench<'_> {
 
     /// Puts the project in force if it can be; answers the server that the sidecar stands before.
     fn build(&self, terminal: &mut Terminal<'_>) -> Result<Option<String>, Failure> {
-        let Ok(Sound { mut model, sources }) = sound(checked(self.global, None)?, self.global, terminal)?
+        let Ok(Sound { mut model, sources }) =
+            sound(checked(self.global, None)?, self.global, terminal)?
         else {
-            writeln!(terminal.err, "dev: not put in force; what ran before runs on")?;
+            writeln!(
+                terminal.err,
+                "dev: not put in force; what ran before runs on"
+            )?;
             return Ok(None);
         };
         let run = matrix::run(&model, &sources);
@@ -153,8 +157,8 @@ impl Bench<'_> {
         if let (Some(url), Some(entry)) = (&self.args.upstream, model.servers.get_mut(&server)) {
             entry.upstream.clone_from(url);
         }
-        let mut files = pack::pack(&model, &sources)
-            .map_err(|error| Failure::internal(error.to_string()))?;
+        let mut files =
+            pack::pack(&model, &sources).map_err(|error| Failure::internal(error.to_string()))?;
         let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         let version = since.map_or(1, |since| since.as_millis());
         let facts = Facts {
@@ -245,8 +249,10 @@ fn program(args: &Args) -> Result<PathBuf, Failure> {
         return if program.is_file() {
             Ok(program.clone())
         } else {
-            Err(Failure::usage(format!("`{}` is no file", program.display()))
-                .help("give the program `latchkey-sidecar` after `--sidecar`"))
+            Err(
+                Failure::usage(format!("`{}` is no file", program.display()))
+                    .help("give the program `latchkey-sidecar` after `--sidecar`"),
+            )
         };
     }
     let name = format!("latchkey-sidecar{}", std::env::consts::EXE_SUFFIX);
@@ -256,34 +262,37 @@ fn program(args: &Args) -> Result<PathBuf, Failure> {
     let on_path = std::env::split_paths(&path).map(|folder| folder.join(&name));
     let found = beside.into_iter().chain(on_path).find(|it| it.is_file());
     found.ok_or_else(|| {
-        Failure::usage("`latchkey-sidecar` is neither beside this program nor on the path".to_owned())
-            .help("install it there, or give it with `--sidecar`")
+        Failure::usage(
+            "`latchkey-sidecar` is neither beside this program nor on the path".to_owned(),
+        )
+        .help("install it there, or give it with `--sidecar`")
     })
 }
 
 /// The folder of this project's development state, made if need be.
 fn folder(args: &Args, global: &Global) -> Result<PathBuf, Failure> {
-    let folder = match &args.state {
-        Some(folder) => folder.clone(),
-        None => {
-            let project = fs::canonicalize(&global.directory)
-                .map_err(|error| Failure::file("find", &global.directory, &error))?;
-            let name: String = project
-                .to_string_lossy()
-                .chars()
-                .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
-                .collect();
-            let base = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from);
-            let home = || Some(PathBuf::from(std::env::var_os("HOME")?).join(".local/state"));
-            let base = base.or_else(home).ok_or_else(|| {
-                Failure::usage("there is no home folder to keep the state in".to_owned())
-                    .help("name a folder with `--state`")
-            })?;
-            base.join("latchkey/dev").join(name.trim_matches('-'))
-        }
-    };
+    let given = args.state.clone();
+    let folder = given.map_or_else(|| usual_folder(global), Ok)?;
     fs::create_dir_all(&folder).map_err(|error| Failure::file("make", &folder, &error))?;
     Ok(folder)
+}
+
+/// Where the state of a project is kept between runs: outside it, so that Git sees nothing of it.
+fn usual_folder(global: &Global) -> Result<PathBuf, Failure> {
+    let project = fs::canonicalize(&global.directory)
+        .map_err(|error| Failure::file("find", &global.directory, &error))?;
+    let name: String = project
+        .to_string_lossy()
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
+        .collect();
+    let base = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from);
+    let home = || Some(PathBuf::from(std::env::var_os("HOME")?).join(".local/state"));
+    let base = base.or_else(home).ok_or_else(|| {
+        Failure::usage("there is no home folder to keep the state in".to_owned())
+            .help("name a folder with `--state`")
+    })?;
+    Ok(base.join("latchkey/dev").join(name.trim_matches('-')))
 }
 
 /// Every file of the project with its time and size.

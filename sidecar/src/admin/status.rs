@@ -37,6 +37,26 @@ struct Report<'a> {
     overlay_error: Option<&'a str>,
     /// The certificate that callers see.
     certificate: Option<CertificateReport>,
+    /// Where spans go, and what became of them; absent without a collector.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    traces: Option<TracesReport<'a>>,
+    /// Where other enforcement points ask; absent where they cannot.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    decision_point: Option<DecisionReport>,
+}
+
+#[derive(Debug, Serialize)]
+struct TracesReport<'a> {
+    endpoint: &'a str,
+    exported: u64,
+    dropped: u64,
+    failed: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct DecisionReport {
+    address: Option<String>,
+    lines: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -124,10 +144,26 @@ pub(super) fn report(shared: &Shared, state: &'static str) -> Option<String> {
         last_error_word: error.map(|error| error.word),
         last_error_since: error.map(|error| error.since.to_string()),
         overlay_error: overlay_error.as_ref().map(|error| error.as_str()),
+        traces: traces(shared),
+        decision_point: shared.config.decision.as_ref().map(|it| DecisionReport {
+            address: it.address.as_ref().map(ToString::to_string),
+            lines: it.lines.as_ref().map(|path| path.display().to_string()),
+        }),
         certificate: shared.certificates.as_ref().map(certificate),
     };
     let text = serde_json::to_string_pretty(&report).ok()?;
     Some(text + "\n")
+}
+
+fn traces(shared: &Shared) -> Option<TracesReport<'_>> {
+    let endpoint = shared.config.telemetry.as_ref()?.endpoint.as_deref()?;
+    let count = |outcome| shared.metrics.telemetry.count(outcome);
+    Some(TracesReport {
+        endpoint,
+        exported: count("exported"),
+        dropped: count("dropped"),
+        failed: count("failed"),
+    })
 }
 
 fn bundle(active: &Active) -> BundleReport {

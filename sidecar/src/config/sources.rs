@@ -12,20 +12,23 @@ use super::{Config, ConfigError};
 /// What the variables of the environment begin with.
 const PREFIX: &str = "LATCHKEY_";
 /// The sections that variables and flags can set.
-const SECTIONS: [&str; 15] = [
+const SECTIONS: [&str; 18] = [
     "admin",
     "audit",
     "bounds",
     "bundle",
     "decision",
     "handles",
+    "identity",
     "listen",
     "log",
     "overlay",
     "profile",
     "state",
     "stdio",
+    "store",
     "telemetry",
+    "token",
     "trust",
     "upstream",
 ];
@@ -184,8 +187,8 @@ impl Sources {
         let text = text.trim_end();
         let named = self.origins.iter().find(|((section, key), origin)| {
             let is_set = origin.starts_with(PREFIX) || origin.starts_with("--set");
-            is_set && text.contains(&format!("`{key}`"))
-                || is_set && text.contains(&format!("in `{section}.{key}`"))
+            let names = [format!("`{key}`"), format!("in `{section}.{key}`")];
+            is_set && names.iter().any(|name| text.contains(name))
         });
         if let Some((_, origin)) = named {
             return format!("{origin}: {text}");
@@ -234,7 +237,9 @@ mod tests {
     }
 
     fn environment(pairs: &[(&str, &str)]) -> impl Iterator<Item = (OsString, OsString)> {
-        let pairs = pairs.iter().map(|(name, value)| ((*name).into(), (*value).into()));
+        let pairs = pairs
+            .iter()
+            .map(|(name, value)| ((*name).into(), (*value).into()));
         pairs.collect::<Vec<_>>().into_iter()
     }
 
@@ -301,7 +306,9 @@ mod tests {
     fn secrets_are_not_shown() {
         let mut sources = sources();
         sources.flag("bundle.token=s3cret").unwrap();
-        sources.flag("telemetry.endpoint=http://me:s3cret@host/").unwrap();
+        sources
+            .flag("telemetry.endpoint=http://me:s3cret@host/")
+            .unwrap();
         sources.flag("bundle.token_file=/run/token").unwrap();
         let shown = sources.show();
         assert!(!shown.contains("s3cret"), "{shown}");

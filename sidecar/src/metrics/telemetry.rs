@@ -41,6 +41,12 @@ impl TelemetryMetrics {
         self.add("failed", requests);
     }
 
+    /// How many came to this outcome.
+    #[must_use]
+    pub fn count(&self, outcome: &'static str) -> u64 {
+        self.requests.get_or_create(&OutcomeLabels { outcome }).get()
+    }
+
     fn add(&self, outcome: &'static str, requests: u64) {
         let labels = OutcomeLabels { outcome };
         self.requests.get_or_create(&labels).inc_by(requests);

@@ -75,7 +75,7 @@ impl Exporter {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         while let Ok(finished) = self.finished.try_recv() {
-            batch.push(finished);
+            batch.push(*finished);
             if batch.len() == BATCH {
                 self.send(&mut batch).await;
             }
@@ -84,22 +84,22 @@ impl Exporter {
     }
 
     /// Waits until a batch is full, or for as long as its first span may wait.
-    async fn fill(&mut self, batch: &mut Vec<Box<Finished>>) {
+    async fn fill(&mut self, batch: &mut Vec<Finished>) {
         let Some(first) = self.finished.recv().await else {
             return std::future::pending().await;
         };
-        batch.push(first);
+        batch.push(*first);
         let deadline = Instant::now() + self.interval;
         while batch.len() < BATCH {
             match tokio::time::timeout_at(deadline, self.finished.recv()).await {
-                Ok(Some(finished)) => batch.push(finished),
+                Ok(Some(finished)) => batch.push(*finished),
                 Ok(None) | Err(_) => return,
             }
         }
     }
 
     /// Sends a batch once: what a collector does not take is counted and gone.
-    async fn send(&self, batch: &mut Vec<Box<Finished>>) {
+    async fn send(&self, batch: &mut Vec<Finished>) {
         if batch.is_empty() {
             return;
         }

@@ -27,12 +27,16 @@ fn shown(event: &str) -> Option<String> {
         return None;
     }
     let time = text("event_time")?.get(11..23)?;
-    let what = text("surface_id").or(text("path_template")).unwrap_or_default();
+    let what = text("surface_id")
+        .or(text("path_template"))
+        .unwrap_or_default();
     let mut line = format!(
         "{time} {:<5} {:<18} {} {} {what}",
         text("decision").unwrap_or_default(),
         text("reason").unwrap_or_default(),
-        text("actor_id").or(text("principal_id")).unwrap_or_default(),
+        text("actor_id")
+            .or(text("principal_id"))
+            .unwrap_or_default(),
         text("method").unwrap_or_default(),
     );
     for (name, key) in [("rule", "rule_id"), ("detail", "detail")] {

@@ -77,7 +77,11 @@ impl Issuer {
             if let Some(groups) = &issuer.groups_claim {
                 claim(groups, json!(args.groups));
             }
-            writeln!(terminal.out, "dev: token of {name}: {}", self.0.sign(&claims))?;
+            writeln!(
+                terminal.out,
+                "dev: token of {name}: {}",
+                self.0.sign(&claims)
+            )?;
         }
         Ok(())
     }
