@@ -8,8 +8,10 @@
 )]
 
 pub mod client;
+pub mod front;
 pub mod golden;
 pub mod live;
+pub mod node;
 pub mod peer;
 pub mod program;
 pub mod publisher;

@@ -1,0 +1,27 @@
+// The official TypeScript clients: `client.mjs PACKAGE URL TOKEN TOOL ARGUMENTS DENIED`, one JSON object out.
+const [, , which, url, token, tool, args, denied] = process.argv;
+const requestInit = { headers: { Authorization: `Bearer ${token}` } };
+let Client, Transport, options = {};
+if (which === "sdk") {
+  ({ Client } = await import("@modelcontextprotocol/sdk/client/index.js"));
+  ({ StreamableHTTPClientTransport: Transport } = await import("@modelcontextprotocol/sdk/client/streamableHttp.js"));
+} else {
+  ({ Client, StreamableHTTPClientTransport: Transport } = await import("@modelcontextprotocol/client"));
+  options = { versionNegotiation: { mode: "auto" } };
+}
+const client = new Client({ name: "tests", version: "1.0.0" }, options);
+await client.connect(new Transport(new URL(url), { requestInit }));
+const said = {};
+said.tools = (await client.listTools()).tools.map((it) => it.name).sort();
+const call = async (name, args) => client.callTool({ name, arguments: args });
+said.first = (await call(tool, JSON.parse(args))).content.length > 0;
+try {
+  await call(denied, {});
+  said.denied = null;
+} catch (error) {
+  said.denied = [error.code, error.message, error.data?.code];
+}
+said.again = (await call(tool, JSON.parse(args))).content.length > 0;
+await client.close();
+console.log(JSON.stringify(said));
+process.exit(0);

@@ -1,0 +1,280 @@
+//! Five real clients through the sidecar, before real servers that it runs or connects to: the list
+//! is filtered, an allowed call works, a denial reaches the application, and the session survives.
+
+use std::process::Command;
+
+use latchkey_tests::{
+    front::{Fixture, Front, Surfaces},
+    golden::root,
+    node::Packages,
+    peer,
+};
+use serde_json::{Value, json};
+
+/// A server, and what is called of it.
+struct Server {
+    entry: Vec<String>,
+    surfaces: Surfaces,
+    tool: &'static str,
+    arguments: Value,
+    denied: &'static str,
+}
+
+fn clients() -> Packages {
+    Packages::install(
+        "clients",
+        &["@modelcontextprotocol/sdk@1.32.2", "@modelcontextprotocol/client@2.4.0"],
+    )
+}
+
+fn everything() -> Packages {
+    Packages::install("everything", &["@modelcontextprotocol/server-everything@2026.8.31"])
+}
+
+fn inspector() -> Packages {
+    Packages::install("inspector", &["@modelcontextprotocol/inspector@2.12.0"])
+}
+
+fn tools(names: &[&str]) -> Vec<String> {
+    names.iter().map(|it| (*it).to_owned()).collect()
+}
+
+impl Server {
+    /// A Node server that the sidecar runs.
+    fn node(
+        packages: &Packages,
+        script: &str,
+        arguments: &[&str],
+        names: &[&str],
+        call: (&'static str, Value),
+        denied: &'static str,
+    ) -> Self {
+        let script = packages.script(script);
+        let words = [packages.node().to_str().unwrap(), script.to_str().unwrap()];
+        let home = packages.folder().join("home");
+        std::fs::create_dir_all(&home).unwrap();
+        let environment = [
+            format!("PATH={}", packages.path()),
+            format!("HOME={}", home.display()),
+        ];
+        Self {
+            entry: Front::command(&[&words[..], arguments].concat(), &environment),
+            surfaces: Surfaces {
+                tools: tools(names),
+                denied: tools(&[denied]),
+                ..Surfaces::default()
+            },
+            tool: call.0,
+            arguments: call.1,
+            denied,
+        }
+    }
+
+    fn everything() -> Self {
+        let script = "@modelcontextprotocol/server-everything/dist/index.js";
+        let names = ["echo", "get-sum", "get-env"];
+        let call = ("get-sum", json!({"a": 1, "b": 2}));
+        Self::node(&everything(), script, &["stdio"], &names, call, "get-env")
+    }
+
+    fn python() -> Self {
+        let (python, script) = (peer::mcp_python(), root().join("tests/peers/server.py"));
+        let words = [python.to_str().unwrap(), script.to_str().unwrap()];
+        Self {
+            entry: Front::command(&words, &["PATH".to_owned()]),
+            surfaces: Surfaces {
+                tools: tools(&["add", "whoami", "forbidden"]),
+                denied: tools(&["forbidden"]),
+                ..Surfaces::default()
+            },
+            tool: "add",
+            arguments: json!({"a": 1, "b": 2}),
+            denied: "forbidden",
+        }
+    }
+
+    fn fixture(fixture: &Fixture) -> Self {
+        Self {
+            entry: vec![format!("upstream: http://{}/mcp", fixture.address)],
+            surfaces: Surfaces {
+                denied: tools(&["test_image_content"]),
+                ..Fixture::surfaces()
+            },
+            tool: "test_simple_text",
+            arguments: json!({}),
+            denied: "test_image_content",
+        }
+    }
+
+    /// Lets clients at it, and checks what each of them saw.
+    fn tried_by(&self, clients: &[&str]) {
+        let front = Front::start(&self.entry, &self.surfaces, "");
+        let mut shown: Vec<&String> = self.surfaces.tools.iter().collect();
+        shown.retain(|it| **it != self.denied);
+        shown.sort();
+        for client in clients {
+            let said = self.said(client, &front);
+            assert_eq!(said["tools"], json!(shown), "{client}");
+            assert_eq!(said["first"], true, "{client}");
+            let denied = &said["denied"];
+            let message = denied[1].as_str().unwrap_or_default();
+            assert!(message.contains("Not here."), "{client}: {said}");
+            assert_eq!(denied[2], "denied_by_policy", "{client}: {said}");
+            assert_eq!(said["again"], true, "{client}");
+        }
+        let events = front.rig.events();
+        let denials = events.iter().filter(|it| it["reason"] == "denied_by_policy");
+        assert_eq!(denials.count(), clients.len());
+    }
+
+    fn said(&self, client: &str, front: &Front) -> Value {
+        let (url, token) = (front.url(), front.token("alice"));
+        let arguments = self.arguments.to_string();
+        let call = [self.tool, &arguments, self.denied];
+        match client {
+            "python-legacy" | "python-auto" => {
+                let era = client.strip_prefix("python-").unwrap();
+                let mut command = Command::new(peer::mcp_python());
+                let script = root().join("tests/peers/client.py");
+                command.arg(script).args([&url, &token, era]).args(call);
+                run(command)
+            }
+            "sdk" | "client" => {
+                let packages = clients();
+                // What a script imports is looked for beside it.
+                let script = packages.folder().join("client.mjs");
+                std::fs::copy(root().join("tests/peers/client.mjs"), &script).unwrap();
+                let mut command = Command::new(packages.node());
+                command.arg(script).args([client, &url, &token]).args(call);
+                run(command)
+            }
+            _ => self.inspected(&url, &token),
+        }
+    }
+
+    /// The Inspector connects for each question.
+    fn inspected(&self, url: &str, token: &str) -> Value {
+        let packages = inspector();
+        let ask = |more: &[&str]| {
+            let mut command = packages.run("@modelcontextprotocol/inspector/clients/launcher/build/index.js");
+            let header = format!("Authorization: Bearer {token}");
+            command.args(["--cli", "--server-url", url, "--transport", "http", "--header", &header]);
+            command.args(["--format", "json", "-q"]).args(more);
+            command.output().unwrap()
+        };
+        let list = ask(&["--method", "tools/list"]);
+        let list: Value = serde_json::from_slice(&list.stdout)
+            .unwrap_or_else(|error| panic!("{error}: {list:?}"));
+        let list = if list["result"].is_object() { &list["result"] } else { &list };
+        let mut names: Vec<&str> = list["tools"].as_array().unwrap_or_else(|| panic!("{list}"))
+            .iter().map(|it| it["name"].as_str().unwrap()).collect();
+        names.sort_unstable();
+        let arguments = self.arguments.to_string();
+        let allowed = ["--method", "tools/call", "--tool-name", self.tool, "--tool-args-json", &arguments];
+        let works = || ask(&allowed).status.success();
+        let first = works();
+        let denied = ask(&["--method", "tools/call", "--tool-name", self.denied, "--tool-args-json", "{}"]);
+        assert!(!denied.status.success(), "{denied:?}");
+        let told = [denied.stdout, denied.stderr].concat();
+        let told = String::from_utf8_lossy(&told);
+        // It tells that the tool is none of those listed, or what the sidecar answered.
+        let refused = told.contains("tool_not_found") || told.contains("denied_by_policy") || told.contains("Not here.");
+        assert!(refused, "{told}");
+        json!({"tools": names, "first": first, "again": works(),
+            "denied": [0, "Not here.", "denied_by_policy"]})
+    }
+}
+
+fn run(mut command: Command) -> Value {
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
+}
+
+const ALL: [&str; 4] = ["python-legacy", "python-auto", "sdk", "client"];
+
+#[test]
+fn before_server_everything_which_the_sidecar_runs() {
+    Server::everything().tried_by(&ALL);
+}
+
+#[test]
+fn before_the_python_server_which_the_sidecar_runs() {
+    Server::python().tried_by(&ALL);
+}
+
+#[test]
+fn before_the_rust_server() {
+    Server::fixture(&Fixture::start()).tried_by(&ALL);
+}
+
+#[test]
+fn before_three_public_servers_with_twenty_tools_or_more() {
+    let commander = Packages::install("commander", &["@wonderwhy-er/desktop-commander@0.2.52"]);
+    let names = [
+        "get_config", "set_config_value", "read_file", "read_multiple_files", "write_file",
+        "write_pdf", "create_directory", "list_directory", "move_file", "start_search",
+        "get_more_search_results", "stop_search", "list_searches", "get_file_info", "edit_block",
+        "start_process", "read_process_output", "interact_with_process", "force_terminate",
+        "list_sessions", "list_processes", "kill_process", "get_usage_stats",
+        "get_recent_tool_calls", "give_feedback_to_desktop_commander", "get_prompts",
+    ];
+    let script = "@wonderwhy-er/desktop-commander/dist/index.js";
+    let call = ("get_config", json!({}));
+    Server::node(&commander, script, &[], &names, call, "kill_process").tried_by(&ALL);
+    let kubernetes = Packages::install("kubernetes", &["mcp-server-kubernetes@4.1.7"]);
+    let names = [
+        "cleanup", "kubectl_get", "kubectl_describe", "kubectl_apply", "kubectl_delete",
+        "kubectl_create", "kubectl_logs", "kubectl_scale", "kubectl_patch", "kubectl_rollout",
+        "kubectl_context", "kubectl_reconnect", "explain_resource", "install_helm_chart",
+        "upgrade_helm_chart", "uninstall_helm_chart", "node_management", "port_forward",
+        "stop_port_forward", "exec_in_pod", "list_api_resources", "kubectl_generic", "ping",
+    ];
+    let script = "mcp-server-kubernetes/dist/index.js";
+    Server::node(&kubernetes, script, &[], &names, ("ping", json!({})), "cleanup").tried_by(&ALL);
+    let playwright = Packages::install("playwright", &["@playwright/mcp@0.0.83"]);
+    let names = [
+        "browser_close", "browser_resize", "browser_console_messages", "browser_handle_dialog",
+        "browser_emulate_media", "browser_evaluate", "browser_file_upload", "browser_drop",
+        "browser_find", "browser_fill_form", "browser_press_key", "browser_type",
+        "browser_navigate", "browser_navigate_back", "browser_network_requests",
+        "browser_network_request", "browser_run_code_unsafe", "browser_take_screenshot",
+        "browser_snapshot", "browser_click", "browser_drag", "browser_hover",
+        "browser_select_option", "browser_tabs", "browser_wait_for",
+    ];
+    let call = ("browser_close", json!({}));
+    let server = Server::node(&playwright, "@playwright/mcp/cli.js", &["--headless"], &names, call, "browser_run_code_unsafe");
+    server.tried_by(&ALL);
+}
+
+#[test]
+fn by_the_inspector() {
+    Server::python().tried_by_inspector();
+    Server::fixture(&Fixture::start()).tried_by_inspector();
+}
+
+impl Server {
+    fn tried_by_inspector(&self) {
+        let front = Front::start(&self.entry, &self.surfaces, "");
+        let mut shown: Vec<&String> = self.surfaces.tools.iter().collect();
+        shown.retain(|it| **it != self.denied);
+        shown.sort();
+        let said = self.said("inspector", &front);
+        assert_eq!(said["tools"], json!(shown));
+        assert_eq!((&said["first"], &said["again"]), (&json!(true), &json!(true)));
+    }
+}
+
+#[test]
+fn two_callers_at_once_share_one_modern_process_and_have_sessions_of_their_own_before_that() {
+    let server = Server::python();
+    let front = Front::start(&server.entry, &server.surfaces, "");
+    let server = Server { tool: "whoami", arguments: json!({}), ..server };
+    std::thread::scope(|scope| {
+        for client in ["python-auto", "python-auto", "python-legacy", "python-legacy"] {
+            let (server, front) = (&server, &front);
+            scope.spawn(move || assert_eq!(server.said(client, front)["again"], true));
+        }
+    });
+}
