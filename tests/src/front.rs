@@ -131,12 +131,18 @@ fn policy(entry: &[String], surfaces: &Surfaces) -> String {
     let sections = [("tools", &surfaces.tools), ("prompts", &surfaces.prompts)];
     for (section, names) in sections.into_iter().filter(|(_, names)| !names.is_empty()) {
         lines.push(format!("    {section}:"));
-        lines.extend(names.iter().map(|name| format!("      {}: {{{open}}}", json!(name))));
+        lines.extend(
+            names
+                .iter()
+                .map(|name| format!("      {}: {{{open}}}", json!(name))),
+        );
     }
     if !surfaces.resources.is_empty() {
         lines.push("    resources:".to_owned());
         let resources = surfaces.resources.iter().enumerate();
-        lines.extend(resources.map(|(n, uri)| format!("      r{n}: {{risk: read, uri: {}}}", json!(uri))));
+        lines.extend(
+            resources.map(|(n, uri)| format!("      r{n}: {{risk: read, uri: {}}}", json!(uri))),
+        );
     }
     lines.join("\n") + "\n"
 }
@@ -176,7 +182,10 @@ impl Fixture {
             .output()
             .unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "the fixture does not build: {said}");
+        assert!(
+            output.status.success(),
+            "the fixture does not build: {said}"
+        );
         target.join("debug/latchkey-fixture")
     }
 
@@ -187,7 +196,9 @@ impl Fixture {
         let known: Value = serde_json::from_str(text).unwrap();
         let names = |section: &str, key: &str| -> Vec<String> {
             let all = known[section].as_array().unwrap();
-            all.iter().map(|it| it[key].as_str().unwrap().to_owned()).collect()
+            all.iter()
+                .map(|it| it[key].as_str().unwrap().to_owned())
+                .collect()
         };
         Surfaces {
             tools: names("tools", "name"),

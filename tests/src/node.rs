@@ -91,7 +91,10 @@ fn folder(name: &str, packages: &[&str]) -> PathBuf {
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "npm cannot install {packages:?}: {said}");
+    assert!(
+        output.status.success(),
+        "npm cannot install {packages:?}: {said}"
+    );
     fs::write(&done, packages.join(" ")).unwrap();
     folder
 }

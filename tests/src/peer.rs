@@ -29,7 +29,10 @@ pub fn mcp_python() -> PathBuf {
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "the MCP SDK cannot be installed: {said}");
+    assert!(
+        output.status.success(),
+        "the MCP SDK cannot be installed: {said}"
+    );
     cache.join("demo-venv/bin/python")
 }
 

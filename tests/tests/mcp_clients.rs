@@ -23,12 +23,18 @@ struct Server {
 fn clients() -> Packages {
     Packages::install(
         "clients",
-        &["@modelcontextprotocol/sdk@1.32.2", "@modelcontextprotocol/client@2.4.0"],
+        &[
+            "@modelcontextprotocol/sdk@1.32.2",
+            "@modelcontextprotocol/client@2.4.0",
+        ],
     )
 }
 
 fn everything() -> Packages {
-    Packages::install("everything", &["@modelcontextprotocol/server-everything@2026.8.31"])
+    Packages::install(
+        "everything",
+        &["@modelcontextprotocol/server-everything@2026.8.31"],
+    )
 }
 
 fn inspector() -> Packages {
@@ -116,14 +122,18 @@ impl Server {
             let said = self.said(client, &front);
             assert_eq!(said["tools"], json!(shown), "{client}");
             assert_eq!(said["first"], true, "{client}");
-            let denied = &said["denied"];
-            let message = denied[1].as_str().unwrap_or_default();
-            assert!(message.contains("Not here."), "{client}: {said}");
-            assert_eq!(denied[2], "denied_by_policy", "{client}: {said}");
+            // A tool that a caller can never use is one that does not exist, for it.
+            let told = format!("Unknown tool: {}", self.denied);
+            let message = said["denied"][1].as_str().unwrap_or_default();
+            assert!(message.contains(&told), "{client}: {said}");
+            assert_eq!(said["denied"][0], -32602, "{client}: {said}");
+            assert_eq!(said["denied"][2], "surface_unmatched", "{client}: {said}");
             assert_eq!(said["again"], true, "{client}");
         }
         let events = front.rig.events();
-        let denials = events.iter().filter(|it| it["reason"] == "denied_by_policy");
+        let denials = events
+            .iter()
+            .filter(|it| it["reason"] == "denied_by_policy");
         assert_eq!(denials.count(), clients.len());
     }
 
@@ -156,32 +166,63 @@ impl Server {
     fn inspected(&self, url: &str, token: &str) -> Value {
         let packages = inspector();
         let ask = |more: &[&str]| {
-            let mut command = packages.run("@modelcontextprotocol/inspector/clients/launcher/build/index.js");
+            let mut command =
+                packages.run("@modelcontextprotocol/inspector/clients/launcher/build/index.js");
             let header = format!("Authorization: Bearer {token}");
-            command.args(["--cli", "--server-url", url, "--transport", "http", "--header", &header]);
+            command.args([
+                "--cli",
+                "--server-url",
+                url,
+                "--transport",
+                "http",
+                "--header",
+                &header,
+            ]);
             command.args(["--format", "json", "-q"]).args(more);
             command.output().unwrap()
         };
         let list = ask(&["--method", "tools/list"]);
         let list: Value = serde_json::from_slice(&list.stdout)
             .unwrap_or_else(|error| panic!("{error}: {list:?}"));
-        let list = if list["result"].is_object() { &list["result"] } else { &list };
-        let mut names: Vec<&str> = list["tools"].as_array().unwrap_or_else(|| panic!("{list}"))
-            .iter().map(|it| it["name"].as_str().unwrap()).collect();
+        let list = if list["result"].is_object() {
+            &list["result"]
+        } else {
+            &list
+        };
+        let mut names: Vec<&str> = list["tools"]
+            .as_array()
+            .unwrap_or_else(|| panic!("{list}"))
+            .iter()
+            .map(|it| it["name"].as_str().unwrap())
+            .collect();
         names.sort_unstable();
         let arguments = self.arguments.to_string();
-        let allowed = ["--method", "tools/call", "--tool-name", self.tool, "--tool-args-json", &arguments];
+        let allowed = [
+            "--method",
+            "tools/call",
+            "--tool-name",
+            self.tool,
+            "--tool-args-json",
+            &arguments,
+        ];
         let works = || ask(&allowed).status.success();
         let first = works();
-        let denied = ask(&["--method", "tools/call", "--tool-name", self.denied, "--tool-args-json", "{}"]);
+        let denied = ask(&[
+            "--method",
+            "tools/call",
+            "--tool-name",
+            self.denied,
+            "--tool-args-json",
+            "{}",
+        ]);
         assert!(!denied.status.success(), "{denied:?}");
         let told = [denied.stdout, denied.stderr].concat();
         let told = String::from_utf8_lossy(&told);
         // It tells that the tool is none of those listed, or what the sidecar answered.
-        let refused = told.contains("tool_not_found") || told.contains("denied_by_policy") || told.contains("Not here.");
+        let refused = told.contains("tool_not_found") || told.contains("Unknown tool");
         assert!(refused, "{told}");
         json!({"tools": names, "first": first, "again": works(),
-            "denied": [0, "Not here.", "denied_by_policy"]})
+            "denied": [-32602, format!("Unknown tool: {}", self.denied), "surface_unmatched"]})
     }
 }
 
@@ -213,38 +254,109 @@ fn before_the_rust_server() {
 fn before_three_public_servers_with_twenty_tools_or_more() {
     let commander = Packages::install("commander", &["@wonderwhy-er/desktop-commander@0.2.52"]);
     let names = [
-        "get_config", "set_config_value", "read_file", "read_multiple_files", "write_file",
-        "write_pdf", "create_directory", "list_directory", "move_file", "start_search",
-        "get_more_search_results", "stop_search", "list_searches", "get_file_info", "edit_block",
-        "start_process", "read_process_output", "interact_with_process", "force_terminate",
-        "list_sessions", "list_processes", "kill_process", "get_usage_stats",
-        "get_recent_tool_calls", "give_feedback_to_desktop_commander", "get_prompts",
+        "get_config",
+        "set_config_value",
+        "read_file",
+        "read_multiple_files",
+        "write_file",
+        "write_pdf",
+        "create_directory",
+        "list_directory",
+        "move_file",
+        "start_search",
+        "get_more_search_results",
+        "stop_search",
+        "list_searches",
+        "get_file_info",
+        "edit_block",
+        "start_process",
+        "read_process_output",
+        "interact_with_process",
+        "force_terminate",
+        "list_sessions",
+        "list_processes",
+        "kill_process",
+        "get_usage_stats",
+        "get_recent_tool_calls",
+        "give_feedback_to_desktop_commander",
+        "get_prompts",
     ];
     let script = "@wonderwhy-er/desktop-commander/dist/index.js";
     let call = ("get_config", json!({}));
     Server::node(&commander, script, &[], &names, call, "kill_process").tried_by(&ALL);
     let kubernetes = Packages::install("kubernetes", &["mcp-server-kubernetes@4.1.7"]);
     let names = [
-        "cleanup", "kubectl_get", "kubectl_describe", "kubectl_apply", "kubectl_delete",
-        "kubectl_create", "kubectl_logs", "kubectl_scale", "kubectl_patch", "kubectl_rollout",
-        "kubectl_context", "kubectl_reconnect", "explain_resource", "install_helm_chart",
-        "upgrade_helm_chart", "uninstall_helm_chart", "node_management", "port_forward",
-        "stop_port_forward", "exec_in_pod", "list_api_resources", "kubectl_generic", "ping",
+        "cleanup",
+        "kubectl_get",
+        "kubectl_describe",
+        "kubectl_apply",
+        "kubectl_delete",
+        "kubectl_create",
+        "kubectl_logs",
+        "kubectl_scale",
+        "kubectl_patch",
+        "kubectl_rollout",
+        "kubectl_context",
+        "kubectl_reconnect",
+        "explain_resource",
+        "install_helm_chart",
+        "upgrade_helm_chart",
+        "uninstall_helm_chart",
+        "node_management",
+        "port_forward",
+        "stop_port_forward",
+        "exec_in_pod",
+        "list_api_resources",
+        "kubectl_generic",
+        "ping",
     ];
     let script = "mcp-server-kubernetes/dist/index.js";
-    Server::node(&kubernetes, script, &[], &names, ("ping", json!({})), "cleanup").tried_by(&ALL);
+    Server::node(
+        &kubernetes,
+        script,
+        &[],
+        &names,
+        ("ping", json!({})),
+        "cleanup",
+    )
+    .tried_by(&ALL);
     let playwright = Packages::install("playwright", &["@playwright/mcp@0.0.83"]);
     let names = [
-        "browser_close", "browser_resize", "browser_console_messages", "browser_handle_dialog",
-        "browser_emulate_media", "browser_evaluate", "browser_file_upload", "browser_drop",
-        "browser_find", "browser_fill_form", "browser_press_key", "browser_type",
-        "browser_navigate", "browser_navigate_back", "browser_network_requests",
-        "browser_network_request", "browser_run_code_unsafe", "browser_take_screenshot",
-        "browser_snapshot", "browser_click", "browser_drag", "browser_hover",
-        "browser_select_option", "browser_tabs", "browser_wait_for",
+        "browser_close",
+        "browser_resize",
+        "browser_console_messages",
+        "browser_handle_dialog",
+        "browser_emulate_media",
+        "browser_evaluate",
+        "browser_file_upload",
+        "browser_drop",
+        "browser_find",
+        "browser_fill_form",
+        "browser_press_key",
+        "browser_type",
+        "browser_navigate",
+        "browser_navigate_back",
+        "browser_network_requests",
+        "browser_network_request",
+        "browser_run_code_unsafe",
+        "browser_take_screenshot",
+        "browser_snapshot",
+        "browser_click",
+        "browser_drag",
+        "browser_hover",
+        "browser_select_option",
+        "browser_tabs",
+        "browser_wait_for",
     ];
     let call = ("browser_close", json!({}));
-    let server = Server::node(&playwright, "@playwright/mcp/cli.js", &["--headless"], &names, call, "browser_run_code_unsafe");
+    let server = Server::node(
+        &playwright,
+        "@playwright/mcp/cli.js",
+        &["--headless"],
+        &names,
+        call,
+        "browser_run_code_unsafe",
+    );
     server.tried_by(&ALL);
 }
 
@@ -262,7 +374,10 @@ impl Server {
         shown.sort();
         let said = self.said("inspector", &front);
         assert_eq!(said["tools"], json!(shown));
-        assert_eq!((&said["first"], &said["again"]), (&json!(true), &json!(true)));
+        assert_eq!(
+            (&said["first"], &said["again"]),
+            (&json!(true), &json!(true))
+        );
     }
 }
 
@@ -270,9 +385,18 @@ impl Server {
 fn two_callers_at_once_share_one_modern_process_and_have_sessions_of_their_own_before_that() {
     let server = Server::python();
     let front = Front::start(&server.entry, &server.surfaces, "");
-    let server = Server { tool: "whoami", arguments: json!({}), ..server };
+    let server = Server {
+        tool: "whoami",
+        arguments: json!({}),
+        ..server
+    };
     std::thread::scope(|scope| {
-        for client in ["python-auto", "python-auto", "python-legacy", "python-legacy"] {
+        for client in [
+            "python-auto",
+            "python-auto",
+            "python-legacy",
+            "python-legacy",
+        ] {
             let (server, front) = (&server, &front);
             scope.spawn(move || assert_eq!(server.said(client, front)["again"], true));
         }
