@@ -29,6 +29,7 @@ pub mod survey;
 #[cfg(test)]
 mod testing;
 pub mod token;
+pub mod upstream;
 pub mod wire;
 
 pub use classify::Fault;

@@ -267,6 +267,7 @@ impl Config {
         if let Some(password) = password {
             join(password);
         }
+        self.upstream.resolve(join);
     }
 
     fn check(&self) -> Result<(), ConfigError> {

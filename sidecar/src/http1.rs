@@ -20,13 +20,12 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use hyper::http::response::Parts;
-use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite},
-    net::TcpStream,
-};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 
 pub use body::{Body, Home};
 use framing::Framing;
+
+use crate::socket::Channel;
 
 /// How much is read at once.
 const BLOCK: usize = 4096;
@@ -37,7 +36,7 @@ const MOST_INTERIM: usize = 16;
 
 /// A connection to a tool server that serves one exchange at a time.
 #[derive(Debug)]
-pub struct Connection<S = TcpStream> {
+pub struct Connection<S = Channel> {
     stream: S,
     /// What has been read and belongs to nothing yet.
     read: BytesMut,

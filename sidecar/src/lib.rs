@@ -13,6 +13,7 @@ pub mod config;
 pub mod decision;
 pub mod exchange;
 mod files;
+pub mod handover;
 pub mod host;
 pub mod http1;
 pub mod identity;

@@ -153,6 +153,7 @@ fn run(config: Config) -> Result<bool, Box<dyn std::error::Error>> {
                 _ = terminate.recv() => return,
                 _ = interrupt.recv() => return,
                 _ = hang_up.recv() => running.shared().poll_now(),
+                () = running.shared().handed_over() => return,
             }
         }
     });

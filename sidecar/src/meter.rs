@@ -115,7 +115,9 @@ impl Meter {
         }
     }
 
-    fn is_busy(&self) -> bool {
+    /// Whether a request is in flight.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
         self.busy.load(Relaxed) > 0
     }
 }

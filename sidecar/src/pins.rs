@@ -90,7 +90,10 @@ pub async fn hold(shared: &Shared, active: &Active, facts: &mut Facts) -> Result
 
 /// Asks the server for its definitions, again and again.
 pub async fn run(shared: Arc<Shared>) {
-    let upstream = Arc::new(Upstream::new(&shared.config.upstream));
+    let upstream = Arc::new(Upstream::new(
+        &shared.config.upstream,
+        Arc::clone(&shared.trusted),
+    ));
     let pins = &shared.pins;
     let (mut failures, mut revision) = (0, String::new());
     loop {

@@ -3,6 +3,7 @@
 use std::{
     fmt, io,
     net::SocketAddr,
+    os::unix::net::UnixStream,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -29,6 +30,7 @@ use crate::{
     breaker::Breaker,
     config::{Config, ListenConfig, OnStale},
     decision::{Listeners, Point},
+    handover::{self, Sockets},
     identity::{Callers, Keeper, keys::IssuerKeys, replay::Proofs},
     limit::Limits,
     listen::{self, Address, Bound, Listener, Places, tls::Certificates},
@@ -41,7 +43,7 @@ use crate::{
     supply::{Active, Freshness, Status, Supply, Way},
     telemetry::Telemetry,
     token_endpoint::Capabilities,
-    upstream::Upstream,
+    upstream::{Trusted, Upstream},
 };
 
 /// What all threads of a sidecar share.
@@ -89,9 +91,15 @@ pub struct Shared {
     pub places: Places,
     /// The certificate that callers see.
     pub certificates: Option<Certificates>,
+    /// Whom tool servers are verified by.
+    pub trusted: Arc<Trusted>,
     draining: watch::Sender<bool>,
     poll: Notify,
     swaps: AtomicU64,
+    handed_over: Notify,
+    /// The process that took the listening sockets. Last, so that it learns of the end only when all
+    /// else has ended.
+    heir: Mutex<Option<UnixStream>>,
 }
 
 /// One thread that serves requests.
@@ -137,16 +145,16 @@ impl Shared {
     #[expect(clippy::type_complexity, reason = "a future has no shorter name")]
     fn open(
         config: Config,
+        certificates: Option<Certificates>,
+        trusted: Trusted,
     ) -> Result<(Arc<Self>, Option<impl Future<Output = ()> + Send + use<>>), StartError> {
         let metrics = Arc::new(Metrics::new());
         let audit = Audit::open(&config, Arc::clone(&metrics))
             .map_err(|error| StartError(error.to_string()))?;
         let limits = Arc::new(Limits::new(config.bounds.rate_keys));
         let sealer = session::sealer(&config).map_err(StartError)?;
-        let certificates = certificates(&config.listen)?;
-        let telemetry =
-            Telemetry::new(config.telemetry.as_ref(), &config.bundle.server, &metrics)
-                .map_err(StartError)?;
+        let telemetry = Telemetry::new(config.telemetry.as_ref(), &config.bundle.server, &metrics)
+            .map_err(StartError)?;
         let capabilities = Capabilities::open(&config).map_err(StartError)?;
         let store = config.store.as_ref();
         let store = store.map(|it| Store::open(it, &config.bundle.server));
@@ -172,10 +180,13 @@ impl Shared {
             places: Places::new(&config.listen),
             certificates,
             telemetry,
+            trusted: Arc::new(trusted),
             draining: watch::Sender::new(false),
             poll: Notify::new(),
             swaps: AtomicU64::new(0),
+            handed_over: Notify::new(),
             config,
+            heir: Mutex::default(),
         });
         Ok((shared, link))
     }
@@ -268,6 +279,18 @@ impl Shared {
         self.poll.notified().await;
     }
 
+    /// Another process has the listening sockets and waits for the end of this one.
+    pub fn hand_over(&self, heir: UnixStream) {
+        let mut place = self.heir.lock().unwrap_or_else(PoisonError::into_inner);
+        *place = Some(heir);
+        self.handed_over.notify_one();
+    }
+
+    /// Waits until that is so.
+    pub async fn handed_over(&self) {
+        self.handed_over.notified().await;
+    }
+
     /// Whether calls can be served.
     #[must_use]
     pub fn is_ready(&self) -> bool {
@@ -291,13 +314,17 @@ impl Running {
     /// Opens the audit log, loads the bundle, binds both addresses and serves. A bundle that is
     /// missing or bad does not stop the start: every call is refused until there is a good one.
     pub fn start(config: Config) -> Result<Self, StartError> {
-        let (shared, link) = Shared::open(config)?;
+        let certificates = certificates(&config.listen)?;
+        let trusted = Trusted::open(&config.upstream)
+            .map_err(|error| StartError(format!("[upstream] {error}")))?;
+        let inherited = inherit(&config)?;
+        let (shared, link) = Shared::open(config, certificates, trusted)?;
         let mut threads = Vec::new();
         let mut housekeeping = Housekeeping::new(&shared);
         housekeeping.look(&shared);
         // Before the first thread, so that a start that fails leaves none behind.
-        let calls = bind(&shared.config.listen)?;
-        let operators = bind_admin(shared.config.admin.address)?;
+        let (calls, operators) = bind(&shared.config, inherited)?;
+        let offered = offered(&shared.config, &calls, &operators)?;
         let addresses = calls
             .iter()
             .map(Bound::address)
@@ -325,6 +352,9 @@ impl Running {
             let Ok(listener) = TcpListener::from_std(operators) else {
                 return;
             };
+            if let Some(sockets) = offered {
+                tokio::spawn(offer(Arc::clone(&control), sockets));
+            }
             tokio::select! {
                 () = admin::serve(Arc::clone(&control), listener) => {}
                 () = housekeeping.run(&control) => {}
@@ -373,7 +403,10 @@ impl Running {
 async fn work(shared: Arc<Shared>, calls: Vec<Bound>) {
     let worker = Arc::new(Worker {
         callers: Callers::new(shared.config.bounds.tokens),
-        upstream: Arc::new(Upstream::new(&shared.config.upstream)),
+        upstream: Arc::new(Upstream::new(
+            &shared.config.upstream,
+            Arc::clone(&shared.trusted),
+        )),
         shared: Arc::clone(&shared),
     });
     let mut accepting = JoinSet::new();
@@ -492,6 +525,7 @@ impl Housekeeping {
         if let Some(certificates) = &shared.certificates {
             certificates.look();
         }
+        shared.trusted.look();
         if self.forgotten.elapsed() > Duration::from_secs(30) {
             shared.limits.forget_idle();
             self.forgotten = Instant::now();
@@ -558,20 +592,82 @@ fn certificates(listen: &ListenConfig) -> Result<Option<Certificates>, StartErro
         .map_err(|error| StartError(format!("[listen.tls] {error}")))
 }
 
-fn bind(listen: &ListenConfig) -> Result<Vec<Bound>, StartError> {
-    let bound = listen.addresses.iter().map(|address| {
-        Bound::new(address, listen.unix_mode).map_err(|error| {
+/// What the process that runs hands over, where the settings say so. It has ended then.
+fn inherit(config: &Config) -> Result<Sockets, StartError> {
+    if !config.listen.handover {
+        return Ok(Vec::new());
+    }
+    handover::take(config).map_err(|error| {
+        let path = handover::path(config);
+        StartError(format!(
+            "{}: the process that runs does not hand over: {error}; stop it, then start again",
+            path.display()
+        ))
+    })
+}
+
+/// Takes the sockets that were handed over, and binds the others.
+fn bind(
+    config: &Config,
+    mut inherited: Sockets,
+) -> Result<(Vec<Bound>, std::net::TcpListener), StartError> {
+    let mut of = |label: &str| {
+        let at = inherited.iter().position(|(its, _)| its == label)?;
+        Some(inherited.swap_remove(at).1)
+    };
+    let listen = &config.listen;
+    let calls = listen.addresses.iter().map(|address| {
+        let bound = match of(&address.to_string()) {
+            Some(descriptor) => Bound::inherited(address, descriptor),
+            None => Bound::new(address, listen.unix_mode),
+        };
+        bound.map_err(|error| {
             StartError(format!("[listen] address = \"{address}\": {error}: {FREE}"))
         })
     });
-    bound.collect()
+    let calls = calls.collect::<Result<_, _>>()?;
+    let address = config.admin.address;
+    let listener = match of(&admin_label(config)) {
+        Some(descriptor) => Ok(descriptor.into()),
+        None => std::net::TcpListener::bind(address),
+    };
+    let listener = listener.and_then(|listener| listener.set_nonblocking(true).map(|()| listener));
+    let operators = listener
+        .map_err(|error| StartError(format!("[admin] address = \"{address}\": {error}: {FREE}")))?;
+    Ok((calls, operators))
 }
 
-fn bind_admin(address: SocketAddr) -> Result<std::net::TcpListener, StartError> {
-    let listener = std::net::TcpListener::bind(address)
-        .and_then(|listener| listener.set_nonblocking(true).map(|()| listener));
-    listener
-        .map_err(|error| StartError(format!("[admin] address = \"{address}\": {error}: {FREE}")))
+/// The sockets for the process after this one, where the settings say so.
+fn offered(
+    config: &Config,
+    calls: &[Bound],
+    operators: &std::net::TcpListener,
+) -> Result<Option<Sockets>, StartError> {
+    if !config.listen.handover {
+        return Ok(None);
+    }
+    let mut sockets = Vec::new();
+    for (address, bound) in config.listen.addresses.iter().zip(calls) {
+        let descriptor = bound.descriptor();
+        let descriptor = descriptor.map_err(|error| fault("copy a socket", &error))?;
+        sockets.push((address.to_string(), descriptor));
+    }
+    let admin = operators.try_clone();
+    let admin = admin.map_err(|error| fault("copy a socket", &error))?;
+    sockets.push((admin_label(config), admin.into()));
+    Ok(Some(sockets))
+}
+
+fn admin_label(config: &Config) -> String {
+    format!("admin {}", config.admin.address)
+}
+
+async fn offer(shared: Arc<Shared>, sockets: Sockets) {
+    if let Err(error) = handover::offer(&shared, sockets).await {
+        tracing::error!(
+            target: "handover", %error, "the listening sockets cannot be handed over"
+        );
+    }
 }
 
 /// What to do where an address cannot be bound.

@@ -1,12 +1,18 @@
 //! What both sides of TLS share: the files of keys and certificates, and how their faults are told.
 
-use std::{fmt, path::Path, sync::Arc};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use tokio_rustls::rustls::{
     RootCertStore,
     crypto::{CryptoProvider, aws_lc_rs},
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
 };
+
+use crate::files::Stamp;
 
 /// Why certificates and keys cannot be used: says what, where, and what to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,10 +27,60 @@ impl fmt::Display for TlsError {
 impl std::error::Error for TlsError {}
 
 impl TlsError {
+    /// A fault of no file in particular.
+    pub(crate) fn general(what: &dyn fmt::Display) -> Self {
+        Self(what.to_string())
+    }
+
     /// A fault of one file.
     pub(crate) fn of(path: &Path, what: &dyn fmt::Display) -> Self {
         Self(format!("{}: {what}", path.display()))
     }
+}
+
+/// Tells when files have changed and then stood still between two looks.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    paths: Vec<PathBuf>,
+    seen: Mutex<Seen>,
+}
+
+/// The state of the files when they were read, and when they were looked at last.
+#[derive(Debug)]
+struct Seen {
+    read: Vec<Stamp>,
+    last: Vec<Stamp>,
+}
+
+impl Watch {
+    /// Files that are about to be read.
+    pub(crate) fn new(paths: Vec<PathBuf>) -> Self {
+        let stamps = stamps(&paths);
+        Self {
+            paths,
+            seen: Mutex::new(Seen {
+                read: stamps.clone(),
+                last: stamps,
+            }),
+        }
+    }
+
+    /// Whether they are to be read again.
+    pub(crate) fn has_changed(&self) -> bool {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = stamps(&self.paths);
+        let settled = found == seen.last;
+        seen.last.clone_from(&found);
+        if found == seen.read || !settled {
+            return false;
+        }
+        seen.read = found;
+        true
+    }
+}
+
+fn stamps(paths: &[PathBuf]) -> Vec<Stamp> {
+    paths.iter().map(|path| Stamp::of(path)).collect()
 }
 
 /// The largest file of certificates or keys, in bytes.

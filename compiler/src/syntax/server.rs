@@ -15,6 +15,7 @@ use crate::syntax::scope_source::ScopeSource;
 use crate::syntax::server_requests::ServerRequests;
 use crate::syntax::shape::{Map, Reader, record};
 use crate::syntax::surface::{Prompt, Resource, Route, Tool};
+use latchkey_gate::upstream::UpstreamUrl;
 
 record! {
     /// An MCP server or HTTP API that a sidecar stands in front of.
@@ -309,21 +310,19 @@ fn check_variables(server: &Server, cx: &mut Reader<'_>) -> bool {
 }
 
 fn check_upstream(address: &Spanned<String>, cx: &mut Reader<'_>) -> bool {
-    let rest = ["http://", "https://"]
-        .iter()
-        .find_map(|scheme| address.strip_prefix(scheme));
-    let authority = rest.map(|rest| rest.split(['/', '?', '#']).next().unwrap_or_default());
-    let plain = authority.is_some_and(|host| {
-        !host.is_empty() && !host.contains('@') && !address.contains([' ', '?', '#'])
-    });
-    if !plain {
-        let message = format!("`{}` is not the address of an upstream", address.value);
-        cx.sink.push(
-            Diagnostic::new(&codes::BAD_VALUE, address.span, message)
-                .help("write `http://host:port/path` without user, query or fragment"),
-        );
-    }
-    plain
+    let Err(fault) = UpstreamUrl::parse(address) else {
+        return true;
+    };
+    let message = format!("`{}` is not the address of an upstream", address.value);
+    cx.sink.push(
+        Diagnostic::new(&codes::BAD_VALUE, address.span, message)
+            .note(format!("it {fault}"))
+            .help(
+                "write `http://host:port/path`, `https://host:port/path` or \
+                 `unix:/path/of.sock:/path`, without user, query or fragment",
+            ),
+    );
+    false
 }
 
 /// Tools, prompts, resources and routes of one server share one name space.

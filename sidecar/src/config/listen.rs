@@ -17,6 +17,10 @@ pub struct ListenConfig {
     /// The permissions of Unix sockets, in octal.
     #[serde(default = "owner_only", deserialize_with = "octal")]
     pub unix_mode: u32,
+    /// Whether the listening sockets are taken over from the process that runs with the same state
+    /// folder, and handed over to the next.
+    #[serde(default)]
+    pub handover: bool,
     /// The names that callers reach this listener by. Absent means loopback names on a loopback
     /// address, and any name elsewhere.
     pub hosts: Option<Vec<String>>,
@@ -125,6 +129,9 @@ impl ListenConfig {
 
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         let fault = |what: &str| Err(ConfigError(what.to_owned()));
+        if self.addresses.len() > 8 {
+            return fault("[listen] address names more than 8 addresses");
+        }
         if self.addresses.is_empty() {
             return fault("[listen] address is empty: name at least one address");
         }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::http1::framing::Taken;
+use crate::{http1::framing::Taken, socket::Socket};
 
 /// An answer that was read.
 struct Read {
@@ -167,7 +167,8 @@ async fn served(answers: &'static [&'static str]) -> Connection {
             stream.write_all(answer.as_bytes()).await.unwrap();
         }
     });
-    Connection::new(TcpStream::connect(address).await.unwrap())
+    let stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    Connection::new(Channel::Plain(Socket::Tcp(stream)))
 }
 
 #[derive(Debug, Default)]

@@ -3,9 +3,12 @@
 use std::{
     fmt, fs, io,
     net::{SocketAddr, TcpListener},
-    os::unix::{
-        fs::{FileTypeExt, PermissionsExt},
-        net::{UnixListener, UnixStream},
+    os::{
+        fd::OwnedFd,
+        unix::{
+            fs::{FileTypeExt, PermissionsExt},
+            net::{UnixListener, UnixStream},
+        },
     },
     path::{Path, PathBuf},
     str::FromStr,
@@ -70,6 +73,30 @@ impl Bound {
                 Ok(Self::Unix(listener, path.clone()))
             }
         }
+    }
+
+    /// An address that another process has bound.
+    pub fn inherited(address: &Address, descriptor: OwnedFd) -> io::Result<Self> {
+        match address {
+            Address::Tcp(_) => {
+                let listener = TcpListener::from(descriptor);
+                listener.set_nonblocking(true)?;
+                Ok(Self::Tcp(listener))
+            }
+            Address::Unix(path) => {
+                let listener = UnixListener::from(descriptor);
+                listener.set_nonblocking(true)?;
+                Ok(Self::Unix(listener, path.clone()))
+            }
+        }
+    }
+
+    /// The socket, for another process.
+    pub fn descriptor(&self) -> io::Result<OwnedFd> {
+        Ok(match self {
+            Self::Tcp(listener) => listener.try_clone()?.into(),
+            Self::Unix(listener, _) => listener.try_clone()?.into(),
+        })
     }
 
     /// The address, with the port that was taken.

@@ -5,13 +5,14 @@ use std::{
     io,
     pin::{Pin, pin},
     sync::Arc,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use bytes::{Bytes, BytesMut};
 use hyper::{
     Request, Response, StatusCode,
     body::Incoming,
+    header::{self, HeaderValue},
     server::conn::{http1, http2},
     service::service_fn,
 };
@@ -20,7 +21,7 @@ use latchkey_engine::reason::Reason;
 use latchkey_gate::event::EventOutcome;
 use tokio::{
     io::AsyncReadExt,
-    time::{MissedTickBehavior, interval},
+    time::{MissedTickBehavior, interval, interval_at},
 };
 
 use super::{Paced, Peer, Streams, tls};
@@ -35,6 +36,11 @@ use crate::{
 
 /// What every HTTP/2 client says first.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// How long a handshake may go on once the sidecar drains.
+const LAST_WORD: Duration = Duration::from_secs(1);
+/// How often a connection is looked at once the sidecar drains.
+const LAST_LOOKS: Duration = Duration::from_millis(100);
 
 /// A connection whose handshake is done.
 struct Ready {
@@ -60,8 +66,11 @@ pub(super) async fn connection(worker: &Arc<Worker>, socket: Socket, peer: Peer)
     let shaken = tokio::select! {
         biased;
         shaken = tokio::time::timeout(limit, shake_hands(worker, socket, peer)) => shaken,
-        // Nothing was asked yet.
-        _ = draining.wait_for(|draining| *draining) => return,
+        // Nothing was asked yet; who is about to ask still may.
+        () = async {
+            let _ = draining.wait_for(|draining| *draining).await;
+            tokio::time::sleep(LAST_WORD).await;
+        } => return,
     };
     let ready = match shaken {
         Ok(Ok(Some(ready))) => ready,
@@ -144,7 +153,16 @@ async fn http1(worker: &Arc<Worker>, ready: Ready) {
     let config = &worker.shared.config.listen;
     let service = service_fn(|request: Request<Incoming>| {
         let (worker, meter) = (Arc::clone(worker), Arc::clone(&meter));
-        pipeline::serve(worker, meter, Arc::clone(&peer), request)
+        let served = pipeline::serve(Arc::clone(&worker), meter, Arc::clone(&peer), request);
+        async move {
+            let mut response = served.await?;
+            if worker.shared.is_draining() {
+                // A connection that just closes could meet the next request on its way.
+                let headers = response.headers_mut();
+                headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok::<_, Infallible>(response)
+        }
     });
     let io = Metered::new(ready.channel, ready.first, Arc::clone(&meter));
     let connection = http1::Builder::new()
@@ -258,6 +276,9 @@ impl Watched<'_> {
         let mut looks = interval(WatchDog::period(config));
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut winding: Option<Instant> = None;
+        // How often it was looked at since the sidecar drains.
+        let mut last: Option<u32> = None;
+        let per_period = WatchDog::period(config).as_millis() / LAST_LOOKS.as_millis();
         loop {
             tokio::select! {
                 biased;
@@ -269,9 +290,21 @@ impl Watched<'_> {
             {
                 self.tell_lost(streams);
             }
-            if winding.is_none() && self.must_end() {
+            if last.is_none() && self.worker.shared.is_draining() {
+                last = Some(0);
+                looks = interval_at(tokio::time::Instant::now() + LAST_LOOKS, LAST_LOOKS);
+            } else if let Some(count) = &mut last {
+                *count += 1;
+            }
+            // Who has just connected, or been answered, may be about to ask.
+            let settled = self.meter.is_busy() || last.is_none_or(|count| count > 1);
+            if winding.is_none() && settled && self.must_end() {
                 winding = Some(Instant::now());
                 conversation.as_mut().wind_down();
+            }
+            // The dog counts in periods of its own.
+            if last.is_some_and(|count| u128::from(count) % per_period.max(1) != 0) {
+                continue;
             }
             match dog.look(self.meter) {
                 None => {}

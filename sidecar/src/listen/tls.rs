@@ -3,10 +3,7 @@
 //! The files are looked at from time to time. New ones are put in force once they are whole, good
 //! and unchanged between two looks; until then what was good last stays.
 
-use std::{
-    path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::sync::Arc;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use latchkey_engine::time::Time;
@@ -29,8 +26,7 @@ use x509_cert::{
 use crate::{
     answer::now,
     config::{ClientAuth, ListenConfig, TlsConfig},
-    files::Stamp,
-    tls::{self, TlsError},
+    tls::{self, TlsError, Watch},
 };
 
 /// The certificate in force, and the files that it came from.
@@ -40,7 +36,7 @@ pub struct Certificates {
     protocols: Vec<Vec<u8>>,
     loaded: ArcSwap<Loaded>,
     error: ArcSwapOption<TlsError>,
-    seen: Mutex<Seen>,
+    watch: Watch,
 }
 
 /// A certificate that handshakes are made with.
@@ -53,13 +49,6 @@ pub struct Loaded {
     pub generation: u64,
 }
 
-/// The state of the files when they were read, and when they were looked at last.
-#[derive(Debug)]
-struct Seen {
-    read: Vec<Stamp>,
-    last: Vec<Stamp>,
-}
-
 impl Certificates {
     /// Reads the files; on an error nothing can be served.
     pub fn open(listen: &ListenConfig, files: &TlsConfig) -> Result<Self, TlsError> {
@@ -67,17 +56,19 @@ impl Certificates {
         if listen.http2.tls {
             protocols.insert(0, b"h2".to_vec());
         }
-        let stamps = stamps(files);
+        let paths = [
+            Some(&files.certificate),
+            Some(&files.key),
+            files.client_ca.as_ref(),
+        ];
+        let watch = Watch::new(paths.into_iter().flatten().cloned().collect());
         let loaded = Loaded::read(files, &protocols, 1)?;
         Ok(Self {
             files: files.clone(),
             protocols,
             loaded: ArcSwap::from_pointee(loaded),
             error: ArcSwapOption::empty(),
-            seen: Mutex::new(Seen {
-                read: stamps.clone(),
-                last: stamps,
-            }),
+            watch,
         })
     }
 
@@ -98,14 +89,9 @@ impl Certificates {
 
     /// Looks at the files. Call from time to time.
     pub fn look(&self) {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = stamps(&self.files);
-        let settled = found == seen.last;
-        seen.last.clone_from(&found);
-        if found == seen.read || !settled {
+        if !self.watch.has_changed() {
             return;
         }
-        seen.read = found;
         let generation = self.loaded.load().generation + 1;
         match Loaded::read(&self.files, &self.protocols, generation) {
             Ok(loaded) => {
@@ -216,17 +202,4 @@ fn time(time: x509_cert::time::Time) -> Time {
     // X.509 names the last second of validity.
     let last = i64::try_from(time.to_unix_duration().as_secs()).unwrap_or(i64::MAX);
     Time(last.saturating_add(1))
-}
-
-fn stamps(files: &TlsConfig) -> Vec<Stamp> {
-    let paths: [Option<&PathBuf>; 3] = [
-        Some(&files.certificate),
-        Some(&files.key),
-        files.client_ca.as_ref(),
-    ];
-    paths
-        .into_iter()
-        .flatten()
-        .map(|path| Stamp::of(path))
-        .collect()
 }

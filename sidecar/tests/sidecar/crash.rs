@@ -35,6 +35,20 @@ impl Program {
         let more = format!("{more}\nlisten.address = \"{address}\"\nadmin.address = \"{admin}\"\n");
         let path = folder.join("sidecar.toml");
         std::fs::write(&path, settings(&more)).unwrap();
+        let program = Self::run(folder, address, admin, level);
+        wait_for("the listener", || {
+            std::net::TcpStream::connect(admin).is_ok()
+        });
+        program
+    }
+
+    /// One more process with the settings of the first.
+    pub(crate) fn again(folder: &Path, address: SocketAddr, admin: SocketAddr) -> Self {
+        Self::run(folder, address, admin, "info")
+    }
+
+    fn run(folder: &Path, address: SocketAddr, admin: SocketAddr, level: &str) -> Self {
+        let path = folder.join("sidecar.toml");
         // A file at its limit of size is an error then, as a full disk is, and no signal.
         let child = Command::new("sh")
             .args(["-c", "trap '' XFSZ; exec \"$0\" --config \"$1\""])
@@ -45,15 +59,11 @@ impl Program {
             .stdout(output(folder, "stdout"))
             .spawn()
             .unwrap();
-        let program = Self {
+        Self {
             child,
             address,
             admin,
-        };
-        wait_for("the listener", || {
-            std::net::TcpStream::connect(admin).is_ok()
-        });
-        program
+        }
     }
 
     pub(crate) fn id(&self) -> u32 {

@@ -15,6 +15,8 @@ mod disk;
 #[cfg(test)]
 mod forward;
 #[cfg(test)]
+mod handover;
+#[cfg(test)]
 mod http2;
 #[cfg(test)]
 mod limits;
@@ -42,5 +44,7 @@ mod tls;
 mod tokens;
 #[cfg(test)]
 mod unix;
+#[cfg(test)]
+mod upstreams;
 #[cfg(test)]
 mod web;

@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     convert::Infallible,
     net::SocketAddr,
+    path::Path,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -17,7 +18,9 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::TokioIo;
+use latchkey_sidecar::socket::{Channel, Socket};
 use tokio::sync::{Notify, broadcast, mpsc};
+use tokio_rustls::TlsAcceptor;
 
 /// What one request looked like.
 #[derive(Debug, Clone)]
@@ -31,6 +34,7 @@ pub(crate) struct Seen {
 /// A tool server on a thread of its own, for as long as the test runs.
 pub(crate) struct ToolServer {
     pub(crate) address: SocketAddr,
+    tls: bool,
     seen: Mutex<Vec<Seen>>,
     /// Lets a waiting `stream` send its second event.
     pub(crate) go_on: Notify,
@@ -60,10 +64,30 @@ impl futures_core::Stream for Events {
 
 impl ToolServer {
     pub(crate) fn start() -> Arc<Self> {
+        Self::behind(None, None)
+    }
+
+    /// A server that is reached under TLS.
+    pub(crate) fn start_tls(acceptor: TlsAcceptor) -> Arc<Self> {
+        Self::behind(Some(acceptor), None)
+    }
+
+    /// A server that is reached over a Unix socket, too.
+    pub(crate) fn start_unix(path: &Path) -> Arc<Self> {
+        Self::behind(None, Some(path))
+    }
+
+    fn behind(acceptor: Option<TlsAcceptor>, path: Option<&Path>) -> Arc<Self> {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
+        let unix = path.map(|path| {
+            let listener = std::os::unix::net::UnixListener::bind(path).unwrap();
+            listener.set_nonblocking(true).unwrap();
+            listener
+        });
         let server = Arc::new(Self {
             address: listener.local_addr().unwrap(),
+            tls: acceptor.is_some(),
             seen: Mutex::default(),
             go_on: Notify::new(),
             script: Mutex::default(),
@@ -77,11 +101,26 @@ impl ToolServer {
                 .unwrap();
             runtime.block_on(async move {
                 let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+                let unix = unix.map(|unix| tokio::net::UnixListener::from_std(unix).unwrap());
                 loop {
-                    let (stream, _) = listener.accept().await.unwrap();
-                    stream.set_nodelay(true).unwrap();
+                    let socket = match &unix {
+                        Some(unix) => Socket::Unix(unix.accept().await.unwrap().0),
+                        None => {
+                            let (stream, _) = listener.accept().await.unwrap();
+                            stream.set_nodelay(true).unwrap();
+                            Socket::Tcp(stream)
+                        }
+                    };
                     let server = Arc::clone(&serving);
+                    let acceptor = acceptor.clone();
                     tokio::spawn(async move {
+                        let stream = match acceptor {
+                            None => Channel::Plain(socket),
+                            Some(acceptor) => match acceptor.accept(socket).await {
+                                Ok(stream) => Channel::Tls(Box::new(stream.into())),
+                                Err(_) => return,
+                            },
+                        };
                         let service = service_fn(|request| {
                             let server = Arc::clone(&server);
                             async move { Ok::<_, Infallible>(server.answer(request).await) }
@@ -97,6 +136,9 @@ impl ToolServer {
     }
 
     pub(crate) fn upstream(&self) -> String {
+        if self.tls {
+            return format!("https://localhost:{}/mcp", self.address.port());
+        }
         format!("http://{}/mcp", self.address)
     }
 
