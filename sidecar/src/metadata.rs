@@ -8,8 +8,12 @@ use hyper::{
     body::Incoming,
     header::{self, HeaderValue},
 };
-use latchkey_engine::index::Index;
-use latchkey_gate::token::resource;
+use latchkey_engine::{
+    id::{PermissionId, ServerId},
+    index::{Disclose, Index},
+    policy::Policy,
+};
+use latchkey_gate::token::{ProofRule, dpop, resource};
 
 use crate::{answer::Answer, run::Shared};
 
@@ -23,6 +27,10 @@ pub fn document(shared: &Arc<Shared>, request: &Request<Incoming>) -> Option<Res
         return None;
     }
     let active = shared.active()?;
+    let (_, own) = resource::split(active.resource.as_deref()?)?;
+    if !rest.is_empty() && rest.trim_end_matches('/') != own {
+        return None;
+    }
     let text = active.metadata.clone()?;
     let mut response = Response::new(Answer::whole(Bytes::from(text)));
     response.headers_mut().insert(
@@ -44,9 +52,9 @@ pub fn resource(index: &Index, server: &str) -> Option<String> {
     audiences.dedup();
     let named = |audience: &&&str| audience.rsplit('/').next() == Some(server);
     match audiences.as_slice() {
-        [only] => Some((*only).to_owned()),
+        [only] => Some(resource::canonical(only).into_owned()),
         several => match several.iter().filter(named).collect::<Vec<_>>().as_slice() {
-            [only] => Some((**only).to_owned()),
+            [only] => Some(resource::canonical(only).into_owned()),
             _ => None,
         },
     }
@@ -69,19 +77,50 @@ pub fn urls(resource: Option<&str>, path: &str) -> Vec<String> {
 }
 
 /// The metadata document of a resource.
-pub fn describe(index: &Index, resource: &str) -> String {
+///
+/// The permissions of its surfaces are its scopes, unless the server hides what there is.
+pub fn describe(
+    policy: &Policy,
+    server: ServerId,
+    resource: &str,
+    proof: Option<ProofRule>,
+) -> String {
+    let index = policy.index();
+    let named = |audience: &String| resource::canonical(audience) == resource;
     let servers: Vec<&str> = index
         .issuers
         .iter()
-        .filter(|issuer| issuer.audiences.iter().any(|audience| audience == resource))
+        .filter(|issuer| issuer.audiences.iter().any(named))
         .map(|issuer| issuer.url.as_str())
         .collect();
-    serde_json::json!({
+    let mut document = serde_json::json!({
         "resource": resource,
         "authorization_servers": servers,
         "bearer_methods_supported": ["header"],
-    })
-    .to_string()
+        "dpop_signing_alg_values_supported": dpop::algorithms(),
+    });
+    if proof == Some(ProofRule::Dpop) {
+        document["dpop_bound_access_tokens_required"] = true.into();
+    }
+    let entry = index.servers.get(server.index());
+    if entry.is_some_and(|entry| entry.disclose == Disclose::Full) {
+        document["scopes_supported"] = scopes(policy, server).into();
+    }
+    document.to_string()
+}
+
+/// The permissions of a server's surfaces, as challenges name them.
+fn scopes(policy: &Policy, server: ServerId) -> Vec<String> {
+    let surfaces = &policy.index().surfaces;
+    let own = |permission: &PermissionId| {
+        let surface = policy.permission_surface(*permission);
+        let surface = surface.and_then(|(surface, _)| surfaces.get(surface.index()));
+        surface.is_some_and(|surface| surface.server == server)
+    };
+    let all = (0..policy.permission_count()).map(PermissionId);
+    all.filter(own)
+        .map(|it| policy.permission_name(it))
+        .collect()
 }
 
 /// Where the metadata of a resource is: its origin, the well-known path, its own path.

@@ -6,6 +6,7 @@ use latchkey_engine::time::Time;
 use serde::Serialize;
 
 use crate::{
+    identity::keys::KeyStatus,
     listen::tls::Certificates,
     run::Shared,
     supply::{Active, PointerStatus, Status, TrustStatus},
@@ -29,6 +30,8 @@ struct Report<'a> {
     urgent_denials: usize,
     /// Surfaces whose definition is not the reviewed one, and in which parts.
     changed_definitions: BTreeMap<String, String>,
+    /// The issuers whose keys are fetched.
+    issuers: Vec<IssuerReport>,
     clock_behind_seconds: i64,
     warnings: &'a [String],
     last_error: Option<&'a str>,
@@ -100,6 +103,17 @@ struct PointerReport {
 }
 
 #[derive(Debug, Serialize)]
+struct IssuerReport {
+    name: String,
+    /// The URL of the keys; absent when the issuer's metadata names it.
+    jwks_uri: Option<String>,
+    /// How many keys are in use; with 0 its tokens are refused.
+    keys: usize,
+    vouched_at: Option<String>,
+    last_error: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
 struct TrustReport {
     version: u64,
     epoch: u64,
@@ -138,6 +152,12 @@ pub(super) fn report(shared: &Shared, state: &'static str) -> Option<String> {
         floor_persisted: status.floor_persisted,
         urgent_denials: status.urgent_denials,
         changed_definitions: changed_definitions(shared),
+        issuers: shared
+            .issuer_keys
+            .statuses()
+            .into_iter()
+            .map(issuer)
+            .collect(),
         clock_behind_seconds: shared.freshness.clock_behind(clock),
         warnings: &status.warnings,
         last_error: error.map(|error| error.text.as_str()),
@@ -164,6 +184,16 @@ fn traces(shared: &Shared) -> Option<TracesReport<'_>> {
         dropped: count("dropped"),
         failed: count("failed"),
     })
+}
+
+fn issuer(status: KeyStatus) -> IssuerReport {
+    IssuerReport {
+        name: status.name,
+        jwks_uri: status.uri,
+        keys: status.keys,
+        vouched_at: status.vouched_at.as_ref().map(Time::to_string),
+        last_error: status.last_error,
+    }
 }
 
 fn bundle(active: &Active) -> BundleReport {

@@ -107,7 +107,9 @@ impl Active {
             );
             return Err(SupplyError::refused("store_missing", text));
         }
-        let resource = metadata::resource(index, name);
+        let own = settings.audience.clone();
+        let resource = own.or_else(|| metadata::resource(index, name));
+        let bound = Some(settings.proof);
         let grace = i64::try_from(config.bundle.serve_expired_for.0.as_secs()).unwrap_or(0);
         Ok(Self {
             server,
@@ -115,7 +117,7 @@ impl Active {
             max_body: entry.max_body as usize,
             metadata: resource
                 .as_deref()
-                .map(|resource| metadata::describe(index, resource)),
+                .map(|resource| metadata::describe(gate.policy(), server, resource, bound)),
             resource_metadata: resource.as_deref().and_then(metadata::location),
             resource,
             ends: release
