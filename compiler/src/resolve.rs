@@ -15,6 +15,7 @@ mod callers;
 mod conditions;
 mod counting;
 mod facts;
+mod issuers;
 mod matrices;
 mod places;
 mod roles;

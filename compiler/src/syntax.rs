@@ -229,10 +229,11 @@ impl Project {
 }
 
 fn key_set(issuer: &Issuer, cx: &mut Reader<'_>) -> Option<Json> {
-    if let Some(file) = &issuer.jwks.file {
+    let keys = issuer.jwks.as_ref()?;
+    if let Some(file) = &keys.file {
         return json::read_keys(file, cx);
     }
-    let text = issuer.jwks.inline.as_ref()?.to_json()?;
+    let text = keys.inline.as_ref()?.to_json()?;
     serde_json::from_str(&text).ok()
 }
 

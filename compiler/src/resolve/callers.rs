@@ -7,8 +7,6 @@ use latchkey_engine::{
     time::{Dates, Time},
 };
 
-use latchkey_gate::{settings::IssuerSettings, token::KeySet};
-
 use super::{Resolver, places};
 use crate::{
     diag::{Diagnostic, codes},
@@ -81,18 +79,8 @@ impl Resolver<'_> {
     }
 
     fn issuer(&mut self, name: &str, entry: &syntax::Entry<syntax::Issuer>) -> Option<Issuer> {
-        let keys = self.syntax.key_sets.get(name)?;
-        let keys = serde_json_canonicalizer::to_string(keys).ok()?;
-        if let Err(error) = KeySet::from_jwks(keys.as_bytes()) {
-            let file = entry.jwks.file.as_ref().map(|file| file.span);
-            let inline = entry.jwks.inline.as_ref().map(|inline| inline.blame);
-            let place = file.or(inline).unwrap_or(entry.name.span);
-            self.report(
-                Diagnostic::new(&codes::BAD_KEYS, place, error.to_string())
-                    .help("give the issuer's public keys, as its `jwks_uri` publishes them"),
-            );
-            return None;
-        }
+        let settings = self.issuer_settings(entry)?;
+        let keys = self.pinned_keys(name, entry, &settings)?;
         let algorithms: BTreeSet<Algorithm> = match &entry.algorithms {
             None => BTreeSet::from([Algorithm::EdDsa]),
             Some(list) => list.iter().map(|each| algorithm(each.value)).collect(),
@@ -104,6 +92,7 @@ impl Resolver<'_> {
             audiences: entry
                 .audiences
                 .iter()
+                .flat_map(|list| list.iter())
                 .map(|each| each.value.clone())
                 .collect(),
             algorithms,
@@ -122,12 +111,12 @@ impl Resolver<'_> {
                 .map(|it| it.value),
             clock_skew: self.seconds(entry.clock_skew.as_ref(), DEFAULT_SKEW),
             max_lifetime: self.seconds(entry.max_lifetime.as_ref(), 0),
-            settings: IssuerSettings::default(),
+            settings,
         })
     }
 
     /// A duration in whole seconds.
-    fn seconds(&mut self, duration: Option<&Spanned<Millis>>, default: u32) -> u32 {
+    pub(super) fn seconds(&mut self, duration: Option<&Spanned<Millis>>, default: u32) -> u32 {
         let Some(duration) = duration else {
             return default;
         };

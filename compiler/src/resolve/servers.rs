@@ -4,9 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use latchkey_engine::index::{Access, Disclose, Obligation, Risk, SurfaceKind, Transport, Unlock};
 
-use latchkey_gate::settings::{PinMode, ServerSettings, SurfaceSettings};
+use latchkey_gate::{
+    settings::{PinMode, ServerSettings, SurfaceSettings},
+    token::resource,
+};
 
-use super::{Resolver, counting};
+use super::{Resolver, counting, issuers};
 use crate::{
     diag::{Diagnostic, codes},
     model::{Operation, Operations, ScopeSource, Server, Surface},
@@ -82,9 +85,36 @@ impl Resolver<'_> {
                 server.surfaces.insert(each.name.value.clone(), surface);
             }
             self.unused_facts(entry, &server);
+            self.own_audience(entry);
             servers.insert(name.clone(), server);
         }
         servers
+    }
+
+    /// The audience of a server is written in its one form, and is one of an issuer's.
+    fn own_audience(&mut self, entry: &syntax::Server) {
+        let Some(audience) = &entry.audience else {
+            return;
+        };
+        let own = resource::canonical(&audience.value);
+        let mut audiences = self.syntax.issuers.iter().flat_map(|(_, it)| {
+            let list = it.audiences.iter().flat_map(|it| it.iter());
+            list.map(|it| it.value.as_str())
+        });
+        let known = audiences.any(|it| resource::canonical(it) == own);
+        let (what, help) = if own != audience.value {
+            let help = format!("write `{own}`");
+            ("this is not the one form of the audience", help)
+        } else if known {
+            return;
+        } else {
+            let help = "add it to the `audiences` of the issuer whose tokens are for this server";
+            (
+                "no issuer has this audience, so nobody could call",
+                help.to_owned(),
+            )
+        };
+        self.report(Diagnostic::new(&codes::BAD_VALUE, audience.span, what).help(help));
     }
 
     fn bytes(&mut self, size: Option<&Spanned<ByteSize>>, default: u32) -> u32 {
@@ -343,6 +373,8 @@ fn settings(entry: &syntax::Server) -> ServerSettings {
             Some(written::Pins::List) => PinMode::List,
             Some(written::Pins::Enforce) | None => PinMode::Enforce,
         },
+        audience: entry.audience.as_ref().map(|it| it.value.clone()),
+        proof: issuers::proof(entry.proof.as_ref()),
         server_requests: requests
             .map(syntax::server_requests::ServerRequests::settings)
             .unwrap_or_default(),

@@ -10,14 +10,22 @@ use crate::syntax::shape::{Map, Reader, record};
 record! {
     /// Who signs the tokens that are accepted, and what its tokens may mean.
     pub struct Issuer: "issuer" {
-        /// The exact value of the claim `iss`.
+        /// The exact value of the claim `iss`; a trust domain, as `spiffe://acme.example`, for kind
+        /// `spiffe` and for certificates with SPIFFE ids.
         issuer "issuer": Spanned<String>;
+        /// What says who calls; `oauth` if absent.
+        speaks "kind": Option<Spanned<Kind>>;
         /// The values of the claim `aud` that are accepted; one of them must be in the token.
-        audiences "audiences": List<Spanned<String>>;
+        audiences "audiences": Option<List<Spanned<String>>>;
         /// The signature algorithms that are accepted; `EdDSA` alone if absent.
         algorithms "algorithms": Option<List<Spanned<Algorithm>>>;
         /// The keys of the issuer.
-        jwks "jwks": KeySet;
+        jwks "jwks": Option<KeySet>;
+        /// The accepted values of the header `typ`; `at+jwt` alone if absent. A token with another
+        /// one must name its client and hold nothing that makes it an identity token.
+        token_types "tokenTypes": Option<List<Spanned<String>>>;
+        /// What its tokens must be bound to; `any` if absent.
+        proof "proof": Option<Spanned<Proof>>;
         /// The organizations that it may speak for.
         organizations "organizations": List<Spanned<Label>>;
         /// Whether a subject must be a declared principal; `declared` if absent.
@@ -41,6 +49,14 @@ record! {
         inline "inline": Option<Node>;
         /// A file `*.jwks.json`, relative to the file that names it.
         file "file": Option<Spanned<String>>;
+        /// The URL that the sidecar fetches the JSON Web Key Set from.
+        uri "uri": Option<Spanned<String>>;
+        /// Whether the sidecar reads that URL from the issuer's metadata.
+        discovery "discovery": Option<Spanned<bool>>;
+        /// How often keys are fetched; 15m if absent.
+        refresh "refresh": Option<Spanned<Millis>>;
+        /// How long keys are used after the issuer vouched for them last; 24h if absent.
+        max_age "maxAge": Option<Spanned<Millis>>;
     }
     check check_key_set;
 }
@@ -64,6 +80,32 @@ choice! {
 }
 
 choice! {
+    /// What says who calls.
+    pub enum Kind: "kind" {
+        /// An OAuth 2 access token.
+        Oauth = "oauth",
+        /// A SPIFFE JWT-SVID.
+        Spiffe = "spiffe",
+        /// The client certificate of the connection.
+        Certificate = "certificate",
+    }
+}
+
+choice! {
+    /// What tokens must be bound to.
+    pub enum Proof: "proof" {
+        /// Nothing, or anything whose possession is shown.
+        Any = "any",
+        /// A key, by a proof with each request (RFC 9449).
+        Dpop = "dpop",
+        /// The client certificate of the connection (RFC 8705).
+        Certificate = "certificate",
+        /// Either.
+        Bound = "bound",
+    }
+}
+
+choice! {
     /// A signature algorithm of tokens.
     pub enum Algorithm: "algorithms" {
         /// Ed25519.
@@ -83,14 +125,46 @@ fn check_issuer(issuer: &Issuer, map: &Map<'_>, cx: &mut Reader<'_>) -> bool {
     let any = issuer
         .subjects
         .is_some_and(|subjects| subjects.value == Subjects::Any);
-    if any {
+    let typed = if any {
         let why = "an undeclared subject has no type of its own; say what all of them are";
-        return map.must_have("type", why, cx);
-    }
-    let why = "declared principals say their own type; it counts only with `subjects: any`";
-    map.must_not_have("type", why, cx)
+        map.must_have("type", why, cx)
+    } else {
+        let why = "declared principals say their own type; it counts only with `subjects: any`";
+        map.must_not_have("type", why, cx)
+    };
+    typed & check_kind(issuer, map, cx)
 }
 
-fn check_key_set(_: &KeySet, map: &Map<'_>, cx: &mut Reader<'_>) -> bool {
-    map.either("inline", "file", cx) && map.exclusive("inline", "file", "keep one of them", cx)
+fn check_kind(issuer: &Issuer, map: &Map<'_>, cx: &mut Reader<'_>) -> bool {
+    let kind = issuer.speaks.map(|kind| kind.value);
+    if kind == Some(Kind::Certificate) {
+        let why = "a client certificate is no token: leave out what tokens have";
+        let of_tokens = ["audiences", "jwks", "tokenTypes", "proof", "claims"];
+        let absent = of_tokens.map(|key| map.must_not_have(key, why, cx));
+        return absent.into_iter().all(|absent| absent);
+    }
+    let why = "a token is for somebody: say which values of `aud` are this project's";
+    let audiences = map.must_have("audiences", why, cx);
+    let why = "without keys no token of the issuer can be verified";
+    let keys = map.must_have("jwks", why, cx);
+    let why = "a JWT-SVID says `JWT` or nothing: leave it out";
+    let types = kind != Some(Kind::Spiffe) || map.must_not_have("tokenTypes", why, cx);
+    audiences & keys & types
+}
+
+fn check_key_set(keys: &KeySet, map: &Map<'_>, cx: &mut Reader<'_>) -> bool {
+    let remote = keys.uri.is_some() || keys.discovery.is_some();
+    let mut sound = remote || map.either("inline", "file", cx);
+    let places = ["inline", "file", "uri", "discovery"];
+    for (at, one) in places.iter().enumerate() {
+        for other in places.iter().skip(at + 1) {
+            sound &= map.exclusive(one, other, "keep one of them", cx);
+        }
+    }
+    if !remote {
+        let why = "keys of the project are not fetched";
+        sound &= map.must_not_have("refresh", why, cx);
+        sound &= map.must_not_have("maxAge", why, cx);
+    }
+    sound
 }

@@ -46,7 +46,6 @@ pub const RESERVED: &[Reserved] = &[
     row("team", "region", "data residency"),
     row("team", "defaults", "defaults of a team"),
     row("team", "budgets", "cost budgets"),
-    row("key set", "uri", "fetching keys from the issuer"),
     row(
         "claim mapping",
         "organization",

@@ -6,6 +6,7 @@ use crate::diag::{Diagnostic, codes};
 use crate::source::Spanned;
 use crate::syntax::collection::{List, Names};
 use crate::syntax::command::{Command, Variable};
+use crate::syntax::issuer::Proof;
 use crate::syntax::limit::Limit;
 use crate::syntax::reference::ScopePath;
 use crate::syntax::scalar::{
@@ -56,6 +57,10 @@ record! {
         shared_store "sharedStore": Option<Spanned<bool>>;
         /// What a sidecar gives in exchange for access tokens; nothing if absent.
         token "token": Option<TokenExchange>;
+        /// The audience that tokens for it name, one of those of their issuer; any of them if absent.
+        audience "audience": Option<Spanned<String>>;
+        /// What the tokens of its callers must be bound to, besides what their issuer asks for.
+        proof "proof": Option<Spanned<Proof>>;
         /// What a denied caller is told; `code` if absent.
         disclose "disclose": Option<Spanned<Disclose>>;
         /// What it may ask its clients for; nothing if absent.
