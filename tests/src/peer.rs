@@ -16,26 +16,6 @@ const PACKAGES: [&str; 4] = [
     "pycparser==3.12",
 ];
 
-/// The Python with the official MCP SDK, as `make demo` installs it.
-#[must_use]
-pub fn mcp_python() -> PathBuf {
-    let cache = root().join(".cache");
-    fs::create_dir_all(&cache).unwrap();
-    let lock = File::create(cache.join("demo-venv.lock")).unwrap();
-    lock.lock().unwrap();
-    let output = Command::new("make")
-        .args(["--silent", ".cache/demo-venv/installed"])
-        .current_dir(root())
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        output.status.success(),
-        "the MCP SDK cannot be installed: {said}"
-    );
-    cache.join("demo-venv/bin/python")
-}
-
 /// The Python that has them; a test that needs it fails where it cannot be had.
 #[must_use]
 pub fn python() -> PathBuf {
