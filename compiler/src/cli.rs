@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::command::{
-    build, check, dev, diff, eval, explain, import, init, inspect, keygen, log, pull, push, rebuild, release,
-    schema, show, sign, test, trust, verify,
+    build, check, dev, diff, eval, explain, import, init, inspect, keygen, log, pull, push,
+    rebuild, release, schema, show, sign, test, trust, verify,
 };
 
 /// Compiles access policy for agent tools: checks it, tests it, and builds signed bundles.

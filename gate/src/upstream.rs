@@ -108,23 +108,19 @@ impl UpstreamUrl {
 
 /// The host and the port of an authority, if it is well-formed.
 fn split(authority: &str) -> Option<(&str, Option<&str>)> {
-    let (host, rest) = match authority.strip_prefix('[') {
-        Some(inner) => {
-            let end = inner.find(']')? + 2;
-            let (host, rest) = authority.split_at_checked(end)?;
-            host.get(1..end - 1)?.parse::<std::net::Ipv6Addr>().ok()?;
-            (host, rest)
-        }
-        None => {
-            let end = authority.find(':').unwrap_or(authority.len());
-            let (host, rest) = authority.split_at_checked(end)?;
-            let good = |b: u8| b.is_ascii_alphanumeric() || b"-._".contains(&b);
-            if host.is_empty() || !host.bytes().all(good) {
-                return None;
-            }
-            (host, rest)
-        }
+    let end = match authority.strip_prefix('[') {
+        Some(inner) => inner.find(']')? + 2,
+        None => authority.find(':').unwrap_or(authority.len()),
     };
+    let (host, rest) = authority.split_at_checked(end)?;
+    if authority.starts_with('[') {
+        host.get(1..end - 1)?.parse::<std::net::Ipv6Addr>().ok()?;
+    } else {
+        let good = |b: u8| b.is_ascii_alphanumeric() || b"-._".contains(&b);
+        if host.is_empty() || !host.bytes().all(good) {
+            return None;
+        }
+    }
     match rest {
         "" => Some((host, None)),
         rest => rest.strip_prefix(':').map(|port| (host, Some(port))),
@@ -143,15 +139,15 @@ fn checked(path: &str) -> Result<String, UpstreamFault> {
 mod tests {
     use super::*;
 
-    fn tcp(host: &str, port: u16, tls: bool, path: &str) -> Result<UpstreamUrl, UpstreamFault> {
-        Ok(UpstreamUrl {
+    fn tcp(host: &str, port: u16, tls: bool, path: &str) -> UpstreamUrl {
+        UpstreamUrl {
             place: Place::Tcp {
                 host: host.to_owned(),
                 port,
                 tls,
             },
             path: path.to_owned(),
-        })
+        }
     }
 
     #[test]
@@ -159,14 +155,17 @@ mod tests {
         let parse = UpstreamUrl::parse;
         assert_eq!(
             parse("http://127.0.0.1:9000/mcp"),
-            tcp("127.0.0.1", 9000, false, "/mcp")
+            Ok(tcp("127.0.0.1", 9000, false, "/mcp"))
         );
-        assert_eq!(parse("http://tools"), tcp("tools", 80, false, ""));
+        assert_eq!(parse("http://tools"), Ok(tcp("tools", 80, false, "")));
         assert_eq!(
             parse("https://tools.acme.example/a/"),
-            tcp("tools.acme.example", 443, true, "/a/")
+            Ok(tcp("tools.acme.example", 443, true, "/a/"))
         );
-        assert_eq!(parse("https://[::1]:8443/"), tcp("[::1]", 8443, true, "/"));
+        assert_eq!(
+            parse("https://[::1]:8443/"),
+            Ok(tcp("[::1]", 8443, true, "/"))
+        );
         let unix = |socket: &str, path: &str| {
             Ok(UpstreamUrl {
                 place: Place::Unix(socket.to_owned()),

@@ -93,20 +93,23 @@ pub fn describe(
         .filter(|issuer| issuer.audiences.iter().any(named))
         .map(|issuer| issuer.url.as_str())
         .collect();
-    let mut document = serde_json::json!({
-        "resource": resource,
-        "authorization_servers": servers,
-        "bearer_methods_supported": ["header"],
-        "dpop_signing_alg_values_supported": dpop::algorithms(),
-    });
+    let mut document = serde_json::Map::new();
+    let mut say = |key: &str, value: serde_json::Value| document.insert(key.to_owned(), value);
+    say("resource", resource.into());
+    say("authorization_servers", servers.into());
+    say("bearer_methods_supported", vec!["header"].into());
+    say(
+        "dpop_signing_alg_values_supported",
+        dpop::algorithms().into(),
+    );
     if proof == Some(ProofRule::Dpop) {
-        document["dpop_bound_access_tokens_required"] = true.into();
+        say("dpop_bound_access_tokens_required", true.into());
     }
     let entry = index.servers.get(server.index());
     if entry.is_some_and(|entry| entry.disclose == Disclose::Full) {
-        document["scopes_supported"] = scopes(policy, server).into();
+        say("scopes_supported", scopes(policy, server).into());
     }
-    document.to_string()
+    serde_json::Value::Object(document).to_string()
 }
 
 /// The permissions of a server's surfaces, as challenges name them.

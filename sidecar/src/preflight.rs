@@ -40,11 +40,17 @@ pub fn faults(config: &Config) -> Vec<String> {
         ),
         (
             "[decision] token_file",
-            config.decision.as_ref().and_then(|it| it.token_file.as_deref()),
+            config
+                .decision
+                .as_ref()
+                .and_then(|it| it.token_file.as_deref()),
         ),
         (
             "[telemetry] token_file",
-            config.telemetry.as_ref().and_then(|it| it.token_file.as_deref()),
+            config
+                .telemetry
+                .as_ref()
+                .and_then(|it| it.token_file.as_deref()),
         ),
     ];
     for (key, path) in files {
@@ -104,7 +110,10 @@ fn unwritable(key: &str, folder: Option<&Path>) -> Option<String> {
     };
     let advice = "name a folder that this user may write to";
     if !folder.is_dir() {
-        return Some(format!("{key}: {} is no folder: {advice}", folder.display()));
+        return Some(format!(
+            "{key}: {} is no folder: {advice}",
+            folder.display()
+        ));
     }
     rustix::fs::access(folder, rustix::fs::Access::WRITE_OK)
         .err()

@@ -142,7 +142,6 @@ impl std::error::Error for StartError {}
 
 impl Shared {
     /// All that is opened before anybody is served, and what keeps the store open.
-    #[expect(clippy::type_complexity, reason = "a future has no shorter name")]
     fn open(
         config: Config,
         certificates: Option<Certificates>,

@@ -142,7 +142,7 @@ fn client(sidecar: &Running, era: &str, what: &[&str]) -> Json {
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{said}"))
+    serde_json::from_slice(&output.stdout).expect(&said)
 }
 
 fn free_port() -> u16 {

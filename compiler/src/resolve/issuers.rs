@@ -29,6 +29,9 @@ const OTHER_TYPES: [&str; 6] = [
     "token-introspection+jwt",
 ];
 
+/// What is wrong has been reported.
+struct Reported;
+
 impl Resolver<'_> {
     pub(super) fn issuer_settings(&mut self, entry: &syntax::Issuer) -> Option<IssuerSettings> {
         let kind = match entry.speaks.map(|it| it.value) {
@@ -42,7 +45,7 @@ impl Resolver<'_> {
         }
         Some(IssuerSettings {
             kind,
-            jwks: self.remote_keys(entry)?,
+            jwks: self.remote_keys(entry).ok()?,
             token_types: self.token_types(entry),
             proof: proof(entry.proof.as_ref()),
         })
@@ -75,26 +78,26 @@ impl Resolver<'_> {
         None
     }
 
-    /// Where the keys are fetched; `Some(None)` when they are not.
-    fn remote_keys(&mut self, entry: &syntax::Issuer) -> Option<Option<RemoteKeys>> {
+    /// Where the keys are fetched, if they are; an error once what is wrong has been reported.
+    fn remote_keys(&mut self, entry: &syntax::Issuer) -> Result<Option<RemoteKeys>, Reported> {
         let Some(set) = &entry.jwks else {
-            return Some(None);
+            return Ok(None);
         };
         let url = match (&set.uri, set.discovery) {
-            (None, None) => return Some(None),
+            (None, None) => return Ok(None),
             (Some(uri), _) => uri,
             (None, Some(discovery)) if discovery.value => &entry.issuer,
             (None, Some(discovery)) => {
                 let help = "name the keys: `inline`, `file` or `uri`";
                 self.bad(discovery.span, "keys that are found nowhere", help);
-                return None;
+                return Err(Reported);
             }
         };
         if !fetched_safely(&url.value) {
             let help = "write an `https://` URL without credentials; plain http is taken from \
                         loopback only, by sidecars in the development profile";
             self.bad(url.span, "keys are not fetched from here", help);
-            return None;
+            return Err(Reported);
         }
         let refresh = self.seconds(set.refresh.as_ref(), DEFAULT_REFRESH);
         let max_age = self.seconds(set.max_age.as_ref(), DEFAULT_AGE.max(refresh));
@@ -112,7 +115,7 @@ impl Resolver<'_> {
             let help = "at least `refresh`, at most 30 days";
             self.bad(place, "keys would be used too shortly or too long", help);
         }
-        Some(Some(RemoteKeys {
+        Ok(Some(RemoteKeys {
             uri: set.uri.as_ref().map(|uri| uri.value.clone()),
             refresh,
             max_age,

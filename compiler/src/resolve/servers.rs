@@ -97,7 +97,7 @@ impl Resolver<'_> {
             return;
         };
         let own = resource::canonical(&audience.value);
-        let mut audiences = self.syntax.issuers.iter().flat_map(|(_, it)| {
+        let mut audiences = self.syntax.issuers.values().flat_map(|it| {
             let list = it.audiences.iter().flat_map(|it| it.iter());
             list.map(|it| it.value.as_str())
         });

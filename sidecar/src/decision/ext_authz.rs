@@ -220,19 +220,18 @@ impl Point {
         now: Time,
     ) -> admit::Verdict {
         let path = asked.target.split('?').next().unwrap_or_default();
-        let identity = match fault.or_else(|| asked.cut_off()) {
-            Some(reason) => Err(reason),
-            None => {
-                let asking = Asking {
-                    active,
-                    method: &asked.method,
-                    path,
-                    headers: &asked.headers,
-                    certificate: None,
-                    now,
-                };
-                self.callers.identify(&self.shared, &asking).await
-            }
+        let identity = if let Some(reason) = fault.or_else(|| asked.cut_off()) {
+            Err(reason)
+        } else {
+            let asking = Asking {
+                active,
+                method: &asked.method,
+                path,
+                headers: &asked.headers,
+                certificate: None,
+                now,
+            };
+            self.callers.identify(&self.shared, &asking).await
         };
         let headers: Vec<(&str, &[u8])> = asked
             .headers

@@ -44,7 +44,9 @@ impl TelemetryMetrics {
     /// How many came to this outcome.
     #[must_use]
     pub fn count(&self, outcome: &'static str) -> u64 {
-        self.requests.get_or_create(&OutcomeLabels { outcome }).get()
+        self.requests
+            .get_or_create(&OutcomeLabels { outcome })
+            .get()
     }
 
     fn add(&self, outcome: &'static str, requests: u64) {

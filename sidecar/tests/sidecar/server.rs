@@ -103,13 +103,12 @@ impl ToolServer {
                 let listener = tokio::net::TcpListener::from_std(listener).unwrap();
                 let unix = unix.map(|unix| tokio::net::UnixListener::from_std(unix).unwrap());
                 loop {
-                    let socket = match &unix {
-                        Some(unix) => Socket::Unix(unix.accept().await.unwrap().0),
-                        None => {
-                            let (stream, _) = listener.accept().await.unwrap();
-                            stream.set_nodelay(true).unwrap();
-                            Socket::Tcp(stream)
-                        }
+                    let socket = if let Some(unix) = &unix {
+                        Socket::Unix(unix.accept().await.unwrap().0)
+                    } else {
+                        let (stream, _) = listener.accept().await.unwrap();
+                        stream.set_nodelay(true).unwrap();
+                        Socket::Tcp(stream)
                     };
                     let server = Arc::clone(&serving);
                     let acceptor = acceptor.clone();
