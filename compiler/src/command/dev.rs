@@ -14,6 +14,7 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::mpsc,
     task::Poll,
     time::{Duration, SystemTime},
 };
@@ -96,13 +97,16 @@ struct Bench<'a> {
 }
 
 /// A sidecar that ends with its bench.
-struct Sidecar(Child);
+struct Sidecar {
+    child: Child,
+    decisions: Option<mpsc::Receiver<String>>,
+}
 
 impl Drop for Sidecar {
     fn drop(&mut self) {
         // It has ended already where the terminal told both to stop.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
@@ -124,7 +128,15 @@ impl Bench<'_> {
                 }
                 terminal.out.flush()?;
             }
-            if let Some(status) = sidecar.as_mut().and_then(|it| it.0.try_wait().transpose()) {
+            let decisions = sidecar.as_ref().and_then(|it| it.decisions.as_ref());
+            for line in decisions.into_iter().flat_map(mpsc::Receiver::try_iter) {
+                writeln!(terminal.out, "{line}")?;
+            }
+            terminal.out.flush()?;
+            if let Some(status) = sidecar
+                .as_mut()
+                .and_then(|it| it.child.try_wait().transpose())
+            {
                 let what = format!("the sidecar ended: {}", status?);
                 return Err(Failure::usage(what).help("what it said last stands above"));
             }
@@ -219,15 +231,13 @@ impl Bench<'_> {
             .stdout(Stdio::piped())
             .spawn();
         let mut child = child.map_err(|error| Failure::file("start", &self.program, &error))?;
-        if let Some(events) = child.stdout.take() {
-            decisions::follow(events);
-        }
+        let decisions = child.stdout.take().map(decisions::follow);
         writeln!(
             terminal.out,
             "dev: {server} is served at http://{}, its status at http://{}/status",
             self.args.listen, self.args.admin
         )?;
-        Ok(Sidecar(child))
+        Ok(Sidecar { child, decisions })
     }
 }
 

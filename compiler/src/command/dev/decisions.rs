@@ -1,22 +1,26 @@
 //! The live log of decisions: each audit event as one line for people.
 
 use std::{
-    io::{BufRead as _, BufReader, Write as _},
+    io::{BufRead as _, BufReader},
     process::ChildStdout,
+    sync::mpsc,
 };
 
 use serde_json::Value;
 
-/// Prints the decisions of a sidecar as they are recorded, until it ends.
-pub(super) fn follow(events: ChildStdout) {
+/// The decisions of a sidecar as lines, as they are recorded, until it ends.
+pub(super) fn follow(events: ChildStdout) -> mpsc::Receiver<String> {
+    let (lines, decisions) = mpsc::channel();
     std::thread::spawn(move || {
         for line in BufReader::new(events).lines().map_while(Result::ok) {
-            if let Some(line) = shown(&line) {
-                // Nobody is left to tell when standard output is gone.
-                let _ = writeln!(std::io::stdout().lock(), "{line}");
+            if let Some(line) = shown(&line)
+                && lines.send(line).is_err()
+            {
+                return;
             }
         }
     });
+    decisions
 }
 
 /// The line for a request's event.
