@@ -2,6 +2,7 @@
 
 mod bucket;
 mod facts;
+mod listen;
 mod own;
 mod permit;
 mod protocol;
@@ -202,14 +203,20 @@ impl Stage<'_> {
             What::Protocol(kind) => self.protocol(facts, asked.reply, kind),
             What::Answer(id) => self.answer(facts, asked.reply, bond.as_ref(), id),
             What::Note(note, params) => self.note(facts, asked.reply, bond.as_ref(), note, params),
+            What::Listen(wanted) => self.listen(facts, asked.reply, wanted),
             What::Completion(surface) => self.completion(facts, asked.reply, surface),
             What::Unmatched { surface } => self.unmatched(facts, asked.reply, surface),
         };
         if let Outcome::Forward(permit) = &mut verdict.outcome {
-            if let Message::Rpc(document) = &message
-                && let Some(body) = self.within_rules(document, permit)
-            {
-                permit.rewrite(body);
+            if let Message::Rpc(document) = &message {
+                match self.within_rules(document, bond.as_ref(), permit) {
+                    Ok(None) => {}
+                    Ok(Some(body)) => permit.rewrite(body),
+                    Err(reason) => {
+                        let refusal = permit.refusal(reason);
+                        return Self::told(verdict.facts, refusal);
+                    }
+                }
             }
             if let Some(bond) = bond {
                 permit.bind(bond);
@@ -238,11 +245,15 @@ impl Stage<'_> {
     }
 
     /// A handle that was not given to this caller; nothing else is said of it.
-    fn unbound(mut facts: Facts, reply: Reply, reason: Reason) -> Verdict {
-        facts.reason = reason;
-        facts.failed = vec![reason];
+    fn unbound(facts: Facts, reply: Reply, reason: Reason) -> Verdict {
+        Self::told(facts, Refusal::plain(reason, reply))
+    }
+
+    fn told(mut facts: Facts, refusal: Refusal) -> Verdict {
+        facts.reason = refusal.reason();
+        facts.failed = vec![facts.reason];
         Verdict {
-            outcome: Outcome::Refuse(Refusal::plain(reason, reply)),
+            outcome: Outcome::Refuse(refusal),
             facts,
         }
     }

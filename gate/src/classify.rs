@@ -10,6 +10,7 @@ use latchkey_engine::{
 };
 
 pub use fault::Fault;
+pub(crate) use http::members;
 pub(crate) use mcp::{CAPABILITIES_KEY, VERSION_KEY, decoded as decoded_header};
 
 use crate::{
@@ -70,6 +71,8 @@ pub(crate) enum What<'d> {
     Answer(Value<'d>),
     /// What the client tells of its own side of a session, with its parameters.
     Note(Note, Option<Object<'d>>),
+    /// A stream of notifications, of these kinds.
+    Listen(Object<'d>),
     /// A completion for a surface's argument.
     Completion(SurfaceId),
     /// Nothing that the registry or the method table knows; whether it names a surface.

@@ -43,9 +43,14 @@ pub enum FilterKind {
     ResourceTemplates,
     /// `initialize` and `server/discover`
     Handshake,
-    /// A call: a JSON body passes as it comes, and from an event stream the requests of the server
-    /// to the client are taken out, since none is allowed.
+    /// A call: a JSON body passes as it comes, and from an event stream what the server may not ask
+    /// its client is taken out.
     Answer,
+    /// A call in the stateless era: its answer may ask the caller for input, which is decided, and
+    /// give out a state, which is sealed.
+    Call,
+    /// A stream of notifications.
+    Listen,
     /// The same for a stream that no request asked for. It may replay the answer to a list, which
     /// is filtered by what it holds.
     Stream,
@@ -58,6 +63,8 @@ pub enum FilterError {
     Json(JsonError),
     /// It is not the answer that its request asks for.
     Shape,
+    /// It asks the caller for what the server may not ask, in a word.
+    Asked(&'static str),
 }
 
 impl fmt::Display for FilterError {
@@ -65,6 +72,12 @@ impl fmt::Display for FilterError {
         match self {
             Self::Json(error) => write!(f, "the tool server's answer: {error}"),
             Self::Shape => f.write_str("the tool server's answer is not what was asked for"),
+            Self::Asked(asked) => {
+                write!(
+                    f,
+                    "the server asked its client for {asked}: see `serverRequests`"
+                )
+            }
         }
     }
 }
@@ -89,6 +102,8 @@ pub struct Viewer<'a> {
     pub filter: Filter,
     /// What the handles in it are sealed with and bound to.
     pub handles: Option<(&'a Sealer, &'a Bond)>,
+    /// The body of the request that is answered, as its caller sent it.
+    pub request: &'a [u8],
     /// What remembers the definitions in it.
     pub pins: Option<&'a Sightings>,
 }
@@ -99,7 +114,8 @@ impl Viewer<'_> {
     /// the cursor: a page may come out empty.
     pub fn answer(&self, body: &[u8]) -> Result<Vec<u8>, FilterError> {
         match self.filter.kind {
-            FilterKind::Answer | FilterKind::Stream => Ok(body.to_vec()),
+            FilterKind::Answer | FilterKind::Stream | FilterKind::Listen => Ok(body.to_vec()),
+            FilterKind::Call if !requests::is_waiting(body) => Ok(body.to_vec()),
             _ => self.filtered(body),
         }
     }
@@ -143,12 +159,17 @@ impl Viewer<'_> {
             (Some(_), None) => return self.notification(document.source(), message),
             (None, _) => {}
         }
-        if self.filter.kind == FilterKind::Answer {
+        if matches!(self.filter.kind, FilterKind::Answer | FilterKind::Listen) {
             return Ok(Line::Pass);
         }
-        let mut out = b"data: ".to_vec();
-        out.extend(self.filtered(data)?);
-        Ok(Line::Replace(out))
+        match self.filtered(data) {
+            Ok(filtered) => Ok(Line::Replace([b"data: ".as_slice(), &filtered].concat())),
+            Err(FilterError::Asked(asked)) => {
+                let id = message.get("id").map_or("null", |id| id.raw());
+                Ok(Line::Deny(asked, requests::denial(id)))
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// An event is named to the caller in a form that only its session resumes after.
@@ -175,6 +196,9 @@ pub enum Line {
     /// It is left out: the server asks its client for what it may not, in a word. The answer to it
     /// may go to the server.
     Refuse(&'static str, Box<Permit>),
+    /// An answer that asks the caller for what the server may not ask, in a word; this passes in its
+    /// place.
+    Deny(&'static str, Vec<u8>),
 }
 
 /// The field and value of a line of an event stream; `None` for a comment or an empty line.
@@ -221,6 +245,7 @@ impl Viewer<'_> {
         let mut edits = match self.filter.kind {
             FilterKind::Handshake => self.handshake(result)?,
             FilterKind::Stream => self.replayed(result)?,
+            FilterKind::Call => return self.waiting(document.source(), result),
             kind => vec![self.entries(result, kind)?],
         };
         edits.extend(private(result)?);

@@ -19,6 +19,8 @@ pub enum Need {
     Resource,
     /// The permission, under every argument, of the prompt or resource pattern that it completes.
     Completion,
+    /// For each kind of notification, what the caller sees of it.
+    Listen,
     /// A bound session, which the notification is about.
     Own(Note),
     /// Never allowed: it needs state or a direction that does not exist here.
@@ -130,7 +132,7 @@ pub const METHODS: &[Method] = &[
     request("resources/unsubscribe", Eras::Legacy, Need::Resource),
     request("completion/complete", Eras::Both, Need::Completion),
     request("logging/setLevel", Eras::Legacy, Need::Visible),
-    request("subscriptions/listen", Eras::Modern, Need::Never),
+    request("subscriptions/listen", Eras::Modern, Need::Listen),
     request("tasks/get", Eras::Both, Need::Never),
     request("tasks/update", Eras::Modern, Need::Never),
     request("tasks/cancel", Eras::Both, Need::Never),

@@ -3,16 +3,21 @@
 //! A session belongs to the caller who opened it: issuer, subject, actor chain and audience of the
 //! token, at one server. Whoever else names it is answered as for a session that never was.
 
-use latchkey_engine::id::ServerId;
+use latchkey_engine::{id::ServerId, time::Time};
+use sha2::{Digest as _, Sha256};
 
 use crate::{
     gate::Gate,
     identity::Identity,
+    json::{self, Value},
     seal::{Purpose, Sealer},
 };
 
 /// The longest session id of a server, in bytes.
 const MAX_SESSION: usize = 1024;
+
+/// How long a call may wait for input, in seconds.
+const STATE_LIFETIME: i64 = 3600;
 
 /// What the handles of one exchange are bound to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -119,6 +124,40 @@ impl Bond {
         sealer.open_text(purpose, &self.place(), sealed)
     }
 
+    /// The caller's form of the state of a call that waits for input: it opens for the same call by
+    /// the same caller, for an hour.
+    pub(crate) fn seal_state(
+        &self,
+        sealer: &Sealer,
+        call: &[u8; 32],
+        state: &str,
+        now: Time,
+    ) -> Option<String> {
+        let ends = now.0.saturating_add(STATE_LIFETIME).to_be_bytes();
+        let text = [&ends[..], state.as_bytes()].concat();
+        sealer.seal(Purpose::State, &self.waiting(call), &text)
+    }
+
+    /// The server's form of such a state, if it is of this call and caller and not too old.
+    pub(crate) fn open_state(
+        &self,
+        sealer: &Sealer,
+        call: &[u8; 32],
+        sealed: &str,
+        now: Time,
+    ) -> Option<String> {
+        let text = sealer.open(Purpose::State, &self.waiting(call), sealed)?;
+        let (ends, state) = text.split_first_chunk()?;
+        if i64::from_be_bytes(*ends) <= now.0 {
+            return None;
+        }
+        String::from_utf8(state.to_vec()).ok()
+    }
+
+    fn waiting<'b>(&'b self, call: &'b [u8; 32]) -> [&'b [u8]; 3] {
+        [self.server.as_bytes(), &self.caller, call]
+    }
+
     /// What a session is bound to.
     fn owner(&self) -> [&[u8]; 2] {
         [self.server.as_bytes(), &self.caller]
@@ -129,6 +168,35 @@ impl Bond {
         let session = self.session.as_deref().unwrap_or_default();
         [self.server.as_bytes(), &self.caller, session.as_bytes()]
     }
+}
+
+fn text<'d>(object: Value<'d>, key: &str) -> &'d str {
+    object
+        .get(key)
+        .and_then(|value| value.as_text())
+        .unwrap_or_default()
+}
+
+/// What makes two requests the same call: method, name or URI, and arguments in canonical form.
+pub(crate) fn call(root: Value<'_>) -> Option<[u8; 32]> {
+    let params = root.get("params")?;
+    let arguments = match params.get("arguments").filter(|value| !value.is_null()) {
+        Some(arguments) => {
+            serde_json_canonicalizer::to_string(&json::to_value(arguments).ok()?).ok()?
+        }
+        None => "{}".to_owned(),
+    };
+    let mut digest = Sha256::new();
+    for part in [
+        text(root, "method"),
+        text(params, "name"),
+        text(params, "uri"),
+        &arguments,
+    ] {
+        digest.update((part.len() as u64).to_be_bytes());
+        digest.update(part);
+    }
+    Some(digest.finalize().into())
 }
 
 #[cfg(test)]
@@ -200,5 +268,37 @@ mod tests {
         let mut modern = Bond::new(&gate, server(&gate, "github"), None, true);
         assert_eq!(modern.open_session(&sealer(), b"s-1"), None);
         assert_eq!(modern.seal_event(&sealer(), b"7"), None);
+    }
+
+    #[test]
+    fn a_state_belongs_to_its_call_for_an_hour() {
+        let gate = gate(Disclose::Code);
+        let bond = |name: &str| {
+            let who = identity(&gate, name);
+            Bond::new(&gate, server(&gate, "github"), Some(&who), true)
+        };
+        let of = |params: &str| {
+            let text = format!(r#"{{"method":"tools/call","params":{params}}}"#);
+            call(json::parse(text.as_bytes()).unwrap().root()).unwrap()
+        };
+        let asked = of(r#"{"name":"t","arguments":{"a":1,"b":2}}"#);
+        let now = crate::testing::NOW;
+        let alice = bond("alice");
+        let sealed = alice.seal_state(&sealer(), &asked, "s", now).unwrap();
+        let open = |bond: &Bond, call: &[u8; 32], seconds| {
+            bond.open_state(&sealer(), call, &sealed, Time(now.0 + seconds))
+        };
+        let retried = of(r#"{"arguments":{"b":2,"a":1},"name":"t","requestState":"x"}"#);
+        assert_eq!(open(&alice, &retried, 3599).as_deref(), Some("s"));
+        assert_eq!(open(&alice, &retried, 3600), None);
+        assert_eq!(open(&bond("bot"), &retried, 0), None);
+        for other in [
+            r#"{"name":"t","arguments":{"a":1,"b":3}}"#,
+            r#"{"name":"u","arguments":{"a":1,"b":2}}"#,
+            r#"{"name":"t"}"#,
+        ] {
+            assert_eq!(open(&alice, &of(other), 0), None, "{other}");
+        }
+        assert_eq!(of(r#"{"name":"t"}"#), of(r#"{"name":"t","arguments":{}}"#));
     }
 }

@@ -5,6 +5,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use bytes::{Bytes, BytesMut};
@@ -16,6 +17,7 @@ use latchkey_gate::{
     identity::Identity,
     session::Bond,
 };
+use tokio::time::{Instant, Sleep};
 
 use crate::{
     arriving::{Arriving, BrokeOff},
@@ -59,7 +61,12 @@ struct Lines {
     most: usize,
     /// What the server asked for and may not.
     refused: Option<&'static str>,
+    /// When it is decided again, at the latest.
+    again: Pin<Box<Sleep>>,
 }
+
+/// How long a silent stream may outlive the decision that let it be opened.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// Whose eyes an answer is filtered for.
 #[derive(Debug)]
@@ -76,6 +83,8 @@ pub struct Rules {
     pub bond: Option<Bond>,
     /// The protocol revision that the request named.
     pub protocol: Option<String>,
+    /// The body of the request, as its caller sent it.
+    pub request: Bytes,
 }
 
 impl Rules {
@@ -91,6 +100,7 @@ impl Rules {
                 .bond
                 .as_ref()
                 .map(|bond| (&self.worker.shared.sealer, bond)),
+            request: &self.request,
             pins: Some(&self.worker.shared.pins.sightings),
         });
         self.worker.shared.pins.heed();
@@ -156,6 +166,7 @@ impl Answer {
                 rest: BytesMut::new(),
                 most,
                 refused: None,
+                again: Box::pin(tokio::time::sleep(AGAIN)),
             })),
             open: Some(exchange),
         }
@@ -263,6 +274,13 @@ impl Body for Answer {
 impl Lines {
     fn next(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
         loop {
+            if self.is_watched() && self.again.as_mut().poll(cx).is_ready() {
+                if self.is_over() {
+                    return Poll::Ready(None);
+                }
+                self.again.as_mut().reset(Instant::now() + AGAIN);
+                continue;
+            }
             let frame = match ready!(Pin::new(&mut self.incoming).poll_frame(cx)) {
                 None => return Poll::Ready(None),
                 Some(Err(error)) => return Poll::Ready(Some(Err(AnswerError::Upstream(error)))),
@@ -282,10 +300,18 @@ impl Lines {
         }
     }
 
+    /// A stream of notifications is looked after for as long as it is open, also while it is silent.
+    fn is_watched(&self) -> bool {
+        matches!(
+            self.rules.filter.kind,
+            FilterKind::Stream | FilterKind::Listen
+        )
+    }
+
     /// A stream that no request asked for ends with the bundle, the token or the standing that it
     /// was admitted under; the caller opens it again and is decided again.
     fn is_over(&self) -> bool {
-        if self.rules.filter.kind != FilterKind::Stream {
+        if !self.is_watched() {
             return false;
         }
         let now = now();
@@ -324,6 +350,11 @@ impl Lines {
                     {
                         session::answer_server(&self.rules, *permit);
                     }
+                }
+                Ok(Line::Deny(asked, line)) => {
+                    self.refused = Some(asked);
+                    out.extend_from_slice(&line);
+                    out.extend_from_slice(&end);
                 }
                 Ok(passed) => {
                     let replaced = if let Line::Replace(line) = &passed {

@@ -19,7 +19,7 @@ use latchkey_gate::{
     admit::{self, Outcome, Permit, Verdict},
     capability::Capability,
     event::EventOutcome,
-    filter::{Filter, FilterKind},
+    filter::{Filter, FilterError, FilterKind},
     identity::Identity,
     inbound::Inbound,
     session::Bond,
@@ -81,6 +81,9 @@ struct Forwarded {
     active: Arc<Active>,
     identity: Option<Arc<Identity>>,
     bond: Option<Bond>,
+    /// The request's body, and what its caller is told where the server asks for what it may not.
+    request: Bytes,
+    denied: Option<Box<Refusal>>,
 }
 
 /// A refusal, and what only this side knows about it.
@@ -388,6 +391,9 @@ async fn forward(
         ..
     } = received;
     let bond = permit.bond().cloned();
+    let request = body.clone();
+    let stateless = bond.as_ref().is_some_and(Bond::is_modern);
+    let denied = stateless.then(|| Box::new(permit.refusal(Reason::ServerRequestDenied)));
     if let Some(bond) = &bond {
         session::name_upstream(&mut head.headers, bond);
     }
@@ -426,6 +432,8 @@ async fn forward(
             active,
             identity,
             bond,
+            request,
+            denied,
         }),
         Err(refusal) => {
             exchange.facts.reason = refusal.reason();
@@ -445,6 +453,8 @@ async fn pass(
         active,
         identity,
         mut bond,
+        request,
+        denied,
     } = forwarded;
     exchange.waited(inflow.waited);
     let (mut head, mut incoming) = inflow.response.into_parts();
@@ -478,6 +488,7 @@ async fn pass(
         filter,
         bond,
         protocol: exchange.facts.protocol.clone(),
+        request,
     };
     if is_encoded(&head.headers) {
         return unfilterable(worker, exchange);
@@ -496,6 +507,12 @@ async fn pass(
     } else {
         match rules.look(|viewer| viewer.answer(&body)) {
             Ok(filtered) => filtered.into(),
+            Err(error @ FilterError::Asked(_)) if denied.is_some() => {
+                exchange.facts.reason = Reason::ServerRequestDenied;
+                exchange.facts.detail = Some(error.to_string());
+                let refusal = denied.map_or_else(|| Refusal::http(Reason::Internal), |it| *it);
+                return refuse(worker, exchange, &refusal.into());
+            }
             // What an error page says is not worth a leak.
             Err(_) if !head.status.is_success() => Bytes::new(),
             Err(error) => {

@@ -1,6 +1,8 @@
 //! A client's own side of a session: its answers to the server, what it tells of it, and what it
 //! says that it can be asked for.
 
+use latchkey_engine::reason::Reason;
+
 use super::{Body, Facts, Permit, Stage, Verdict};
 use crate::{
     classify::{CAPABILITIES_KEY, VERSION_KEY},
@@ -8,7 +10,7 @@ use crate::{
     json::{self, Document, Edit, Object, Value, splice},
     method::Note,
     seal::Purpose,
-    session::Bond,
+    session::{self, Bond},
     wire::Reply,
 };
 
@@ -53,29 +55,76 @@ impl Stage<'_> {
         }
     }
 
-    /// The request with what its client says that it can be asked for cut down to what the server
-    /// may ask; `None` where nothing has to change.
-    pub(super) fn within_rules(&self, document: &Document<'_>, permit: &Permit) -> Option<String> {
-        // Who only decides changes nothing.
-        self.sealer?;
-        let method = document.root().get("method")?.as_text()?;
+    /// What has to change in an allowed request: what its client says that it can be asked for, cut
+    /// down to what the server may ask, and the state that the server gave out. `None` where nothing
+    /// has to; an error where the state is not this call's.
+    pub(super) fn within_rules(
+        &self,
+        document: &Document<'_>,
+        bond: Option<&Bond>,
+        permit: &Permit,
+    ) -> Result<Option<String>, Reason> {
+        let root = document.root();
+        let Some(method) = root.get("method").and_then(|it| it.as_text()) else {
+            return Ok(None);
+        };
         let stateless = method != "initialize";
-        if stateless && said(document.root(), stateless).is_none() {
-            return None;
+        // Who only decides changes nothing.
+        if self.sealer.is_none() {
+            return Ok(None);
+        }
+        let state = self.state(root, bond)?;
+        if state.is_none() && said(root, stateless).is_none() {
+            return Ok(None);
         }
         let changed;
         let document = match permit.body() {
             Body::Original => document,
             Body::Rewritten(bytes) => {
-                changed = json::parse(bytes).ok()?;
+                changed = json::parse(bytes).map_err(|_| Reason::Internal)?;
                 &changed
             }
         };
-        let said = said(document.root(), stateless)?;
-        let settings = self.gate.server_settings(self.inbound.server)?;
-        let text = filter::capabilities(&settings.server_requests, said)?;
-        let at = said.span();
-        splice(document.source(), vec![Edit { at, text }])
+        let mut edits = self.capabilities(document.root(), stateless);
+        let params = document.root().get("params");
+        let held = params.and_then(|params| params.get("requestState"));
+        edits.extend(held.zip(state).map(|(held, state)| Edit {
+            at: held.span(),
+            text: serde_json::Value::from(state).to_string(),
+        }));
+        if edits.is_empty() {
+            return Ok(None);
+        }
+        splice(document.source(), edits)
+            .map(Some)
+            .ok_or(Reason::Internal)
+    }
+
+    fn capabilities(&self, root: Value<'_>, stateless: bool) -> Vec<Edit> {
+        let settings = self.gate.server_settings(self.inbound.server);
+        let cut = said(root, stateless)
+            .zip(settings)
+            .and_then(|(said, settings)| {
+                let text = filter::capabilities(&settings.server_requests, said)?;
+                let at = said.span();
+                Some(Edit { at, text })
+            });
+        cut.into_iter().collect()
+    }
+
+    /// The state of a call that waited for input, as the server gave it out.
+    fn state(&self, root: Value<'_>, bond: Option<&Bond>) -> Result<Option<String>, Reason> {
+        let params = root.get("params");
+        let held = params.and_then(|params| params.get("requestState"));
+        let (Some(held), Some(bond), Some(sealer)) = (held, bond, self.sealer) else {
+            return Ok(None);
+        };
+        let opened = held
+            .as_text()
+            .filter(|_| bond.is_modern())
+            .zip(session::call(root))
+            .and_then(|(held, call)| bond.open_state(sealer, &call, held, self.now));
+        opened.map(Some).ok_or(Reason::StateInvalid)
     }
 
     fn may_show_roots(&self) -> bool {

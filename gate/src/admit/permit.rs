@@ -85,10 +85,12 @@ impl Permit {
         reply: Reply,
     ) -> Self {
         // What a call of an MCP server answers may come as a stream, between its requests.
-        let filter = matches!(reply, Reply::Rpc { .. }).then_some(Filter {
-            server,
-            kind: FilterKind::Answer,
-        });
+        let kind = match reply {
+            Reply::Http => None,
+            Reply::Rpc { modern: true, .. } => Some(FilterKind::Call),
+            Reply::Rpc { .. } => Some(FilterKind::Answer),
+        };
+        let filter = kind.map(|kind| Filter { server, kind });
         Self {
             server,
             rewritten,

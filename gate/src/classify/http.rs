@@ -83,7 +83,7 @@ pub(super) fn classify<'d>(
 }
 
 /// Text members of an object, as JSON without its braces.
-pub(super) fn members<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> String {
+pub(crate) fn members<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> String {
     let text = |text: &str| serde_json::Value::from(text).to_string();
     let pairs: Vec<_> = pairs
         .map(|(name, value)| format!("{}:{}", text(name), text(value)))

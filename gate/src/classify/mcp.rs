@@ -334,6 +334,13 @@ fn find<'d>(
     }
     match row.need {
         Need::Never => nothing,
+        Need::Listen => {
+            let wanted = envelope
+                .params
+                .and_then(|it| it.get("notifications")?.as_object());
+            let fault = Fault::Envelope("`notifications` is not an object");
+            Ok((What::Listen(wanted.ok_or(fault)?), Unknown::Method))
+        }
         Need::Own(note) => Ok((What::Note(note, envelope.params), Unknown::Method)),
         Need::Visible => Ok((What::Protocol(None), Unknown::Method)),
         Need::Filtered(kind) => Ok((What::Protocol(Some(kind)), Unknown::Method)),

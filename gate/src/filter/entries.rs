@@ -79,7 +79,7 @@ impl Viewer<'_> {
     }
 
     /// The surface that an entry of a list is.
-    fn surface(&self, kind: FilterKind, name: &str) -> Option<SurfaceId> {
+    pub(super) fn surface(&self, kind: FilterKind, name: &str) -> Option<SurfaceId> {
         let policy = self.gate.policy();
         let server = self.filter.server;
         let named = |wanted: SurfaceKind| {
@@ -100,7 +100,11 @@ impl Viewer<'_> {
                 let routes = self.gate.routes();
                 routes.resource_template(policy.index(), server, name)
             }
-            FilterKind::Handshake | FilterKind::Answer | FilterKind::Stream => None,
+            FilterKind::Handshake
+            | FilterKind::Answer
+            | FilterKind::Call
+            | FilterKind::Listen
+            | FilterKind::Stream => None,
         }
     }
 
@@ -143,7 +147,11 @@ fn listed(kind: FilterKind) -> Option<ListKind> {
         FilterKind::Prompts => Some(ListKind::Prompts),
         FilterKind::Resources => Some(ListKind::Resources),
         FilterKind::ResourceTemplates => Some(ListKind::Templates),
-        FilterKind::Handshake | FilterKind::Answer | FilterKind::Stream => None,
+        FilterKind::Handshake
+        | FilterKind::Answer
+        | FilterKind::Call
+        | FilterKind::Listen
+        | FilterKind::Stream => None,
     }
 }
 

@@ -1,10 +1,15 @@
 //! What a server asks its client for, on any stream and in results that wait for input.
 
-use super::{Edit, FilterError, Line, Object, Value, Viewer, refuse_variants, replaced};
+use latchkey_engine::{index::SurfaceKind, reason::Reason};
+
+use super::{
+    Edit, FilterError, FilterKind, Line, Object, Value, Viewer, parse, refuse_variants, replaced,
+};
 use crate::{
     admit::Permit,
     json::{Kind, splice},
     seal::Purpose,
+    session,
     settings::{Elicitation, ServerRequests},
 };
 
@@ -51,10 +56,13 @@ impl Viewer<'_> {
         message: Object<'_>,
     ) -> Result<Line, FilterError> {
         let params = message.get("params").and_then(|it| it.as_object());
+        let method = message.get("method").and_then(|it| it.as_text());
+        if !self.may_hear(method.unwrap_or_default(), params)? {
+            return Ok(Line::Drop);
+        }
         let (Some((sealer, bond)), Some(params)) = (self.handles, params) else {
             return Ok(Line::Pass);
         };
-        let method = message.get("method").and_then(|it| it.as_text());
         if method != Some("notifications/cancelled") || bond.is_modern() {
             return Ok(Line::Pass);
         }
@@ -66,6 +74,59 @@ impl Viewer<'_> {
         let sealed = sealed.ok_or(FilterError::Shape)?;
         let text = serde_json::Value::from(sealed).to_string();
         data(source, vec![replaced(id, text)])
+    }
+
+    /// The answer to a stateless call: it may wait for input of the kinds that the server may ask for,
+    /// and its state opens for this call of this caller only.
+    pub(super) fn waiting(&self, source: &str, result: Object<'_>) -> Result<Vec<u8>, FilterError> {
+        const KEYS: [&str; 4] = ["inputRequests", "requestState", "cacheScope", "ttlMs"];
+        refuse_variants(result, &KEYS)?;
+        if let Some(asked) = result.get("inputRequests") {
+            for member in asked.as_object().ok_or(FilterError::Shape)?.members() {
+                let request = member.value.as_object().ok_or(FilterError::Shape)?;
+                refuse_variants(request, &["method", "params"])?;
+                let method = request.get("method").and_then(|it| it.as_text());
+                let method = method.ok_or(FilterError::Shape)?;
+                let params = request.get("params").and_then(|it| it.as_object());
+                if !self.may_ask(method, params)? {
+                    return Err(FilterError::Asked(asked_word(method)));
+                }
+            }
+        }
+        let mut edits = Vec::new();
+        if let (Some(state), Some((sealer, bond))) = (result.get("requestState"), self.handles) {
+            let request = parse(self.request)?;
+            let call = session::call(request.root()).ok_or(FilterError::Shape)?;
+            let text = state.as_text().ok_or(FilterError::Shape)?;
+            let sealed = bond.seal_state(sealer, &call, text, self.now);
+            let sealed = serde_json::Value::from(sealed.ok_or(FilterError::Shape)?);
+            edits.push(replaced(state, sealed.to_string()));
+        }
+        // What one caller may read, another may not.
+        for (key, text) in [("cacheScope", "\"private\""), ("ttlMs", "0")] {
+            edits.extend(result.get(key).map(|it| replaced(it, text.to_owned())));
+        }
+        let text = splice(source, edits).ok_or(FilterError::Shape)?;
+        Ok(text.into_bytes())
+    }
+
+    /// Whether the caller may hear of a change.
+    fn may_hear(&self, method: &str, params: Option<Object<'_>>) -> Result<bool, FilterError> {
+        Ok(match method {
+            "notifications/tools/list_changed" => self.sees(|it| *it == SurfaceKind::Tool),
+            "notifications/prompts/list_changed" => self.sees(|it| *it == SurfaceKind::Prompt),
+            "notifications/resources/list_changed" => {
+                self.sees(|it| matches!(it, SurfaceKind::Resource { .. }))
+            }
+            "notifications/resources/updated" => {
+                let params = params.ok_or(FilterError::Shape)?;
+                refuse_variants(params, &["uri"])?;
+                let uri = params.get("uri").and_then(|uri| uri.as_text());
+                uri.and_then(|uri| self.surface(FilterKind::Resources, uri))
+                    .is_some_and(|surface| self.visible(surface))
+            }
+            _ => true,
+        })
     }
 
     /// Whether the server may ask its client for this.
@@ -166,6 +227,29 @@ fn refusal(id: &str) -> Vec<u8> {
     format!(
         "{{\"jsonrpc\":\"2.0\",\"id\":{id},\"error\":{{\"code\":-32601,\"message\":\"this client \
          takes no such request\"}}}}"
+    )
+    .into_bytes()
+}
+
+/// Whether an answer may hold anything that is decided or sealed: a cheap look, which escapes in
+/// keys do not get past.
+pub(super) fn is_waiting(body: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(body) else {
+        return true;
+    };
+    ["inputRequests", "requestState", "cacheScope", "\\u"]
+        .iter()
+        .any(|word| text.contains(word))
+        || text.to_ascii_lowercase().contains("inputrequests")
+}
+
+/// What a caller gets in place of an answer that asks it for what the server may not ask.
+pub(super) fn denial(id: &str) -> Vec<u8> {
+    let reason = Reason::ServerRequestDenied;
+    format!(
+        "data: {{\"jsonrpc\":\"2.0\",\"id\":{id},\"error\":{{\"code\":9033,\"message\":\"{reason}: \
+         {}\",\"data\":{{\"code\":\"{reason}\"}}}}}}",
+        reason.title()
     )
     .into_bytes()
 }

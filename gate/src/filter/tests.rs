@@ -28,6 +28,7 @@ fn viewer<'a>(
         now: NOW,
         filter,
         handles: None,
+        request: b"",
         pins: None,
     }
 }
@@ -44,7 +45,7 @@ fn passed(
     Ok(match line {
         Line::Pass => Some(text.to_owned()),
         Line::Replace(bytes) => Some(String::from_utf8(bytes).unwrap()),
-        Line::Drop | Line::Refuse(..) => None,
+        Line::Drop | Line::Refuse(..) | Line::Deny(..) => None,
     })
 }
 

@@ -284,7 +284,11 @@ fn unenforceable(permit: &Permit) -> Option<&'static str> {
         return Some("the policy forces an argument, which Envoy cannot write: send its value");
     }
     let kind = permit.filter().map(|filter| filter.kind);
-    let filtered =
-        kind.is_some_and(|kind| !matches!(kind, FilterKind::Answer | FilterKind::Handshake));
+    let filtered = kind.is_some_and(|kind| {
+        !matches!(
+            kind,
+            FilterKind::Answer | FilterKind::Call | FilterKind::Handshake
+        )
+    });
     filtered.then_some("Envoy cannot filter a list: put the sidecar itself in the way of lists")
 }

@@ -46,5 +46,6 @@ mod tokens;
 mod unix;
 #[cfg(test)]
 mod upstreams;
+mod waiting;
 #[cfg(test)]
 mod web;
