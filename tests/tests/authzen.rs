@@ -1,6 +1,13 @@
 //! The sidecar as an `AuthZEN` 1.0 decision point: the certification scenario, the payloads of the
 //! public interop events, and what is refused.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
 use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
@@ -68,7 +75,7 @@ impl Pdp {
         stream.read_to_string(&mut text).unwrap();
         let (head, body) = text.split_once("\r\n\r\n").unwrap();
         Answer {
-            status: head[9..12].parse().unwrap(),
+            status: head.get(9..12).unwrap().parse().unwrap(),
             head: head.to_ascii_lowercase(),
             body: body.to_owned(),
         }
@@ -165,6 +172,7 @@ fn the_eight_decisions_of_the_certification_scenario() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one list of questions and answers")]
 fn questions_are_taken_as_the_standard_says() {
     let pdp = certified();
     let good = asked(&user("alice"), "read", &record("record-1"));
@@ -336,6 +344,7 @@ fn ids(answer: &Value) -> Vec<&str> {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one list of questions and answers")]
 fn the_searches_of_the_certification_scenario() {
     let pdp = certified();
     let any = json!({"type": "user"});

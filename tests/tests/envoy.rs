@@ -1,6 +1,12 @@
 //! A real Envoy asks the sidecar by `ext_authz`, over gRPC and over HTTP, and lets through exactly
 //! what `latchkey eval` allows.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
 use std::{
     fs::{self, File},
     io::{Read, Write},

@@ -1,6 +1,13 @@
 //! Five real clients through the sidecar, before real servers that it runs or connects to: the list
 //! is filtered, an allowed call works, a denial reaches the application, and the session survives.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
 use std::process::Command;
 
 use latchkey_tests::{
@@ -251,6 +258,7 @@ fn before_the_rust_server() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one list of cases")]
 fn before_three_public_servers_with_twenty_tools_or_more() {
     let commander = Packages::install("commander", &["@wonderwhy-er/desktop-commander@0.2.52"]);
     let names = [

@@ -1,6 +1,12 @@
 //! What operators meet: refusals to start that say what to change, settings from three places, and
 //! `latchkey dev`.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
 use std::{
     fs::{self, File},
     net::{SocketAddr, TcpListener, TcpStream},
@@ -39,6 +45,7 @@ fn refusal(rig: &Rig, settings: &str) -> String {
 
 /// Each refusal names the key that it is about, and says what to do.
 #[test]
+#[expect(clippy::too_many_lines, reason = "one list of cases")]
 fn every_refusal_to_start_says_what_to_change() {
     let rig = rig();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -1,6 +1,12 @@
 //! Traces, against a small collector: which spans come, what they say, and that a collector that
 //! does not keep up costs no request anything.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
 use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
@@ -74,7 +80,7 @@ fn collect(stream: TcpStream, status: Option<&str>, kept: &Mutex<Vec<(String, Va
             .unwrap()
             .push((head, serde_json::from_slice(&body).unwrap()));
         let Some(status) = status else {
-            std::thread::sleep(Duration::from_secs(60));
+            std::thread::sleep(Duration::from_mins(1));
             return;
         };
         let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 2\r\n\r\n{{}}");
@@ -134,6 +140,7 @@ fn sent_upstream(rig: &Rig) -> String {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one request from end to end")]
 fn a_request_leaves_a_span_with_its_stages() {
     let (golden, rig) = rig();
     let collector = Collector::start(Some("200 OK"));
