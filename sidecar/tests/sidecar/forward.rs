@@ -187,10 +187,7 @@ fn a_caller_that_goes_away_leaves_one_event() {
 #[test]
 fn the_well_known_metadata_names_the_issuer() {
     let rig = Rig::start("");
-    let answer = client::get(
-        rig.sidecar.address,
-        "/.well-known/oauth-protected-resource/mcp",
-    );
+    let answer = client::get(rig.sidecar.address, "/.well-known/oauth-protected-resource");
     assert_eq!(answer.json()["resource"], "https://tools.example");
     assert_eq!(
         answer.json()["authorization_servers"][0],
