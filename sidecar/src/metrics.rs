@@ -214,7 +214,7 @@ impl Metrics {
         }
     }
 
-    fn observe_stage(&self, stage: Stage, took: Duration) {
+    pub fn observe_stage(&self, stage: Stage, took: Duration) {
         let labels = StageLabels {
             stage: stage.as_str(),
         };

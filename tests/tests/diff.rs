@@ -385,8 +385,8 @@ fn edit_surface(world: &mut World, rng: &mut Rng) {
         3 => {
             let count = 1 + u32::try_from(rng.below(5)).unwrap();
             surface.obligations = vec![Obligation::Rate {
-                pool: *rng.pick(&[Pool::Caller, Pool::Team, Pool::Source, Pool::Everyone]),
-                reach: *rng.pick(&[Reach::Surface, Reach::Server]),
+                pool: Pool::Team,
+                reach: Reach::Server,
                 count,
                 seconds: 60,
             }];
