@@ -21,34 +21,6 @@ type Checks = BTreeMap<(String, String, usize), String>;
 
 /// What the sidecar answers otherwise, and why: its own rule comes first, or it is not built yet.
 const OTHERWISE: &[(&str, &str)] = &[
-    // No server may ask its client for anything yet.
-    ("elicitation-sep1034", "requests of the server are denied"),
-    ("elicitation-sep1330", "requests of the server are denied"),
-    (
-        "tools-call-elicitation",
-        "requests of the server are denied",
-    ),
-    ("tools-call-sampling", "requests of the server are denied"),
-    (
-        "honors-notification-filter",
-        "`subscriptions/listen` is denied",
-    ),
-    (
-        "server-sends-prompts-list-changed-on-subscription",
-        "`subscriptions/listen` is denied",
-    ),
-    (
-        "server-sends-subscription-ack",
-        "`subscriptions/listen` is denied",
-    ),
-    (
-        "server-sends-tools-list-changed-on-subscription",
-        "`subscriptions/listen` is denied",
-    ),
-    (
-        "server-tags-subscription-id",
-        "`subscriptions/listen` is denied",
-    ),
     // Refused as well, with another code or less detail.
     (
         "request-meta-invalid-missing",

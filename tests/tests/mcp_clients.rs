@@ -94,7 +94,7 @@ impl Server {
         let (python, script) = (peer::mcp_python(), root().join("tests/peers/server.py"));
         let words = [python.to_str().unwrap(), script.to_str().unwrap()];
         Self {
-            entry: Front::command(&words, &["PATH".to_owned()]),
+            entry: Front::command(&words, &["PATH".to_owned(), "HOME".to_owned()]),
             surfaces: Surfaces {
                 tools: tools(&["add", "whoami", "forbidden"]),
                 denied: tools(&["forbidden"]),
