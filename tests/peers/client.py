@@ -18,7 +18,7 @@ async def main(url, token, era, tool, arguments, denied):
         async with Client(transport, mode=era, raise_exceptions=False) as client:
             said["tools"] = sorted(tool.name for tool in (await client.list_tools()).tools)
             result = await client.call_tool(tool, json.loads(arguments))
-            said["first"] = bool(result.content)
+            said["first"] = bool(result.content) or not result.is_error
             try:
                 await client.call_tool(denied, {})
                 said["denied"] = None
@@ -26,7 +26,7 @@ async def main(url, token, era, tool, arguments, denied):
                 data = error.error.data or {}
                 said["denied"] = [error.error.code, error.error.message, data.get("code")]
             result = await client.call_tool(tool, json.loads(arguments))
-            said["again"] = bool(result.content)
+            said["again"] = bool(result.content) or not result.is_error
     print(json.dumps(said))
 
 

@@ -128,7 +128,7 @@ impl Server {
         for client in clients {
             let said = self.said(client, &front);
             assert_eq!(said["tools"], json!(shown), "{client}");
-            assert_eq!(said["first"], true, "{client}");
+            assert_eq!(said["first"], true, "{client}: {said}");
             // A tool that a caller can never use is one that does not exist, for it.
             let told = format!("Unknown tool: {}", self.denied);
             let message = said["denied"][1].as_str().unwrap_or_default();
