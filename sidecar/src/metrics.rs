@@ -214,6 +214,7 @@ impl Metrics {
         }
     }
 
+    /// Records how long one stage of a request took.
     pub fn observe_stage(&self, stage: Stage, took: Duration) {
         let labels = StageLabels {
             stage: stage.as_str(),
