@@ -85,9 +85,14 @@ impl Web {
             Self::One(sender) => {
                 let path = request.uri().path_and_query().unwrap().clone();
                 *request.uri_mut() = path.into();
+                // The connection may not have noticed yet that the last answer was read.
+                sender.ready().await?;
                 sender.send_request(request).await
             }
-            Self::Two(sender) => sender.send_request(request).await,
+            Self::Two(sender) => {
+                sender.ready().await?;
+                sender.send_request(request).await
+            }
         }
     }
 
