@@ -47,6 +47,10 @@ pub enum Format {
     Junit,
     /// Markdown, of `diff`
     Markdown,
+    /// One page of HTML, of `diff`
+    Html,
+    /// SARIF 2.1.0, of `diff`
+    Sarif,
 }
 
 impl Format {
@@ -57,6 +61,8 @@ impl Format {
             Self::Json => "json",
             Self::Junit => "junit",
             Self::Markdown => "markdown",
+            Self::Html => "html",
+            Self::Sarif => "sarif",
         }
     }
 }

@@ -6,6 +6,7 @@
 //! [`latchkey_gate`] on both sides. What cannot be settled is listed as undecided, and counts as
 //! widening (design section 4, *Exact analysis*).
 
+mod cause;
 mod chain;
 mod covers;
 mod diagram;
@@ -15,8 +16,9 @@ mod formula;
 mod gaps;
 mod instance;
 mod outcome;
-mod render;
+pub mod render;
 mod report;
+pub mod review;
 mod same;
 mod shape;
 mod view;
@@ -24,6 +26,7 @@ mod widest;
 mod witness;
 mod words;
 mod world;
+mod written;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -33,15 +36,18 @@ use latchkey_gate::{
     gate::Gate,
 };
 
+pub use self::{
+    cause::{Cause, How},
+    render::human::bare as human,
+    report::{Change, Finding, Place, Report, Side as WhichSide, State, Undecided},
+    review::Review,
+    written::{Line, Located, Written},
+};
 use self::{
     domain::Key,
     outcome::{Answer, Outcome, Question},
     witness::{Choice, MAX_TRIES, Recipe},
     world::{Class, Side},
-};
-pub use self::{
-    render::human,
-    report::{Change, Finding, Place, Report, Side as WhichSide, State, Undecided},
 };
 
 /// The most ways through one diagram that are reported one by one.
@@ -83,7 +89,9 @@ pub fn compare(old: &Gate, new: &Gate, at: Time) -> Report {
             }
         }
     }
-    analysis.finish()
+    let mut report = analysis.finish();
+    cause::attach(&mut report, sides);
+    report
 }
 
 /// Every permission of either side, as `server/name` and operation.
@@ -341,17 +349,20 @@ fn change(answer: &Answer, leaf: u32) -> Option<Change> {
 
 /// Whether a change of reason is worth a line: not where a surface or caller merely begins or
 /// ceases to exist, nor where a token that leaves the permission out meets a new grant.
+/// What break-glass comes to unlock is always told.
 fn is_told_apart(old: Reason, new: Reason) -> bool {
-    ![old, new].iter().any(|reason| {
-        matches!(
-            reason,
-            Reason::SurfaceUnmatched
-                | Reason::Unauthenticated
-                | Reason::PrincipalUnknown
-                | Reason::ScopeInvalid
-                | Reason::TokenScope
-        )
-    })
+    let unlocks = new == Reason::BreakGlassRequired;
+    unlocks
+        || ![old, new].iter().any(|reason| {
+            matches!(
+                reason,
+                Reason::SurfaceUnmatched
+                    | Reason::Unauthenticated
+                    | Reason::PrincipalUnknown
+                    | Reason::ScopeInvalid
+                    | Reason::TokenScope
+            )
+        })
 }
 
 /// How obligations compare; what neither implies the other counts as loosened.

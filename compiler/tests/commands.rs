@@ -302,7 +302,17 @@ fn diff_compares_folders_revisions_and_bundles_alike() {
         assert_eq!(code, expected);
     }
     let markdown = latchkey(&folder, &["diff", "HEAD~1", "--format", "markdown"]).1;
-    assert!(markdown.contains("| **widened** | `ana` |"), "{markdown}");
+    assert!(
+        markdown.contains("| 1 | `ana` |") && markdown.contains("```diff\n-"),
+        "{markdown}"
+    );
+    // What `main` has done meanwhile is no part of a branch: three dots, as with `git diff`.
+    git(&folder, &["checkout", "-q", "-b", "branch"]);
+    let since = latchkey(&folder, &["diff", "HEAD~1...branch"]).1;
+    assert!(
+        since.contains("the merge base of HEAD~1 and branch"),
+        "{since}"
+    );
 }
 
 #[test]
@@ -315,7 +325,8 @@ fn what_cannot_be_compared_is_said() {
         ("--upload-pack=x", "unexpected argument"),
         ("access", "holds no project and no bundles"),
         ("org.yaml", "cannot be opened"),
-        ("a...b", "symmetric"),
+        ("a...b", "error[LK7003]"),
+        ("HEAD:org.yaml", "error[LK7003]"),
     ] {
         let (code, _, err) = latchkey(&folder, &["diff", side]);
         assert!(
@@ -323,6 +334,23 @@ fn what_cannot_be_compared_is_said() {
             "{side}: {code} {err}"
         );
     }
+    let elsewhere = self::folder("diff-elsewhere");
+    let (code, _, err) = latchkey(&elsewhere, &["-C", ".", "diff", "HEAD"]);
+    assert!(code == 2 && err.contains("error[LK7002]"), "{code} {err}");
+    let (code, _, err) = latchkey(&folder, &["-C", "access", "diff", "HEAD"]);
+    assert!(code == 2 && err.contains("error[LK7004]"), "{code} {err}");
+    fs::write(folder.join("NOTE"), "more\n").expect("a file");
+    commit(&folder);
+    let url = format!("file://{}", folder.display());
+    git(
+        &elsewhere,
+        &["clone", "-q", "--depth", "1", &url, "shallow"],
+    );
+    let (code, _, err) = latchkey(&elsewhere.join("shallow"), &["diff", "HEAD~1"]);
+    assert!(
+        code == 2 && err.contains("error[LK7003]") && err.contains("--unshallow"),
+        "{code} {err}"
+    );
     edit(
         &folder.join("access/support.yaml"),
         "ticket-agent]",

@@ -136,6 +136,12 @@ impl Gate {
         self.place(PlaceKind::Binding, binding)
     }
 
+    /// Where a role is written, as `file:line:column`.
+    #[must_use]
+    pub fn role_place(&self, role: &str) -> Option<String> {
+        self.place(PlaceKind::Role, role)
+    }
+
     fn place(&self, kind: PlaceKind, name: &str) -> Option<String> {
         let place = self.places.as_ref()?.find(kind, name)?;
         Some(place.to_string())

@@ -61,7 +61,7 @@ pub fn all() -> Vec<Golden> {
     let mut folders: Vec<PathBuf> = fs::read_dir(golden)
         .unwrap()
         .map(|entry| entry.unwrap().path())
-        .filter(|path| path.is_dir())
+        .filter(|path| path.join("latchkey.toml").is_file())
         .collect();
     folders.push(root().join("policies"));
     folders.sort();

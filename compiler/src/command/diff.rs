@@ -1,15 +1,16 @@
 //! `latchkey diff`: what access a change adds and takes away, exactly.
 
-use latchkey_engine::time::Time;
-use latchkey_gate::gate::Gate;
+use std::path::Path;
 
+use latchkey_engine::time::Time;
+
+use self::side::Origin;
 use super::{Exit, Failure, Terminal, formats, now};
 use crate::{
     cli::{Format, Global},
-    diff::{self, Report},
+    diff::{self, Report, Review, render},
 };
 
-mod markdown;
 mod revision;
 mod side;
 
@@ -17,7 +18,7 @@ mod side;
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Before: a project's folder, a Git revision, a folder of bundles, an `.lkb` file; or two
-    /// revisions as A..B
+    /// revisions as A..B, or as A...B for what B has done since it left A
     #[arg(value_name = "A")]
     old: String,
     /// After, in the same forms; the project of `-C` if absent
@@ -44,50 +45,71 @@ pub enum FailOn {
 
 /// Opens both sides, compares them, prints the report.
 pub fn run(args: &Args, global: &Global, terminal: &mut Terminal<'_>) -> Result<Exit, Failure> {
-    let known = [Format::Human, Format::Json, Format::Markdown];
+    let known = [
+        Format::Human,
+        Format::Json,
+        Format::Markdown,
+        Format::Html,
+        Format::Sarif,
+    ];
     formats("diff", global.format, &known)?;
     let at = args.at.unwrap_or_else(now);
-    let (old, new) = sides(args)?;
-    let Some(old) = side::open(old.as_deref(), at, global, terminal)? else {
+    let (from, to) = sides(args);
+    let Some(old) = side::open(&from, at, global, terminal)? else {
         return Ok(Exit::Findings);
     };
-    let Some(new) = side::open(new.as_deref(), at, global, terminal)? else {
+    let Some(new) = side::open(&to, at, global, terminal)? else {
         return Ok(Exit::Findings);
     };
-    let report = compare(&old, &new, at);
-    match global.format {
-        Format::Json => {
-            let text = serde_json::to_string(&report);
-            let text = text.map_err(|error| Failure::internal(error.to_string()))?;
-            writeln!(terminal.out, "{text}")?;
-        }
-        Format::Markdown => write!(terminal.out, "{}", markdown::render(&report))?,
-        _ => write!(terminal.out, "{}", diff::human(&report, terminal.colour))?,
-    }
+    let report = diff::compare(&old.gate, &new.gate, at);
+    let names = [from.name(), to.name()];
+    let names = names.each_ref().map(String::as_str);
+    let review = Review::new(&report, names, [old.written(), new.written()]);
+    print(
+        &review,
+        &to.prefix(&global.directory),
+        global.format,
+        terminal,
+    )?;
     Ok(ending(&report, args.fail_on))
 }
 
-fn compare(old: &Gate, new: &Gate, at: Time) -> Report {
-    diff::compare(old, new, at)
+fn print(
+    review: &Review<'_>,
+    prefix: &str,
+    format: Format,
+    terminal: &mut Terminal<'_>,
+) -> Result<(), Failure> {
+    let out = &mut terminal.out;
+    match format {
+        Format::Json => {
+            let text = serde_json::to_string(review.report);
+            let text = text.map_err(|error| Failure::internal(error.to_string()))?;
+            writeln!(out, "{text}")?;
+        }
+        Format::Sarif => {
+            let log = render::sarif::render(review, prefix);
+            let text = serde_json::to_string_pretty(&log);
+            let text = text.map_err(|error| Failure::internal(error.to_string()))?;
+            writeln!(out, "{text}")?;
+        }
+        Format::Markdown => write!(out, "{}", render::markdown::render(review))?,
+        Format::Html => write!(out, "{}", render::html::render(review))?,
+        _ => write!(out, "{}", render::human::render(review, terminal.colour))?,
+    }
+    Ok(())
 }
 
-/// The two sides by name; none is the project of `-C`.
-fn sides(args: &Args) -> Result<(Option<String>, Option<String>), Failure> {
+/// The two sides; as with `git diff`, `A...B` is what B has done since it left A.
+fn sides(args: &Args) -> (Origin, Origin) {
+    let old = || Origin::Named(args.old.clone());
     if let Some(new) = &args.new {
-        return Ok((Some(args.old.clone()), Some(new.clone())));
+        return (old(), Origin::Named(new.clone()));
     }
-    let Some((old, new)) = args.old.split_once("..") else {
-        return Ok((Some(args.old.clone()), None));
+    let range = args.old.split_once("..");
+    let Some((from, to)) = range.filter(|_| !Path::new(&args.old).exists()) else {
+        return (old(), Origin::Project);
     };
-    if std::path::Path::new(&args.old).exists() {
-        return Ok((Some(args.old.clone()), None));
-    }
-    if new.starts_with('.') {
-        return Err(
-            Failure::usage(format!("`{}` is a symmetric range", args.old))
-                .help("write A..B, with two dots: what B has and A has not"),
-        );
-    }
     let named = |side: &str| {
         if side.is_empty() {
             "HEAD".to_owned()
@@ -95,7 +117,13 @@ fn sides(args: &Args) -> Result<(Option<String>, Option<String>), Failure> {
             side.to_owned()
         }
     };
-    Ok((Some(named(old)), Some(named(new))))
+    match to.strip_prefix('.') {
+        Some(to) => (
+            Origin::MergeBase(named(from), named(to)),
+            Origin::Named(named(to)),
+        ),
+        None => (Origin::Named(named(from)), Origin::Named(named(to))),
+    }
 }
 
 fn ending(report: &Report, fail_on: Option<FailOn>) -> Exit {

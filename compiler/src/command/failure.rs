@@ -3,6 +3,7 @@
 use std::{fmt, io, path::Path};
 
 use super::Exit;
+use crate::diag::Code;
 
 /// A command that was not carried out: what is wrong, and what to do about it.
 #[derive(Debug)]
@@ -13,6 +14,8 @@ pub struct Failure {
     pub what: String,
     /// What to do.
     pub help: Option<String>,
+    /// Its row in the table of codes, where it has one: `latchkey explain` has a page on it.
+    pub code: Option<&'static Code>,
 }
 
 impl Failure {
@@ -22,6 +25,7 @@ impl Failure {
             exit: Exit::Usage,
             what: what.into(),
             help: None,
+            code: None,
         }
     }
 
@@ -42,6 +46,7 @@ impl Failure {
             exit: Exit::Unverified,
             what: what.into(),
             help: None,
+            code: None,
         }
     }
 
@@ -51,7 +56,15 @@ impl Failure {
             exit: Exit::Internal,
             what: what.into(),
             help: Some("this is a defect of latchkey; please report it with the input".to_owned()),
+            code: None,
         }
+    }
+
+    /// Gives it a code.
+    #[must_use]
+    pub fn code(mut self, code: &'static Code) -> Self {
+        self.code = Some(code);
+        self
     }
 
     /// Says what to do.
@@ -64,7 +77,10 @@ impl Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "error: {}", self.what)?;
+        match self.code {
+            Some(code) => write!(f, "error[{}]: {}", code.id, self.what)?,
+            None => write!(f, "error: {}", self.what)?,
+        }
         match &self.help {
             Some(help) => write!(f, "\n  help: {help}"),
             None => Ok(()),
@@ -80,6 +96,7 @@ impl From<io::Error> for Failure {
                 exit: Exit::Clean,
                 what: String::new(),
                 help: None,
+                code: None,
             };
         }
         Self::usage(format!("cannot write the output: {error}"))

@@ -11,6 +11,7 @@ use crate::{
     project, syntax,
 };
 
+mod diff;
 mod supply;
 
 /// The arguments of `latchkey schema`.
@@ -63,6 +64,7 @@ pub fn schemas() -> Result<Vec<(String, String)>, Failure> {
     let fixed = [
         ("audit-event", event),
         ("diagnostics", diagnostics()),
+        ("diff-report", diff::report()),
         ("freshness-pointer", supply::pointer()),
         ("policy", syntax::schema()),
         ("project", project::schema()),

@@ -45,6 +45,7 @@ pub(super) fn failure(error: RunError, sources: &SourceMap) -> Failure {
             exit: Exit::Findings,
             what: format!("{}: {what}", sources.place(span)),
             help: None,
+            code: None,
         }
         .help("correct the matrix"),
     }

@@ -238,6 +238,12 @@ codes! {
     UNTESTED_SERVER = "LK6004", "untested-server", Warning, "No matrix tests a server";
     NOT_ENFORCEABLE = "LK7001", "bundle-not-enforceable", Error,
         "The compiled bundle would not open";
+    GIT_UNAVAILABLE = "LK7002", "git-unavailable", Error, "Git cannot be asked for a revision";
+    UNKNOWN_REVISION = "LK7003", "unknown-revision", Error, "A Git revision does not exist here";
+    NOT_IN_REVISION = "LK7004", "not-in-revision", Error,
+        "A Git revision does not hold the project";
+    REVISION_INCOMPLETE = "LK7005", "revision-incomplete", Error,
+        "A Git revision is not here as a whole";
 }
 
 #[cfg(test)]

@@ -6,8 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use latchkey_engine::{
-    id::{BindingId, PermissionId, RoleId, ScopeId},
-    index::{ScopeSource, Subject, Surface},
+    id::{BindingId, PermissionId, PrincipalId, RoleId, ScopeId},
+    index::{Group, Rule, ScopeSource, Server, Subject, Surface},
     policy::Policy,
 };
 
@@ -96,6 +96,38 @@ pub fn disagreements(whole: &Policy, slice: &Policy, server: &str) -> Vec<Differ
     differences(&wanted, &found)
 }
 
+/// What the entry of a name says in the whole bundle; `None` when there is none.
+pub(super) fn entry(policy: &Policy, section: &str, name: &str) -> Option<String> {
+    let index = policy.index();
+    let reader = Reader {
+        policy,
+        server: None,
+    };
+    match section {
+        "bindings" => reader.binding(policy.binding(name)?, None),
+        "rules" => Some(reader.rule(index.rules.get(policy.rule(name)?.index())?).1),
+        "roles" => {
+            let at = index.roles.names.iter().position(|it| it == name)?;
+            let held = index.roles.permissions.get(at).iter().copied();
+            Some(format!("{:?}", reader.permissions(held)))
+        }
+        "groups" => {
+            let id = policy.group(name)?;
+            let members = index.principals.groups.iter().filter(|(_, it)| *it == id);
+            let members: Vec<_> = members.map(|(it, _)| policy.principal_name(*it)).collect();
+            let claim = reader.claim(index.groups.get(id.index())?);
+            Some(format!("{claim} {members:?}"))
+        }
+        "principals" => reader.principal(policy.principal(name)?),
+        "servers" => Some(reader.server(policy.server_entry(policy.server(name)?)?)),
+        "surfaces" => {
+            let id = policy.surface_by_name(name)?;
+            Some(reader.surface(policy.surface_entry(id)?))
+        }
+        _ => None,
+    }
+}
+
 struct Reader<'p> {
     policy: &'p Policy,
     server: Option<&'p str>,
@@ -125,21 +157,21 @@ impl Reader<'_> {
     fn servers(&self) -> BTreeMap<String, String> {
         let servers = self.policy.index().servers.iter();
         let servers = servers.filter(|it| self.is_about(&it.name));
-        let words = servers.map(|it| {
-            let limits = (it.max_body, it.header_timeout, it.timeout);
-            let facts = (
-                it.transport,
-                &it.upstream,
-                it.disclose,
-                limits,
-                &it.settings,
-            );
-            (
-                it.name.clone(),
-                format!("{} {facts:?}", self.path(it.scope)),
-            )
-        });
-        words.collect()
+        servers
+            .map(|it| (it.name.clone(), self.server(it)))
+            .collect()
+    }
+
+    fn server(&self, it: &Server) -> String {
+        let limits = (it.max_body, it.header_timeout, it.timeout);
+        let facts = (
+            it.transport,
+            &it.upstream,
+            it.disclose,
+            limits,
+            &it.settings,
+        );
+        format!("{} {facts:?}", self.path(it.scope))
     }
 
     fn surfaces(&self) -> BTreeMap<String, String> {
@@ -188,50 +220,60 @@ impl Reader<'_> {
     }
 
     fn bindings(&self) -> BTreeMap<String, String> {
-        let index = self.policy.index();
-        let columns = self.policy.bindings();
+        let count = self.policy.index().bindings.names.len();
         let roles = self.roles();
         let mut words = BTreeMap::new();
-        for at in 0..u32::try_from(index.bindings.names.len()).unwrap_or(u32::MAX) {
-            let (id, at) = (BindingId(at), at as usize);
-            let Some(set) = columns.roles.get(at) else {
-                continue;
-            };
-            let name = |role: RoleId| index.roles.names.get(role.index()).to_owned();
-            let given: BTreeSet<String> = index.roles_of(*set).map(name).collect();
-            let given: Vec<_> = given.iter().filter(|it| roles.contains_key(*it)).collect();
-            if given.is_empty() {
-                continue;
+        for id in (0..u32::try_from(count).unwrap_or(u32::MAX)).map(BindingId) {
+            if let Some(said) = self.binding(id, Some(&roles)) {
+                words.insert(self.policy.binding_name(id).to_owned(), said);
             }
-            let scope = columns.scopes.get(at).copied();
-            let condition = columns.conditions.get(at).copied().flatten();
-            let facts = (
-                self.subjects(columns.subjects_of(id)),
-                given,
-                scope.map(|it| self.path(it)),
-                condition.map(|it| words::formula(index, it)),
-                columns.dates.get(at),
-                columns.cross_organization.get(at),
-            );
-            words.insert(
-                self.policy.binding_name(id).to_owned(),
-                format!("{facts:?}"),
-            );
         }
         words
     }
 
-    fn rules(&self) -> BTreeMap<String, String> {
+    /// A binding, of whose roles only the known ones count; `None` when it has none of them.
+    fn binding(&self, id: BindingId, known: Option<&BTreeMap<String, String>>) -> Option<String> {
         let index = self.policy.index();
-        let words = index.rules.iter().filter_map(|rule| {
-            let spoken = self.permissions(rule.permissions.iter().copied());
-            let who = (self.subjects(&rule.who), self.subjects(&rule.except));
-            let condition = rule.condition.map(|it| words::formula(index, it));
-            let rest = (self.path(rule.scope), condition, rule.dates, &rule.message);
-            let words = format!("{:?} {spoken:?} {who:?} {rest:?}", rule.effect);
-            (!spoken.is_empty()).then(|| (rule.name.clone(), words))
+        let columns = self.policy.bindings();
+        let at = id.index();
+        let set = columns.roles.get(at)?;
+        let name = |role: RoleId| index.roles.names.get(role.index()).to_owned();
+        let mut given: BTreeSet<String> = index.roles_of(*set).map(name).collect();
+        given.retain(|it| known.is_none_or(|known| known.contains_key(it)));
+        if given.is_empty() {
+            return None;
+        }
+        let scope = columns.scopes.get(at).copied();
+        let condition = columns.conditions.get(at).copied().flatten();
+        let facts = (
+            self.subjects(columns.subjects_of(id)),
+            given,
+            scope.map(|it| self.path(it)),
+            condition.map(|it| words::formula(index, it)),
+            columns.dates.get(at),
+            columns.cross_organization.get(at),
+        );
+        Some(format!("{facts:?}"))
+    }
+
+    fn rules(&self) -> BTreeMap<String, String> {
+        let rules = self.policy.index().rules.iter();
+        let words = rules.filter_map(|rule| {
+            let (speaks, words) = self.rule(rule);
+            speaks.then(|| (rule.name.clone(), words))
         });
         words.collect()
+    }
+
+    /// Whether a rule speaks of the servers in question, and what it says.
+    fn rule(&self, rule: &Rule) -> (bool, String) {
+        let index = self.policy.index();
+        let spoken = self.permissions(rule.permissions.iter().copied());
+        let who = (self.subjects(&rule.who), self.subjects(&rule.except));
+        let condition = rule.condition.map(|it| words::formula(index, it));
+        let rest = (self.path(rule.scope), condition, rule.dates, &rule.message);
+        let words = format!("{:?} {spoken:?} {who:?} {rest:?}", rule.effect);
+        (!spoken.is_empty(), words)
     }
 
     fn issuers(&self) -> BTreeMap<String, String> {
@@ -249,16 +291,44 @@ impl Reader<'_> {
 
     fn groups(&self) -> BTreeMap<String, String> {
         let index = self.policy.index();
-        let groups = index.groups.iter().map(|group| {
-            let claim = group.claim.as_ref().map(|(issuer, value)| {
-                let issuer = self.policy.issuer_entry(*issuer);
-                (issuer.map(|it| it.name.as_str()), value)
-            });
-            (format!("group:{}", group.name), format!("{claim:?}"))
-        });
+        let groups = index.groups.iter();
+        let groups = groups.map(|group| (format!("group:{}", group.name), self.claim(group)));
         let tags = index.tags.iter();
         let tags = tags.map(|tag| (format!("tag:{tag}"), String::new()));
         groups.chain(tags).collect()
+    }
+
+    fn claim(&self, group: &Group) -> String {
+        let claim = group.claim.as_ref().map(|(issuer, value)| {
+            let issuer = self.policy.issuer_entry(*issuer);
+            (issuer.map(|it| it.name.as_str()), value)
+        });
+        format!("{claim:?}")
+    }
+
+    /// A principal with its tags and identities.
+    fn principal(&self, id: PrincipalId) -> Option<String> {
+        let principals = &self.policy.index().principals;
+        let at = id.index();
+        let identities = principals.identities.iter().enumerate();
+        let own = identities
+            .filter(|(_, (_, it))| *it == id)
+            .map(|(at, (issuer, _))| {
+                let issuer = self.policy.issuer_entry(*issuer);
+                let subject = principals.identity_subjects.get(at).to_owned();
+                (issuer.map(|it| it.name.clone()), subject)
+            });
+        let own: BTreeSet<_> = own.collect();
+        let tags = principals.tags.iter().filter(|(it, _)| *it == id);
+        let tags = tags.map(|(_, tag)| self.policy.index().tags.get(tag.index()));
+        let facts = (
+            principals.types.get(at)?,
+            principals.scopes.get(at).map(|it| self.path(*it)),
+            principals.dates.get(at),
+            principals.suspended.contains(&id),
+            (own, tags.collect::<BTreeSet<_>>()),
+        );
+        Some(format!("{facts:?}"))
     }
 
     fn principals(&self) -> BTreeMap<String, String> {

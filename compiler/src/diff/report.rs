@@ -2,10 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use latchkey_engine::{index::Risk, reason::Reason};
 use latchkey_gate::call::{Answer, Stated};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
-use super::covers::{self, Cell};
+use super::{
+    cause::Cause,
+    covers::{self, Cell},
+};
 
 /// All that differs between two bundles.
 #[derive(Debug, Serialize)]
@@ -58,6 +62,9 @@ pub struct Finding {
     pub surface: String,
     /// The operation.
     pub operation: Option<String>,
+    /// The risk of what is called, the higher of both sides.
+    #[serde(serialize_with = "risk")]
+    pub risk: Risk,
     /// The widest scope that it holds for.
     pub scope: String,
     /// Which calls, in words; empty is all.
@@ -66,6 +73,8 @@ pub struct Finding {
     pub before: State,
     /// The outcome by the new bundle.
     pub after: State,
+    /// The entries of the policy that make it.
+    pub causes: Vec<Cause>,
     /// Where it comes from.
     pub places: Vec<Place>,
     /// A call that shows it, replayed on both sides.
@@ -102,7 +111,7 @@ pub struct Place {
 }
 
 /// One of the two bundles.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Side {
     /// The old one.
@@ -186,10 +195,11 @@ impl Report {
         }
     }
 
-    /// Whether anything is allowed that was not, or might be.
+    /// Whether anything is allowed that was not, or might be; also by an activation.
     #[must_use]
     pub fn widens(&self) -> bool {
-        self.summary.widened + self.summary.undecided > 0
+        let unlocks = self.findings.iter().any(Finding::unlocks);
+        unlocks || self.summary.widened + self.summary.undecided > 0
     }
 
     /// Whether anything is allowed for less than before, or might be.
@@ -264,14 +274,24 @@ impl Finding {
             subjects,
             surface: surface.to_owned(),
             operation: operation.map(str::to_owned),
+            risk: Risk::Read,
             scope: scope.to_owned(),
             region: region.to_owned(),
             before: before.into(),
             after: after.into(),
+            causes: Vec::new(),
             places,
             witness,
             cells,
         }
+    }
+
+    /// Whether calls that nothing could unlock are now denied only until somebody activates
+    /// break-glass. This counts as widening.
+    #[must_use]
+    pub fn unlocks(&self) -> bool {
+        let locked = Reason::BreakGlassRequired.as_str();
+        self.change == Change::Reason && self.after.reason == locked
     }
 
     /// Whether a call of the finding's surface and operation lies in its region; scope and subjects
@@ -284,6 +304,11 @@ impl Finding {
     pub(super) fn add_subjects(&mut self, subjects: BTreeSet<String>) {
         self.subjects.extend(subjects);
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn risk<S: Serializer>(risk: &Risk, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(crate::model::risk_name(*risk))
 }
 
 impl From<Answer> for State {

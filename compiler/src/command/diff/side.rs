@@ -11,25 +11,82 @@ use super::{
 };
 use crate::{
     cli::Global,
+    diff::Written,
     matrix, pack, project,
     source::{Folder, Tree},
 };
 
+/// What a side is read from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// The project in the folder of `-C`.
+    Project,
+    /// A path, or else a Git revision.
+    Named(String),
+    /// The last commit that two revisions have in common.
+    MergeBase(String, String),
+}
+
+impl Origin {
+    /// How reports call the side.
+    pub(super) fn name(&self) -> String {
+        match self {
+            Self::Project => "the project".to_owned(),
+            Self::Named(name) => name.clone(),
+            Self::MergeBase(old, new) => format!("the merge base of {old} and {new}"),
+        }
+    }
+}
+
+impl Origin {
+    /// What stands before its places, for those who start at the root of the repository.
+    pub(super) fn prefix(&self, folder: &Path) -> String {
+        let named = match self {
+            Self::Named(name) if Path::new(name).is_dir() => Path::new(name),
+            _ => folder,
+        };
+        revision::prefix(named)
+    }
+}
+
+/// An opened side.
+pub(super) struct Opened {
+    /// Its bundle.
+    pub(super) gate: Gate,
+    /// Its text; none where it was a bundle already.
+    sound: Option<Sound>,
+}
+
+impl Opened {
+    /// What was written.
+    pub(super) fn written(&self) -> Option<Written<'_>> {
+        self.sound.as_ref().map(|it| Written {
+            model: &it.model,
+            sources: &it.sources,
+        })
+    }
+}
+
 /// Opens a side; `None` when it is a project with errors, which were printed.
 pub(super) fn open(
-    side: Option<&str>,
+    side: &Origin,
     at: Time,
     global: &Global,
     terminal: &mut Terminal<'_>,
-) -> Result<Option<Gate>, Failure> {
-    let Some(name) = side else {
-        return compiled(
-            &Folder::new(global.directory.clone()),
-            "the project",
-            at,
-            global,
-            terminal,
-        );
+) -> Result<Option<Opened>, Failure> {
+    let folder = &global.directory;
+    let called = side.name();
+    let name = match side {
+        Origin::Project => {
+            let tree = Folder::new(folder.clone());
+            return compiled(&tree, &called, at, global, terminal);
+        }
+        Origin::MergeBase(old, new) => {
+            let commit = revision::merge_base(folder, old, new)?;
+            let tree = revision::read(folder, &commit)?;
+            return compiled(&tree, &called, at, global, terminal);
+        }
+        Origin::Named(name) => name,
     };
     let path = Path::new(name);
     if path.is_file() {
@@ -37,7 +94,8 @@ pub(super) fn open(
         return bundle(path, folder).map(Some);
     }
     if path.join(project::FILE).is_file() {
-        return compiled(&Folder::new(path.to_owned()), name, at, global, terminal);
+        let tree = Folder::new(path.to_owned());
+        return compiled(&tree, name, at, global, terminal);
     }
     if path.join(pack::ALL).is_file() {
         return bundle(&path.join(pack::ALL), path).map(Some);
@@ -51,21 +109,22 @@ pub(super) fn open(
             )),
         );
     }
-    let tree = revision::read(&global.directory, name)?;
+    let tree = revision::read(folder, name)?;
     compiled(&tree, name, at, global, terminal)
 }
 
-fn bundle(file: &Path, folder: &Path) -> Result<Gate, Failure> {
+fn bundle(file: &Path, folder: &Path) -> Result<Opened, Failure> {
     let places = folder.join(pack::PLACES);
     let places = if places.is_file() {
         Some(read(&places)?)
     } else {
         None
     };
-    Gate::open(&read(file)?, places.as_deref()).map_err(|error| {
+    let gate = Gate::open(&read(file)?, places.as_deref()).map_err(|error| {
         Failure::unverified(format!("`{}` cannot be opened: {error}", file.display()))
             .help("build it again with this version of latchkey")
-    })
+    })?;
+    Ok(Opened { gate, sound: None })
 }
 
 fn compiled(
@@ -74,8 +133,8 @@ fn compiled(
     at: Time,
     global: &Global,
     terminal: &mut Terminal<'_>,
-) -> Result<Option<Gate>, Failure> {
-    let Ok(Sound { model, sources }) = sound(crate::check(tree, at), global, terminal)? else {
+) -> Result<Option<Opened>, Failure> {
+    let Ok(sound) = sound(crate::check(tree, at), global, terminal)? else {
         writeln!(
             terminal.err,
             "error: {name} has errors, so it cannot be compared"
@@ -83,7 +142,11 @@ fn compiled(
         return Ok(None);
     };
     let internal = |error: pack::PackError| Failure::internal(error.to_string());
-    let whole = pack::whole(&model).map_err(internal)?;
-    let places = pack::places(&model, &sources).map_err(internal)?;
-    matrix::open(&whole, &places).map_err(internal).map(Some)
+    let whole = pack::whole(&sound.model).map_err(internal)?;
+    let places = pack::places(&sound.model, &sound.sources).map_err(internal)?;
+    let gate = matrix::open(&whole, &places).map_err(internal)?;
+    Ok(Some(Opened {
+        gate,
+        sound: Some(sound),
+    }))
 }
