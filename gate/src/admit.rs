@@ -7,6 +7,7 @@ mod own;
 mod permit;
 mod protocol;
 mod surface;
+mod task;
 
 use latchkey_engine::{
     call::{Arguments, Call, Operation, Scopes},
@@ -75,6 +76,25 @@ pub fn admit_bound(
 ) -> Verdict {
     let stage = Stage {
         sealer: Some(sealer),
+        ..Stage::new(gate, overlay, inbound, identity, now)
+    };
+    stage.run()
+}
+
+/// The same as [`admit_bound`] for a request that was forwarded before and whose answer still runs:
+/// that the state of its call has grown old meanwhile does not end it.
+#[must_use]
+pub fn admit_again(
+    gate: &Gate,
+    overlay: &Overlay,
+    inbound: &Inbound<'_>,
+    identity: Option<&Identity>,
+    now: Time,
+    sealer: &Sealer,
+) -> Verdict {
+    let stage = Stage {
+        sealer: Some(sealer),
+        again: true,
         ..Stage::new(gate, overlay, inbound, identity, now)
     };
     stage.run()
@@ -151,6 +171,8 @@ struct Stage<'a> {
     explain: bool,
     /// What the caller's handles are sealed with, where they are.
     sealer: Option<&'a Sealer>,
+    /// Whether it was forwarded before.
+    again: bool,
 }
 
 impl<'a> Stage<'a> {
@@ -169,6 +191,7 @@ impl<'a> Stage<'a> {
             now,
             explain: false,
             sealer: None,
+            again: false,
         }
     }
 }
@@ -194,7 +217,7 @@ impl Stage<'_> {
         if let Reply::Rpc { id, .. } = &asked.reply {
             facts.rpc_id.clone_from(id);
         }
-        let bond = match self.bond(&asked.reply) {
+        let mut bond = match self.bond(&asked.reply) {
             Ok(bond) => bond,
             Err(reason) => return Self::unbound(facts, asked.reply, reason),
         };
@@ -203,7 +226,8 @@ impl Stage<'_> {
             What::Protocol(kind) => self.protocol(facts, asked.reply, kind),
             What::Answer(id) => self.answer(facts, asked.reply, bond.as_ref(), id),
             What::Note(note, params) => self.note(facts, asked.reply, bond.as_ref(), note, params),
-            What::Listen(wanted) => self.listen(facts, asked.reply, wanted),
+            What::Listen(wanted) => self.listen(facts, asked.reply, bond.as_mut(), wanted),
+            What::Task(id) => self.task(facts, asked.reply, bond.as_mut(), id),
             What::Completion(surface) => self.completion(facts, asked.reply, surface),
             What::Unmatched { surface } => self.unmatched(facts, asked.reply, surface),
         };

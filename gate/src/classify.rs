@@ -11,7 +11,9 @@ use latchkey_engine::{
 
 pub use fault::Fault;
 pub(crate) use http::members;
-pub(crate) use mcp::{CAPABILITIES_KEY, VERSION_KEY, decoded as decoded_header};
+pub(crate) use mcp::{
+    CAPABILITIES_KEY, RELATED_TASK, VERSION_KEY, decoded as decoded_header,
+};
 
 use crate::{
     filter::FilterKind,
@@ -73,6 +75,8 @@ pub(crate) enum What<'d> {
     Note(Note, Option<Object<'d>>),
     /// A stream of notifications, of these kinds.
     Listen(Object<'d>),
+    /// Something about the task that this names.
+    Task(Value<'d>),
     /// A completion for a surface's argument.
     Completion(SurfaceId),
     /// Nothing that the registry or the method table knows; whether it names a surface.

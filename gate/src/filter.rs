@@ -2,6 +2,7 @@
 
 mod entries;
 mod requests;
+mod tasks;
 
 use std::fmt;
 
@@ -17,9 +18,12 @@ use crate::{
     pin::Sightings,
     seal::Sealer,
     session::Bond,
+    task::Tasks,
 };
 
 pub(crate) use requests::capabilities;
+pub use requests::{leads_with_result, needs_look, pages};
+pub use tasks::wants_task;
 
 /// What to do with an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,12 +47,16 @@ pub enum FilterKind {
     ResourceTemplates,
     /// `initialize` and `server/discover`
     Handshake,
-    /// A call: a JSON body passes as it comes, and from an event stream what the server may not ask
-    /// its client is taken out.
+    /// Traffic of the protocol: a JSON body passes as it comes, and from an event stream what the
+    /// server may not ask its client is taken out.
     Answer,
-    /// A call in the stateless era: its answer may ask the caller for input, which is decided, and
-    /// give out a state, which is sealed.
+    /// A call: its answer may ask the caller for input, or send it to a page, which is decided, and
+    /// give out a state or a task, which are sealed.
     Call,
+    /// What a server says of a task.
+    Task,
+    /// `tasks/list`
+    Tasks,
     /// A stream of notifications.
     Listen,
     /// The same for a stream that no request asked for. It may replay the answer to a list, which
@@ -106,6 +114,16 @@ pub struct Viewer<'a> {
     pub request: &'a [u8],
     /// What remembers the definitions in it.
     pub pins: Option<&'a Sightings>,
+    /// What remembers the tasks in it.
+    pub tasks: Option<&'a Tasks>,
+}
+
+impl FilterKind {
+    /// Whether it is a stream that is open for as long as its caller likes.
+    #[must_use]
+    pub fn is_watched(self) -> bool {
+        matches!(self, Self::Stream | Self::Listen)
+    }
 }
 
 impl Viewer<'_> {
@@ -115,7 +133,7 @@ impl Viewer<'_> {
     pub fn answer(&self, body: &[u8]) -> Result<Vec<u8>, FilterError> {
         match self.filter.kind {
             FilterKind::Answer | FilterKind::Stream | FilterKind::Listen => Ok(body.to_vec()),
-            FilterKind::Call if !requests::is_waiting(body) => Ok(body.to_vec()),
+            FilterKind::Call if !needs_look(body) => Ok(body.to_vec()),
             _ => self.filtered(body),
         }
     }
@@ -137,13 +155,6 @@ impl Viewer<'_> {
         }
     }
 
-    /// Whether the caller may still watch a stream that no request asked for: its token is not
-    /// revoked, and it sees something of the server.
-    #[must_use]
-    pub fn may_watch(&self) -> bool {
-        self.sees(|_| true)
-    }
-
     fn message(&self, data: &[u8]) -> Result<Line, FilterError> {
         let document = parse(data)?;
         let message = document.root().as_object().ok_or(FilterError::Shape)?;
@@ -159,10 +170,14 @@ impl Viewer<'_> {
             (Some(_), None) => return self.notification(document.source(), message),
             (None, _) => {}
         }
-        if matches!(self.filter.kind, FilterKind::Answer | FilterKind::Listen) {
-            return Ok(Line::Pass);
-        }
-        match self.filtered(data) {
+        let filtered = match (self.filter.kind, message.get("error")) {
+            (FilterKind::Answer | FilterKind::Listen, None) => return Ok(Line::Pass),
+            (FilterKind::Answer | FilterKind::Listen, Some(error)) => {
+                self.may_show(error).map(|()| data.to_vec())
+            }
+            _ => self.filtered(data),
+        };
+        match filtered {
             Ok(filtered) => Ok(Line::Replace([b"data: ".as_slice(), &filtered].concat())),
             Err(FilterError::Asked(asked)) => {
                 let id = message.get("id").map_or("null", |id| id.raw());
@@ -236,16 +251,17 @@ impl Viewer<'_> {
             return Err(FilterError::Shape);
         }
         let Some(result) = message.get("result") else {
-            return match message.get("error") {
-                Some(_) => Ok(body.to_vec()),
-                None => Err(FilterError::Shape),
-            };
+            let error = message.get("error").ok_or(FilterError::Shape)?;
+            self.may_show(error)?;
+            return Ok(body.to_vec());
         };
         let result = result.as_object().ok_or(FilterError::Shape)?;
         let mut edits = match self.filter.kind {
             FilterKind::Handshake => self.handshake(result)?,
             FilterKind::Stream => self.replayed(result)?,
             FilterKind::Call => return self.waiting(document.source(), result),
+            FilterKind::Task => return self.of_task(document.source(), result),
+            FilterKind::Tasks => vec![self.own_tasks(result)?],
             kind => vec![self.entries(result, kind)?],
         };
         edits.extend(private(result)?);

@@ -161,6 +161,12 @@ impl Vouched {
         Ok(&self.identity)
     }
 
+    /// The identity on a stream for which it was shown already what its token is bound to.
+    #[must_use]
+    pub fn known(&self) -> &Arc<Identity> {
+        &self.identity
+    }
+
     /// The first instant at which the token is no longer accepted.
     #[must_use]
     pub fn expires_at(&self) -> Time {

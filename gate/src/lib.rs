@@ -26,6 +26,7 @@ pub mod session;
 pub mod settings;
 pub mod supply;
 pub mod survey;
+pub mod task;
 #[cfg(test)]
 mod testing;
 pub mod token;

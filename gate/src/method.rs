@@ -21,6 +21,8 @@ pub enum Need {
     Completion,
     /// For each kind of notification, what the caller sees of it.
     Listen,
+    /// What the call needs that made the task.
+    Task,
     /// A bound session, which the notification is about.
     Own(Note),
     /// Never allowed: it needs state or a direction that does not exist here.
@@ -133,11 +135,11 @@ pub const METHODS: &[Method] = &[
     request("completion/complete", Eras::Both, Need::Completion),
     request("logging/setLevel", Eras::Legacy, Need::Visible),
     request("subscriptions/listen", Eras::Modern, Need::Listen),
-    request("tasks/get", Eras::Both, Need::Never),
-    request("tasks/update", Eras::Modern, Need::Never),
-    request("tasks/cancel", Eras::Both, Need::Never),
-    request("tasks/list", Eras::Legacy, Need::Never),
-    request("tasks/result", Eras::Legacy, Need::Never),
+    request("tasks/get", Eras::Both, Need::Task),
+    request("tasks/update", Eras::Modern, Need::Task),
+    request("tasks/cancel", Eras::Both, Need::Task),
+    request("tasks/list", Eras::Legacy, Need::Filtered(FilterKind::Tasks)),
+    request("tasks/result", Eras::Legacy, Need::Task),
     notification(
         "notifications/cancelled",
         Eras::Both,

@@ -13,8 +13,11 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 /// The length of a key in bytes.
 pub const KEY_LENGTH: usize = 32;
 
-/// The most keys that one sealer opens with.
+/// The most keys that a sealer is made of.
 pub const MAX_KEYS: usize = 8;
+
+/// The most keys that one sealer opens with: keys that were replaced open for a while, too.
+pub const MOST_KEYS: usize = 2 * MAX_KEYS;
 
 /// The longest handle of a server that is sealed, in bytes.
 pub const MAX_HANDLE: usize = 1 << 16;
@@ -68,10 +71,17 @@ impl Sealer {
     /// [`MAX_KEYS`].
     #[must_use]
     pub fn new(keys: &[[u8; KEY_LENGTH]]) -> Option<Self> {
+        Self::beside(keys, &[])
+    }
+
+    /// The same, and opens with keys that were replaced, of which only so many count that there are
+    /// [`MOST_KEYS`] in all.
+    #[must_use]
+    pub fn beside(keys: &[[u8; KEY_LENGTH]], replaced: &[[u8; KEY_LENGTH]]) -> Option<Self> {
         if keys.is_empty() || keys.len() > MAX_KEYS {
             return None;
         }
-        let keys = keys.iter().map(|key| {
+        let keys = keys.iter().chain(replaced).take(MOST_KEYS).map(|key| {
             let key = UnboundKey::new(&AES_256_GCM_SIV, key).ok()?;
             Some(LessSafeKey::new(key))
         });
@@ -174,6 +184,10 @@ mod tests {
         let new = rotated.seal(Purpose::Task, &[], b"t").unwrap();
         assert_ne!(new, old);
         assert_eq!(sealer().open(Purpose::Task, &[], &new), None);
+        let replaced = Sealer::beside(&[[2; 32]], &[[1; 32]]).unwrap();
+        assert!(replaced.open(Purpose::Task, &[], &old).is_some());
+        assert_eq!(replaced.seal(Purpose::Task, &[], b"t").unwrap(), new);
+        assert!(Sealer::beside(&[], &[[1; 32]]).is_none());
         assert!(Sealer::new(&[]).is_none());
         assert!(Sealer::new(&[[0; 32]; MAX_KEYS + 1]).is_none());
     }

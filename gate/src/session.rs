@@ -11,6 +11,7 @@ use crate::{
     identity::Identity,
     json::{self, Value},
     seal::{Purpose, Sealer},
+    task::Task,
 };
 
 /// The longest session id of a server, in bytes.
@@ -28,6 +29,8 @@ pub struct Bond {
     session: Option<String>,
     /// The event after which a stream is resumed, as the server named it.
     event: Option<String>,
+    /// The tasks that the request names.
+    tasks: Vec<Task>,
     modern: bool,
 }
 
@@ -45,6 +48,7 @@ impl Bond {
             caller: identity.map_or([0; 32], Identity::caller),
             session: None,
             event: None,
+            tasks: Vec::new(),
             modern,
         }
     }
@@ -76,6 +80,22 @@ impl Bond {
     #[must_use]
     pub fn event(&self) -> Option<&str> {
         self.event.as_deref()
+    }
+
+    /// The tasks that the request names.
+    #[must_use]
+    pub fn tasks(&self) -> &[Task] {
+        &self.tasks
+    }
+
+    /// The request names this task of its caller.
+    pub(crate) fn name_task(&mut self, task: Task) {
+        self.tasks.push(task);
+    }
+
+    /// Who calls, as a digest.
+    pub(crate) fn caller(&self) -> [u8; 32] {
+        self.caller
     }
 
     /// Whether the exchange is of the era that has no sessions.
@@ -158,8 +178,8 @@ impl Bond {
         [self.server.as_bytes(), &self.caller, call]
     }
 
-    /// What a session is bound to.
-    fn owner(&self) -> [&[u8]; 2] {
+    /// What a session and a task are bound to.
+    pub(crate) fn owner(&self) -> [&[u8]; 2] {
         [self.server.as_bytes(), &self.caller]
     }
 

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::pin::Pin;
 use crate::token::{IssuerKind, ProofRule};
+pub(crate) use requests::host;
 pub use requests::{Elicitation, ServerRequests, is_host};
 
 mod counting;

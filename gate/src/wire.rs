@@ -71,6 +71,8 @@ pub(crate) enum Unknown {
     Prompt(Option<String>),
     /// A resource.
     Resource,
+    /// A task.
+    Task,
 }
 
 /// What the caller is told.

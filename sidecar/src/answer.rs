@@ -1,5 +1,7 @@
 //! The body of an answer: a refusal, a passed-on stream, or a stream that is filtered on its way.
 
+mod standing;
+
 use std::{
     fmt,
     pin::Pin,
@@ -10,19 +12,24 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use hyper::body::{Body, Frame, SizeHint};
-use latchkey_engine::time::Time;
+use latchkey_engine::{reason::Reason, time::Time};
 use latchkey_gate::{
+    admit::Permit,
     event::EventOutcome,
-    filter::{Filter, FilterKind, Line, Viewer},
+    filter::{self, Filter, Line, Viewer},
     identity::Identity,
     session::Bond,
 };
 use tokio::time::{Instant, Sleep};
 
+use standing::Over;
+pub use standing::Standing;
+
 use crate::{
     arriving::{Arriving, BrokeOff},
     exchange::Exchange,
     ids,
+    pipeline::sent_to,
     run::Worker,
     session,
     supply::Active,
@@ -61,11 +68,17 @@ struct Lines {
     most: usize,
     /// What the server asked for and may not.
     refused: Option<&'static str>,
+    /// Whether that stood in the answer itself, in whose place a refusal has gone.
+    denied: bool,
+    /// Where the server sends the client's user.
+    sent_to: Option<String>,
     /// When it is decided again, at the latest.
     again: Pin<Box<Sleep>>,
+    /// Why it has ended before its server ended it.
+    over: Option<Box<Over>>,
 }
 
-/// How long a silent stream may outlive the decision that let it be opened.
+/// How long a silent stream may outlive what it was decided by.
 const AGAIN: Duration = Duration::from_secs(1);
 
 /// Whose eyes an answer is filtered for.
@@ -85,23 +98,24 @@ pub struct Rules {
     pub protocol: Option<String>,
     /// The body of the request, as its caller sent it.
     pub request: Bytes,
+    /// The rest of the request, where its answer is a stream.
+    pub standing: Option<Box<Standing>>,
 }
 
 impl Rules {
     /// Looks with the caller's eyes, now.
     pub(crate) fn look<T>(&self, see: impl FnOnce(&Viewer<'_>) -> T) -> T {
+        let sealer = self.worker.shared.handles.sealer();
         let seen = see(&Viewer {
             gate: &self.active.gate,
             overlay: &self.worker.shared.overlay(),
             identity: self.identity.as_deref(),
             now: now(),
             filter: self.filter,
-            handles: self
-                .bond
-                .as_ref()
-                .map(|bond| (&self.worker.shared.sealer, bond)),
+            handles: self.bond.as_ref().map(|bond| (&**sealer, bond)),
             request: &self.request,
             pins: Some(&self.worker.shared.pins.sightings),
+            tasks: Some(&self.worker.shared.tasks),
         });
         self.worker.shared.pins.heed();
         seen
@@ -166,7 +180,10 @@ impl Answer {
                 rest: BytesMut::new(),
                 most,
                 refused: None,
+                denied: false,
+                sent_to: None,
                 again: Box::pin(tokio::time::sleep(AGAIN)),
+                over: None,
             })),
             open: Some(exchange),
         }
@@ -177,13 +194,25 @@ impl Answer {
         let Some(mut open) = self.open.take() else {
             return Ok(());
         };
-        if let Content::Lines(lines) = &self.content
-            && let Some(asked) = lines.refused
-        {
-            let detail = format!("the server asked its client for {asked}: see `serverRequests`");
-            open.facts.detail.get_or_insert(detail);
+        let mut denied = false;
+        if let Content::Lines(lines) = &mut self.content {
+            if let Some(over) = lines.over.take() {
+                return close_over(open, *over);
+            }
+            if let Some(asked) = lines.refused {
+                let detail =
+                    format!("the server asked its client for {asked}: see `serverRequests`");
+                open.facts.detail.get_or_insert(detail);
+            }
+            if let Some(hosts) = &lines.sent_to {
+                open.facts.detail.get_or_insert_with(|| sent_to(hosts));
+            }
+            denied = lines.denied;
         }
-        let outcome = if open.status >= 500 {
+        let outcome = if denied {
+            open.facts.reason = Reason::ServerRequestDenied;
+            EventOutcome::Denied
+        } else if open.status >= 500 {
             EventOutcome::UpstreamError
         } else {
             EventOutcome::Success
@@ -274,14 +303,19 @@ impl Body for Answer {
 impl Lines {
     fn next(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
         loop {
-            if self.is_watched() && self.again.as_mut().poll(cx).is_ready() {
-                if self.is_over() {
-                    return Poll::Ready(None);
-                }
+            if self.over.is_some() {
+                return Poll::Ready(None);
+            }
+            if let Err(over) = self.rules.stand() {
+                return Poll::Ready(Some(Ok((Frame::data(self.finish(over)), false))));
+            }
+            let Poll::Ready(frame) = Pin::new(&mut self.incoming).poll_frame(cx) else {
+                // It is looked after also while it is silent.
+                ready!(self.again.as_mut().poll(cx));
                 self.again.as_mut().reset(Instant::now() + AGAIN);
                 continue;
-            }
-            let frame = match ready!(Pin::new(&mut self.incoming).poll_frame(cx)) {
+            };
+            let frame = match frame {
                 None => return Poll::Ready(None),
                 Some(Err(error)) => return Poll::Ready(Some(Err(AnswerError::Upstream(error)))),
                 Some(Ok(frame)) => frame,
@@ -289,9 +323,6 @@ impl Lines {
             let Ok(data) = frame.into_data() else {
                 continue;
             };
-            if self.is_over() {
-                return Poll::Ready(None);
-            }
             match self.take(&data) {
                 Err(error) => return Poll::Ready(Some(Err(error))),
                 Ok(out) if out.is_empty() => {}
@@ -300,32 +331,14 @@ impl Lines {
         }
     }
 
-    /// A stream of notifications is looked after for as long as it is open, also while it is silent.
-    fn is_watched(&self) -> bool {
-        matches!(
-            self.rules.filter.kind,
-            FilterKind::Stream | FilterKind::Listen
-        )
-    }
-
-    /// A stream that no request asked for ends with the bundle, the token or the standing that it
-    /// was admitted under; the caller opens it again and is decided again.
-    fn is_over(&self) -> bool {
-        if !self.is_watched() {
-            return false;
+    /// Ends before the server does, which is told where it would work on; answers the last words.
+    fn finish(&mut self, mut over: Box<Over>) -> Bytes {
+        if let Some(permit) = self.rules.look(cancellation) {
+            session::answer_server(&self.rules, permit);
         }
-        let now = now();
-        let swapped = self
-            .rules
-            .worker
-            .shared
-            .active()
-            .is_none_or(|active| active.generation != self.rules.active.generation);
-        let identity = self.rules.identity.as_deref();
-        let expired = identity.is_some_and(|identity| identity.expires_at() <= now);
-        // The overlay may have suspended the caller or revoked its token since.
-        let may_watch = |viewer: &Viewer<'_>| viewer.may_watch();
-        swapped || expired || !self.rules.look(may_watch)
+        let told = std::mem::take(&mut over.told);
+        self.over = Some(over);
+        told
     }
 
     fn take(&mut self, data: &[u8]) -> Result<Bytes, AnswerError> {
@@ -352,7 +365,7 @@ impl Lines {
                     }
                 }
                 Ok(Line::Deny(asked, line)) => {
-                    self.refused = Some(asked);
+                    (self.refused, self.denied) = (Some(asked), true);
                     out.extend_from_slice(&line);
                     out.extend_from_slice(&end);
                 }
@@ -362,6 +375,9 @@ impl Lines {
                     } else {
                         &line
                     };
+                    if let Some(hosts) = replaced.strip_prefix(b"data:").and_then(filter::pages) {
+                        self.sent_to = Some(hosts);
+                    }
                     out.extend_from_slice(replaced);
                     out.extend_from_slice(&end);
                 }
@@ -376,6 +392,26 @@ impl Lines {
         }
         Ok(out.into())
     }
+}
+
+/// What a server is told whose answer nobody waits for any more.
+fn cancellation(viewer: &Viewer<'_>) -> Option<Permit> {
+    viewer.cancellation()
+}
+
+/// The end of an answer that its caller may no longer have, or whose server has moved.
+fn close_over(mut open: Box<Exchange>, over: Over) -> Result<(), AnswerError> {
+    if let Some(active) = &over.active {
+        open.under(active);
+    }
+    let outcome = match over.facts {
+        Some(facts) => {
+            open.facts = facts;
+            EventOutcome::Denied
+        }
+        None => EventOutcome::Success,
+    };
+    open.close(outcome).map_err(|_| AnswerError::Audit)
 }
 
 /// The time of a decision.

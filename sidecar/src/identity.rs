@@ -82,6 +82,36 @@ impl Callers {
         }
     }
 
+    /// The identity behind a request whose answer still runs, by the bundle and the keys in force
+    /// now. What its token is bound to was shown when it came, and no issuer is asked.
+    pub(crate) fn again(
+        &self,
+        shared: &Shared,
+        asking: &Asking<'_>,
+    ) -> Result<Option<Arc<Identity>>, Reason> {
+        let Asking { active, now, .. } = *asking;
+        let Some(Authorization { token, .. }) = Authorization::read(asking.headers)? else {
+            return match asking.certificate {
+                Some(certificate) => self.by_certificate(shared, asking, certificate),
+                None => Ok(None),
+            };
+        };
+        let keys = &shared.issuer_keys;
+        let era = (active.generation, keys.generation());
+        let vouched = if let Some(vouched) = self.tokens.recall(token, era) {
+            vouched
+        } else {
+            let text = legal(token).ok_or(Reason::Unauthenticated)?;
+            let verified = active.gate.verify(text, active.server, &keys.live(), now);
+            let verified = verified.map_err(|error| error.reason)?;
+            self.tokens.remember(token, verified, era)
+        };
+        if vouched.expires_at() <= now {
+            return Err(Reason::TokenExpired);
+        }
+        Ok(Some(Arc::clone(vouched.known())))
+    }
+
     async fn by_token(
         &self,
         shared: &Shared,

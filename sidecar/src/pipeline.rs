@@ -4,22 +4,29 @@
 //! `accept -> receive -> identify -> admit -> hold -> throttle -> record -> forward -> filter -> close`,
 //! where `admit` is the gate's `parse -> classify -> coarse -> bind -> validate -> decide`.
 
-use std::{convert::Infallible, future::poll_fn, pin::pin, sync::Arc, task::Poll, time::Duration};
+use std::{
+    convert::Infallible,
+    future::poll_fn,
+    pin::pin,
+    sync::Arc,
+    task::Poll,
+    time::{Duration, Instant},
+};
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::{
-    HeaderMap, Method, Request, Response, StatusCode,
+    HeaderMap, Method, Request, Response, StatusCode, Uri,
     body::{Body, Incoming},
     header::{self, HeaderValue},
     http::request::Parts,
 };
-use latchkey_engine::{reason::Reason, time::Time};
+use latchkey_engine::{overlay::Overlay, reason::Reason, time::Time};
 use latchkey_gate::{
     admit::{self, Outcome, Permit, Verdict},
     capability::Capability,
     event::EventOutcome,
-    filter::{Filter, FilterError, FilterKind},
+    filter::{self, Filter, FilterError, FilterKind},
     identity::Identity,
     inbound::Inbound,
     session::Bond,
@@ -27,7 +34,7 @@ use latchkey_gate::{
 };
 
 use crate::{
-    answer::{Answer, First, Rules, now},
+    answer::{Answer, First, Rules, Standing, now},
     arriving::Arriving,
     config::ListenConfig,
     exchange::Exchange,
@@ -35,6 +42,7 @@ use crate::{
     identity::Asking,
     limit::{self, Told},
     listen::Peer,
+    look::{Looked, look},
     metadata,
     meter::Meter,
     pins,
@@ -67,6 +75,8 @@ struct Identified {
 struct Admitted {
     identified: Identified,
     permit: Permit,
+    /// What was taken away when it was decided.
+    overlay: Arc<Overlay>,
 }
 
 /// A request that is within its limits, too.
@@ -84,6 +94,16 @@ struct Forwarded {
     /// The request's body, and what its caller is told where the server asks for what it may not.
     request: Bytes,
     denied: Option<Box<Refusal>>,
+    asked: Asked,
+}
+
+/// What a long answer stands on, beside the headers of its request.
+struct Asked {
+    method: Method,
+    uri: Uri,
+    peer: Arc<Peer>,
+    named: session::Named,
+    overlay: Arc<Overlay>,
 }
 
 /// A refusal, and what only this side knows about it.
@@ -252,7 +272,7 @@ fn admit(
             inbound,
             identity,
             received.now,
-            &worker.shared.sealer,
+            &worker.shared.handles.sealer(),
         )
     });
     exchange.facts = facts;
@@ -260,7 +280,11 @@ fn admit(
         exchange.adopt(&traceparent);
     }
     match outcome {
-        Outcome::Forward(permit) => Ok(Admitted { identified, permit }),
+        Outcome::Forward(permit) => Ok(Admitted {
+            identified,
+            permit,
+            overlay,
+        }),
         Outcome::Refuse(refusal) => Err(refusal.into()),
     }
 }
@@ -380,7 +404,11 @@ async fn forward(
     exchange: &mut Exchange,
     recorded: Recorded,
 ) -> Result<Forwarded, Refused> {
-    let Recorded(Admitted { identified, permit }) = recorded;
+    let Recorded(Admitted {
+        identified,
+        permit,
+        overlay,
+    }) = recorded;
     let Identified {
         received, identity, ..
     } = identified;
@@ -388,15 +416,18 @@ async fn forward(
         active,
         mut head,
         body,
+        peer,
         ..
     } = received;
     let bond = permit.bond().cloned();
     let request = body.clone();
-    let stateless = bond.as_ref().is_some_and(Bond::is_modern);
-    let denied = stateless.then(|| Box::new(permit.refusal(Reason::ServerRequestDenied)));
-    if let Some(bond) = &bond {
-        session::name_upstream(&mut head.headers, bond);
-    }
+    let asks = |it: Filter| matches!(it.kind, FilterKind::Call | FilterKind::Task);
+    let denied = permit.filter().is_some_and(asks);
+    let denied = denied.then(|| Box::new(permit.refusal(Reason::ServerRequestDenied)));
+    let named = bond
+        .as_ref()
+        .map(|bond| session::name_upstream(&mut head.headers, bond))
+        .unwrap_or_default();
     let breaker = active.gate.server_settings(active.server);
     let breaker = breaker.and_then(|it| it.breaker);
     let asking = match worker.shared.breaker.ask(breaker) {
@@ -412,7 +443,7 @@ async fn forward(
     };
     let traceparent = exchange.traceparent();
     let outbound = Outbound {
-        method: head.method,
+        method: head.method.clone(),
         uri: &head.uri,
         headers: head.headers,
         body,
@@ -434,6 +465,13 @@ async fn forward(
             bond,
             request,
             denied,
+            asked: Asked {
+                method: head.method,
+                uri: head.uri,
+                peer,
+                named,
+                overlay,
+            },
         }),
         Err(refusal) => {
             exchange.facts.reason = refusal.reason();
@@ -455,32 +493,38 @@ async fn pass(
         mut bond,
         request,
         denied,
+        asked,
     } = forwarded;
     exchange.waited(inflow.waited);
     let (mut head, mut incoming) = inflow.response.into_parts();
     if let Some(bond) = &mut bond {
-        session::name_downstream(&mut head.headers, bond, &worker.shared.sealer);
+        session::name_downstream(&mut head.headers, bond, &worker.shared.handles.sealer());
     }
     exchange.status = head.status.as_u16();
     if let Some(counted) = &exchange.counted {
         counted.told.write(&mut head.headers);
     }
     let most = worker.shared.config.upstream.max_filtered;
-    // What a call answers is only watched for requests of the server, which come on streams.
-    let watched = |it: &Filter| it.kind != FilterKind::Answer || is_event_stream(&head.headers);
+    let streams = is_event_stream(&head.headers);
+    // Traffic of the protocol is only watched for requests of the server, which come on streams.
+    let watched = |it: &Filter| it.kind != FilterKind::Answer || streams;
     let Some(filter) = inflow.filter.filter(watched) else {
-        let first = match at_hand(&mut incoming).await {
-            Poll::Ready(None) => Bytes::new(),
-            Poll::Ready(Some(Ok(frame))) if incoming.is_end_stream() => {
-                frame.into_data().unwrap_or_default()
-            }
-            first => {
+        return unwatched(head, incoming, exchange).await;
+    };
+    let slowest = worker.shared.config.listen.write_timeout.0;
+    let mut read_already = None;
+    if filter.kind == FilterKind::Call && !streams && !is_encoded(&head.headers) {
+        let sealed = bond.as_ref().is_some_and(|bond| seals(bond, &request));
+        match look(&mut incoming, sealed, most, slowest).await {
+            Looked::Whole(body) => return whole(head, exchange, body).await,
+            Looked::Passed(first) => {
                 let answer = Answer::passed(first, incoming, exchange);
                 return Response::from_parts(head, answer);
             }
-        };
-        return whole(head, exchange, first).await;
-    };
+            Looked::Filtered(body) => read_already = Some(body),
+            Looked::Unread => return unfilterable(worker, exchange),
+        }
+    }
     let rules = Rules {
         worker: Arc::clone(worker),
         active,
@@ -489,39 +533,103 @@ async fn pass(
         bond,
         protocol: exchange.facts.protocol.clone(),
         request,
+        standing: streams.then(|| asked.standing(inflow.asked, exchange.request_id())),
     };
     if is_encoded(&head.headers) {
         return unfilterable(worker, exchange);
     }
     head.headers.remove(header::CONTENT_LENGTH);
-    if is_event_stream(&head.headers) {
+    if streams {
         let answer = Answer::lines(incoming, rules, most, exchange);
         return Response::from_parts(head, answer);
     }
-    let slowest = worker.shared.config.listen.write_timeout.0;
-    let Ok(body) = read(incoming, most, slowest).await else {
+    let body = match read_already {
+        Some(body) => Ok(body),
+        None => read(incoming, most, slowest).await,
+    };
+    let Ok(body) = body else {
         return unfilterable(worker, exchange);
     };
-    let body = if body.is_empty() || rules.filter.kind == FilterKind::Stream {
-        body
-    } else {
-        match rules.look(|viewer| viewer.answer(&body)) {
-            Ok(filtered) => filtered.into(),
-            Err(error @ FilterError::Asked(_)) if denied.is_some() => {
-                exchange.facts.reason = Reason::ServerRequestDenied;
-                exchange.facts.detail = Some(error.to_string());
-                let refusal = denied.map_or_else(|| Refusal::http(Reason::Internal), |it| *it);
-                return refuse(worker, exchange, &refusal.into());
+    filtered(head, exchange, &rules, body, denied).await
+}
+
+/// An answer in which nothing is looked for.
+async fn unwatched(
+    head: hyper::http::response::Parts,
+    mut incoming: Arriving,
+    exchange: Box<Exchange>,
+) -> Response<Answer> {
+    let first = match at_hand(&mut incoming).await {
+        Poll::Ready(None) => Bytes::new(),
+        Poll::Ready(Some(Ok(frame))) if incoming.is_end_stream() => {
+            frame.into_data().unwrap_or_default()
+        }
+        first => {
+            let answer = Answer::passed(first, incoming, exchange);
+            return Response::from_parts(head, answer);
+        }
+    };
+    whole(head, exchange, first).await
+}
+
+/// An answer that is one JSON text, as its caller may see it.
+async fn filtered(
+    head: hyper::http::response::Parts,
+    mut exchange: Box<Exchange>,
+    rules: &Rules,
+    body: Bytes,
+    denied: Option<Box<Refusal>>,
+) -> Response<Answer> {
+    let worker = &rules.worker;
+    if body.is_empty() || rules.filter.kind == FilterKind::Stream {
+        return whole(head, exchange, body).await;
+    }
+    let body = match rules.look(|viewer| viewer.answer(&body)) {
+        Ok(filtered) => {
+            if let Some(hosts) = filter::pages(&filtered) {
+                exchange.facts.detail = Some(sent_to(&hosts));
             }
-            // What an error page says is not worth a leak.
-            Err(_) if !head.status.is_success() => Bytes::new(),
-            Err(error) => {
-                tracing::warn!(target: "upstream", %error, "an answer was not passed on");
-                return unfilterable(worker, exchange);
-            }
+            filtered.into()
+        }
+        Err(error @ FilterError::Asked(_)) if denied.is_some() => {
+            exchange.facts.reason = Reason::ServerRequestDenied;
+            exchange.facts.detail = Some(error.to_string());
+            let refusal = denied.map_or_else(|| Refusal::http(Reason::Internal), |it| *it);
+            return refuse(worker, exchange, &refusal.into());
+        }
+        // What an error page says is not worth a leak.
+        Err(_) if !head.status.is_success() => Bytes::new(),
+        Err(error) => {
+            tracing::warn!(target: "upstream", %error, "an answer was not passed on");
+            return unfilterable(worker, exchange);
         }
     };
     whole(head, exchange, body).await
+}
+
+impl Asked {
+    fn standing(self, mut headers: HeaderMap, event_id: &str) -> Box<Standing> {
+        session::name_back(&mut headers, self.named);
+        Box::new(Standing {
+            method: self.method,
+            uri: self.uri,
+            headers,
+            peer: self.peer,
+            event_id: event_id.to_owned(),
+            overlay: self.overlay,
+            decided: Instant::now(),
+        })
+    }
+}
+
+/// Whether the answer to a call can hold something that has to be sealed.
+fn seals(bond: &Bond, request: &[u8]) -> bool {
+    bond.is_modern() || filter::wants_task(request)
+}
+
+/// What is recorded where the user of a client is sent to pages.
+pub(crate) fn sent_to(hosts: &str) -> String {
+    ["the server sends its client's user to ", hosts].concat()
 }
 
 /// What of a body has come with its head.

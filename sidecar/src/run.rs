@@ -16,7 +16,7 @@ use std::{
 use arc_swap::{ArcSwap, ArcSwapOption};
 use latchkey_carrier::Location;
 use latchkey_engine::{overlay::Overlay, time::Time};
-use latchkey_gate::seal::Sealer;
+use latchkey_gate::task::Tasks;
 use tokio::{
     net::TcpListener,
     runtime::Builder,
@@ -30,6 +30,7 @@ use crate::{
     breaker::Breaker,
     config::{Config, ListenConfig, OnStale},
     decision::{Listeners, Point},
+    handles::{Change, Handles},
     handover::{self, Sockets},
     identity::{Callers, Keeper, keys::IssuerKeys, replay::Proofs},
     limit::Limits,
@@ -37,10 +38,9 @@ use crate::{
     metrics::Metrics,
     overlay::{self, Overlays},
     pins::{self, Pins},
-    session,
     stdio::Children,
     store::Store,
-    supply::{Active, Freshness, Status, Supply, Way},
+    supply::{Active, Freshness, Status, Supply, Way, tell},
     telemetry::Telemetry,
     token_endpoint::Capabilities,
     upstream::{Trusted, Upstream},
@@ -64,7 +64,9 @@ pub struct Shared {
     /// Whether the tool server answers.
     pub breaker: Breaker,
     /// What sessions and other handles are sealed with.
-    pub sealer: Sealer,
+    pub handles: Handles,
+    /// The tasks that passed by.
+    pub tasks: Tasks,
     /// What is known of the tool server's definitions.
     pub pins: Pins,
     /// What operators are told of the bundle.
@@ -151,7 +153,7 @@ impl Shared {
         let audit = Audit::open(&config, Arc::clone(&metrics))
             .map_err(|error| StartError(error.to_string()))?;
         let limits = Arc::new(Limits::new(config.bounds.rate_keys));
-        let sealer = session::sealer(&config).map_err(StartError)?;
+        let handles = Handles::open(&config).map_err(StartError)?;
         let telemetry = Telemetry::new(config.telemetry.as_ref(), &config.bundle.server, &metrics)
             .map_err(StartError)?;
         let capabilities = Capabilities::open(&config).map_err(StartError)?;
@@ -165,7 +167,8 @@ impl Shared {
             capabilities,
             store,
             breaker: Breaker::default(),
-            sealer,
+            handles,
+            tasks: Tasks::default(),
             pins: Pins::default(),
             status: ArcSwap::default(),
             overlay_error: ArcSwapOption::empty(),
@@ -525,6 +528,7 @@ impl Housekeeping {
             certificates.look();
         }
         shared.trusted.look();
+        look_at_keys(shared);
         if self.forgotten.elapsed() > Duration::from_secs(30) {
             shared.limits.forget_idle();
             self.forgotten = Instant::now();
@@ -543,6 +547,20 @@ impl Housekeeping {
         };
         shared.overlay_error.store(error.map(Arc::new));
     }
+}
+
+/// Takes up other keys of handles, and says so.
+fn look_at_keys(shared: &Shared) {
+    let Some(change) = shared.handles.look(Instant::now()) else {
+        return;
+    };
+    let detail = format!("[handles] key_file: {change}");
+    let word = match change {
+        Change::Loaded(..) => "handle_keys_loaded",
+        Change::Refused(_) => "handle_keys_refused",
+    };
+    tracing::warn!(target: "handles", event = word, detail);
+    tell(shared, word, detail);
 }
 
 /// Keeps the store open for as long as a request may need it.

@@ -1,5 +1,5 @@
-//! The handles of sessions on their way through: which keys seal them, and the headers that name
-//! them.
+//! The handles of sessions and tasks on their way through: the headers that name them, and files of
+//! keys.
 
 use std::{
     fs::{self, OpenOptions},
@@ -17,24 +17,58 @@ use hyper::{
 };
 use latchkey_gate::{
     admit::Permit,
-    seal::{KEY_LENGTH, MAX_KEYS, Sealer},
+    seal::{KEY_LENGTH, Sealer},
     session::Bond,
 };
 
-use crate::{answer::Rules, config::Config, ids, stdio, supply::Way, upstream::Outbound};
+use crate::{answer::Rules, ids, stdio, supply::Way, upstream::Outbound};
 
 const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
 const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
 const LAST_EVENT: HeaderName = HeaderName::from_static("last-event-id");
+const METHOD: HeaderName = HeaderName::from_static("mcp-method");
+const NAME: HeaderName = HeaderName::from_static("mcp-name");
 
-/// Names the session and the event of a request as the server knows them, and no others.
-pub(crate) fn name_upstream(headers: &mut HeaderMap, bond: &Bond) {
+/// The handles in the headers of a request, as its caller names them.
+pub(crate) type Named = [Option<HeaderValue>; 3];
+
+/// Names the session, the event and the task of a request as the server knows them, and no others;
+/// answers how its caller did.
+pub(crate) fn name_upstream(headers: &mut HeaderMap, bond: &Bond) -> Named {
+    let named = [SESSION, LAST_EVENT, NAME].map(|name| headers.get(name).cloned());
     for (name, value) in [(SESSION, bond.session()), (LAST_EVENT, bond.event())] {
         headers.remove(&name);
         if let Some(value) = value.and_then(|value| HeaderValue::from_str(value).ok()) {
             headers.insert(name, value);
         }
     }
+    let about_task = |it: &HeaderValue| it.as_bytes().starts_with(b"tasks/");
+    if let Some(task) = bond.tasks().first()
+        && headers.get(&METHOD).is_some_and(about_task)
+        && let Ok(value) = HeaderValue::from_str(&routed(task.id()))
+    {
+        headers.insert(NAME, value);
+    }
+    named
+}
+
+/// Names them again as the caller did.
+pub(crate) fn name_back(headers: &mut HeaderMap, named: Named) {
+    for (name, value) in [SESSION, LAST_EVENT, NAME].into_iter().zip(named) {
+        headers.remove(&name);
+        if let Some(value) = value {
+            headers.insert(name, value);
+        }
+    }
+}
+
+/// The value of a routing header: as it stands where it can, or in the base64 form of MCP.
+fn routed(name: &str) -> String {
+    let plain = name.bytes().all(|byte| byte.is_ascii_graphic()) && !name.starts_with("=?");
+    if plain {
+        return name.to_owned();
+    }
+    format!("=?base64?{}?=", STANDARD.encode(name))
 }
 
 /// Names the session of an answer as its caller knows it. An answer that names more than one, or
@@ -87,33 +121,6 @@ pub(crate) fn answer_server(rules: &Rules, permit: Permit) {
     });
 }
 
-/// The keys that handles are sealed with: those of the settings, or one that this sidecar made for
-/// itself and keeps with its state. An error says what is wrong, where, and what to do.
-pub(crate) fn sealer(config: &Config) -> Result<Sealer, String> {
-    if let Some(path) = &config.handles.key_file {
-        return read(path).map_err(|error| {
-            format!(
-                "[handles] key_file = \"{}\": {error}; write one key on each line, as base64 of \
-                 {KEY_LENGTH} random bytes: `head -c 32 /dev/urandom | base64`",
-                path.display()
-            )
-        });
-    }
-    let path = config.state.directory.join("handles.key");
-    let kept = match read(&path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => make(&path),
-        read => read,
-    };
-    kept.map_err(|error| format!("{}: {error}", path.display()))
-}
-
-fn read(path: &Path) -> io::Result<Sealer> {
-    let keys = read_keys(path)?;
-    let count = keys.len();
-    Sealer::new(&keys)
-        .ok_or_else(|| io::Error::other(format!("{count} keys; 1 to {MAX_KEYS} are taken")))
-}
-
 /// The keys of a file, one on each line in base64.
 pub(crate) fn read_keys(path: &Path) -> io::Result<Vec<[u8; KEY_LENGTH]>> {
     let text = fs::read_to_string(path)?;
@@ -130,11 +137,6 @@ pub(crate) fn read_keys(path: &Path) -> io::Result<Vec<[u8; KEY_LENGTH]>> {
     Ok(keys)
 }
 
-fn make(path: &Path) -> io::Result<Sealer> {
-    make_key(path)?;
-    read(path)
-}
-
 /// Makes a key that only this user can read.
 pub(crate) fn make_key(path: &Path) -> io::Result<()> {
     let key = ids::key()?;
@@ -148,43 +150,4 @@ pub(crate) fn make_key(path: &Path) -> io::Result<()> {
     writeln!(file, "{}", STANDARD.encode(&key))?;
     file.sync_all()?;
     fs::rename(&aside, path)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_key_is_made_once_and_for_this_user_only() {
-        use std::os::unix::fs::PermissionsExt as _;
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("state/handles.key");
-        make(&path).unwrap();
-        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
-        let first = fs::read(&path).unwrap();
-        read(&path).unwrap();
-        assert_eq!(fs::read(&path).unwrap(), first);
-    }
-
-    #[test]
-    fn a_key_file_that_holds_no_key_says_where() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("keys");
-        let good = STANDARD.encode([1; KEY_LENGTH]);
-        fs::write(&path, format!("{good}\n\n{good}\n")).unwrap();
-        read(&path).unwrap();
-        for (text, said) in [
-            ("", "0 keys".to_owned()),
-            ("AAAA", "line 1".to_owned()),
-            (&format!("{good}\nsecret"), "line 2".to_owned()),
-            (&format!("{good}\n").repeat(9), "9 keys".to_owned()),
-        ] {
-            fs::write(&path, text).unwrap();
-            let error = read(&path).unwrap_err().to_string();
-            assert!(
-                error.contains(&said) && !error.contains("secret"),
-                "{error}"
-            );
-        }
-    }
 }

@@ -72,6 +72,8 @@ pub struct Inflow {
     pub response: Response<Arriving>,
     /// What the caller must not see of it.
     pub filter: Option<Filter>,
+    /// The headers of the request that is answered.
+    pub asked: HeaderMap,
     /// How long the head took.
     pub waited: Duration,
 }
@@ -138,6 +140,7 @@ impl Upstream {
             Ok(response) => Ok(Inflow {
                 response,
                 filter,
+                asked: outbound.headers,
                 waited: started.elapsed(),
             }),
         }

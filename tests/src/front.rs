@@ -127,9 +127,11 @@ fn policy(entry: &[String], surfaces: &Surfaces) -> String {
         ));
     }
     lines.push("servers:\n  it:\n    in: acme".to_owned());
-    // What a server may ask its client for is not what these tests are about.
-    let asks = "sampling: true, roots: true, elicitation: {form: true}";
-    lines.push(format!("    serverRequests: {{{asks}}}"));
+    // What a server may ask its client for is not what most tests are about.
+    if !entry.iter().any(|line| line.starts_with("serverRequests:")) {
+        let asks = "sampling: true, roots: true, elicitation: {form: true}";
+        lines.push(format!("    serverRequests: {{{asks}}}"));
+    }
     lines.extend(entry.iter().map(|line| format!("    {line}")));
     let sections = [("tools", &surfaces.tools), ("prompts", &surfaces.prompts)];
     for (section, names) in sections.into_iter().filter(|(_, names)| !names.is_empty()) {

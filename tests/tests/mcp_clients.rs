@@ -389,6 +389,55 @@ impl Server {
     }
 }
 
+/// What came of calls that ask the client for something, under this rule.
+fn asked(fixture: &Fixture, era: &str, rule: &str) -> (Value, Vec<Value>) {
+    let entry = [
+        format!("upstream: http://{}/mcp", fixture.address),
+        format!("serverRequests: {rule}"),
+    ];
+    let front = Front::start(&entry, &Fixture::surfaces(), "");
+    let mut command = Command::new(peer::mcp_python());
+    let script = root().join("tests/peers/asked.py");
+    let (url, token) = (front.url(), front.token("alice"));
+    command.arg(script).args([&url, &token, era]);
+    (run(command), front.rig.events())
+}
+
+#[test]
+fn the_official_client_is_asked_what_its_server_may_ask_and_nothing_else() {
+    let fixture = Fixture::start();
+    for era in ["legacy", "2026-07-28"] {
+        let all = "{sampling: true, elicitation: {form: true}}";
+        let (said, _) = asked(&fixture, era, all);
+        assert_eq!(
+            said["asked"],
+            json!(["sampling", "elicitation"]),
+            "{era}: {said}"
+        );
+        for (kind, answer) in [("sampling", "Paris-model"), ("elicitation", "Ada-user")] {
+            let text = said[kind]["text"].as_str().unwrap_or_default();
+            assert!(text.contains(answer), "{era}: {said}");
+        }
+        let (said, _) = asked(&fixture, era, "{elicitation: {form: true}}");
+        assert_eq!(said["asked"], json!(["elicitation"]), "{era}: {said}");
+        let (said, events) = asked(&fixture, era, "{}");
+        assert_eq!(said["asked"], json!([]), "{era}: {said}");
+        for kind in ["sampling", "elicitation"] {
+            assert_eq!(
+                said[kind]["text"].as_str().unwrap_or_default().find("Ada"),
+                None
+            );
+            let failed = said[kind]["error"].is_i64() || said[kind]["is_error"] == true;
+            assert!(failed, "{era} {kind}: {said}");
+        }
+        if era == "2026-07-28" {
+            assert_eq!(said["sampling"]["code"], "server_request_denied", "{said}");
+            let denied = |it: &&Value| it["reason"] == "server_request_denied";
+            assert_eq!(events.iter().filter(denied).count(), 2);
+        }
+    }
+}
+
 #[test]
 fn two_callers_at_once_share_one_modern_process_and_have_sessions_of_their_own_before_that() {
     let server = Server::python();

@@ -12,6 +12,7 @@ use crate::{
     filter::FilterKind,
     json::{Edit, Object, Value, splice},
     route,
+    session::Bond,
     wire::Reply,
 };
 
@@ -20,11 +21,30 @@ const MAX_RESOURCES: usize = 256;
 
 impl Stage<'_> {
     /// Forwards the wish for notifications with only what the caller sees.
-    pub(super) fn listen(&self, facts: Facts, reply: Reply, wanted: Object<'_>) -> Verdict {
-        let kept: Vec<String> = wanted
-            .members()
-            .filter_map(|member| self.kept(&reply, member.key, member.value))
-            .collect();
+    pub(super) fn listen(
+        &self,
+        facts: Facts,
+        reply: Reply,
+        mut bond: Option<&mut Bond>,
+        wanted: Object<'_>,
+    ) -> Verdict {
+        let mut kept = Vec::new();
+        for member in wanted.members() {
+            if member.key == "taskIds" {
+                let Some(bond) = bond.as_deref_mut() else {
+                    continue;
+                };
+                let tasks = self.followed(&reply, bond, member.value);
+                let ids = tasks.iter().map(|it| serde_json::Value::from(it.id()));
+                let ids: Vec<String> = ids.map(|id| id.to_string()).collect();
+                kept.push(format!("\"taskIds\":[{}]", ids.join(",")));
+                for task in tasks {
+                    bond.name_task(task);
+                }
+            } else {
+                kept.extend(self.kept(&reply, member.key, member.value));
+            }
+        }
         let edit = Edit {
             at: wanted.span(),
             text: format!("{{{}}}", kept.join(",")),

@@ -1,16 +1,17 @@
 //! A client's own side of a session: its answers to the server, what it tells of it, and what it
 //! says that it can be asked for.
 
-use latchkey_engine::reason::Reason;
+use latchkey_engine::{reason::Reason, time::Time};
 
-use super::{Body, Facts, Permit, Stage, Verdict};
+use super::{Body, Facts, Permit, Stage, Verdict, task::named};
 use crate::{
-    classify::{CAPABILITIES_KEY, VERSION_KEY},
+    classify::{CAPABILITIES_KEY, RELATED_TASK, VERSION_KEY},
     filter,
     json::{self, Document, Edit, Object, Value, splice},
     method::Note,
     seal::Purpose,
     session::{self, Bond},
+    task::Task,
     wire::Reply,
 };
 
@@ -65,16 +66,15 @@ impl Stage<'_> {
         permit: &Permit,
     ) -> Result<Option<String>, Reason> {
         let root = document.root();
-        let Some(method) = root.get("method").and_then(|it| it.as_text()) else {
-            return Ok(None);
-        };
-        let stateless = method != "initialize";
         // Who only decides changes nothing.
         if self.sealer.is_none() {
             return Ok(None);
         }
+        let method = root.get("method").and_then(|it| it.as_text());
+        let stateless = method != Some("initialize");
         let state = self.state(root, bond)?;
-        if state.is_none() && said(root, stateless).is_none() {
+        let task = self.related(root, bond)?;
+        if state.is_none() && task.is_none() && said(root, stateless).is_none() {
             return Ok(None);
         }
         let changed;
@@ -92,6 +92,11 @@ impl Stage<'_> {
             at: held.span(),
             text: serde_json::Value::from(state).to_string(),
         }));
+        edits.extend(
+            related(document.root())?
+                .zip(task)
+                .map(|(id, task)| named(id, &task)),
+        );
         if edits.is_empty() {
             return Ok(None);
         }
@@ -119,12 +124,22 @@ impl Stage<'_> {
         let (Some(held), Some(bond), Some(sealer)) = (held, bond, self.sealer) else {
             return Ok(None);
         };
+        let at = if self.again { Time(i64::MIN) } else { self.now };
         let opened = held
             .as_text()
             .filter(|_| bond.is_modern())
             .zip(session::call(root))
-            .and_then(|(held, call)| bond.open_state(sealer, &call, held, self.now));
+            .and_then(|(held, call)| bond.open_state(sealer, &call, held, at));
         opened.map(Some).ok_or(Reason::StateInvalid)
+    }
+
+    /// The caller's task that a message says it belongs to.
+    fn related(&self, root: Value<'_>, bond: Option<&Bond>) -> Result<Option<Task>, Reason> {
+        let (Some(id), Some(bond)) = (related(root)?, bond) else {
+            return Ok(None);
+        };
+        let task = self.opened_task(bond, id);
+        task.map(Some).ok_or(Reason::StateInvalid)
     }
 
     fn may_show_roots(&self) -> bool {
@@ -153,6 +168,22 @@ impl Stage<'_> {
         }
         verdict
     }
+}
+
+/// The id of the task that a message of a client says it belongs to.
+fn related(root: Value<'_>) -> Result<Option<Value<'_>>, Reason> {
+    let part = root.get("params").or_else(|| root.get("result"));
+    let Some(meta) = part.and_then(|part| part.get("_meta")?.as_object()) else {
+        return Ok(None);
+    };
+    let unread = |_| Reason::StateInvalid;
+    meta.refuse_case_variants([RELATED_TASK]).map_err(unread)?;
+    let Some(task) = meta.get(RELATED_TASK) else {
+        return Ok(None);
+    };
+    let task = task.as_object().ok_or(Reason::StateInvalid)?;
+    task.refuse_case_variants(["taskId"]).map_err(unread)?;
+    Ok(task.get("taskId"))
 }
 
 /// What a client says that it can be asked for.

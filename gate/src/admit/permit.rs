@@ -87,8 +87,7 @@ impl Permit {
         // What a call of an MCP server answers may come as a stream, between its requests.
         let kind = match reply {
             Reply::Http => None,
-            Reply::Rpc { modern: true, .. } => Some(FilterKind::Call),
-            Reply::Rpc { .. } => Some(FilterKind::Answer),
+            Reply::Rpc { .. } => Some(FilterKind::Call),
         };
         let filter = kind.map(|kind| Filter { server, kind });
         Self {

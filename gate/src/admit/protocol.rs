@@ -38,7 +38,8 @@ impl Stage<'_> {
         self.refused(facts, false, reply)
     }
 
-    /// A completion: its value could be any, so the surface must be allowed under every argument.
+    /// A completion, or a task of which the arguments are not known: they could be any, so the
+    /// surface must be allowed under every argument.
     pub(super) fn completion(&self, mut facts: Facts, reply: Reply, surface: SurfaceId) -> Verdict {
         facts.surface = Some(self.gate.policy().surface_name(surface));
         let visibility = self.coarse(surface);
@@ -46,7 +47,7 @@ impl Stage<'_> {
         if visibility == Visibility::Always {
             facts.reason = Reason::Ok;
             let server = self.inbound.server;
-            let kind = FilterKind::Answer;
+            let kind = FilterKind::Call;
             let permit = Permit::protocol(server, &facts, Some(Filter { server, kind }), reply);
             return Verdict {
                 outcome: Outcome::Forward(permit),

@@ -305,7 +305,7 @@ fn protocol_traffic_needs_a_caller_who_sees_something() {
     // The server has a public tool, so an anonymous caller may shake hands, and sees only that.
     forwarded(method(&gate, None, "initialize", ",\"id\":1"));
     forwarded(method(&gate, Some(&desk_only), "initialize", ",\"id\":1"));
-    for name in ["tasks/get", "vendor/x", "sampling/createMessage"] {
+    for name in ["tasks/x", "vendor/x", "sampling/createMessage"] {
         let verdict = method(&gate, Some(&alice), name, ",\"id\":1");
         assert_eq!(verdict.facts.reason, Reason::SurfaceUnmatched, "{name}");
         let text = String::from_utf8(told(verdict).body).unwrap();

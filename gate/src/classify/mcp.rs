@@ -30,10 +30,13 @@ pub(crate) const VERSION_KEY: &str = "io.modelcontextprotocol/protocolVersion";
 /// Where they say what the client can be asked for.
 pub(crate) const CAPABILITIES_KEY: &str = "io.modelcontextprotocol/clientCapabilities";
 
+/// Where a message says which task it belongs to.
+pub(crate) const RELATED_TASK: &str = "io.modelcontextprotocol/related-task";
+
 /// Keys with a meaning in the envelope.
 const ENVELOPE: [&str; 6] = ["jsonrpc", "id", "method", "params", "result", "error"];
 /// Keys with a meaning in the parameters of some method.
-const PARAMS: [&str; 16] = [
+const PARAMS: [&str; 17] = [
     "name",
     "arguments",
     "uri",
@@ -48,6 +51,7 @@ const PARAMS: [&str; 16] = [
     "progressToken",
     "requestState",
     "inputResponses",
+    "task",
     "taskId",
     "notifications",
 ];
@@ -285,11 +289,13 @@ fn check_headers(inbound: &Inbound<'_>, envelope: &Envelope<'_>) -> Result<Optio
         let key = match method {
             "tools/call" | "prompts/get" => "name",
             "resources/read" => "uri",
+            "tasks/get" | "tasks/result" | "tasks/update" | "tasks/cancel" => "taskId",
             _ => return None,
         };
         envelope.params?.get(key)?.as_text()
     });
-    let required = envelope.modern.is_some() && named.is_some();
+    let routed = envelope.method.is_some_and(|it| !it.starts_with("tasks/"));
+    let required = envelope.modern.is_some() && named.is_some() && routed;
     match target {
         None if required => return Err(Fault::Mismatch("mcp-name")),
         Some(target) if decoded(target).as_deref() != named => {
@@ -340,6 +346,11 @@ fn find<'d>(
                 .and_then(|it| it.get("notifications")?.as_object());
             let fault = Fault::Envelope("`notifications` is not an object");
             Ok((What::Listen(wanted.ok_or(fault)?), Unknown::Method))
+        }
+        Need::Task => {
+            let task = envelope.params.and_then(|it| it.get("taskId"));
+            let fault = Fault::Envelope("the parameters lack a `taskId`");
+            Ok((What::Task(task.ok_or(fault)?), Unknown::Task))
         }
         Need::Own(note) => Ok((What::Note(note, envelope.params), Unknown::Method)),
         Need::Visible => Ok((What::Protocol(None), Unknown::Method)),

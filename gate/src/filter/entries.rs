@@ -2,7 +2,9 @@
 
 use latchkey_engine::{id::SurfaceId, index::SurfaceKind};
 
-use super::{Edit, FilterError, FilterKind, Object, Value, Viewer, refuse_variants, replaced};
+use super::{
+    Edit, FilterError, FilterKind, Object, Value, Viewer, refuse_variants, replaced, tasks,
+};
 use crate::{json::to_value, pin::ListKind, route};
 
 impl Viewer<'_> {
@@ -75,6 +77,7 @@ impl Viewer<'_> {
                 edits.push(self.entries(result, kind)?);
             }
         }
+        edits.extend(self.replayed_tasks(result)?);
         Ok(edits)
     }
 
@@ -103,6 +106,8 @@ impl Viewer<'_> {
             FilterKind::Handshake
             | FilterKind::Answer
             | FilterKind::Call
+            | FilterKind::Task
+            | FilterKind::Tasks
             | FilterKind::Listen
             | FilterKind::Stream => None,
         }
@@ -118,11 +123,21 @@ impl Viewer<'_> {
         let object = capabilities.as_object().ok_or(FilterError::Shape)?;
         let kept: Vec<String> = object
             .members()
-            .filter(|member| self.offers(member.key))
-            .map(|member| text_member(member.key, member.value))
+            .filter_map(|member| self.offered(member.key, member.value))
             .collect();
         let text = format!("{{{}}}", kept.join(","));
         Ok(vec![replaced(capabilities, text)])
+    }
+
+    /// A capability as the caller is told it; none where it may use nothing of it.
+    fn offered(&self, capability: &str, value: Value<'_>) -> Option<String> {
+        let tools = || self.sees(|kind| *kind == SurfaceKind::Tool);
+        let text = match capability {
+            "tasks" => tools().then(|| tasks::legacy(value))?,
+            "extensions" => tools().then(|| tasks::extension(value))?,
+            _ => self.offers(capability).then(|| value.raw().to_owned()),
+        };
+        Some(text_member(capability, &text?))
     }
 
     fn offers(&self, capability: &str) -> bool {
@@ -134,7 +149,7 @@ impl Viewer<'_> {
                 self.sees(|kind| matches!(kind, SurfaceKind::Prompt | SurfaceKind::Resource { .. }))
             }
             "logging" => true,
-            // Tasks, extensions, and whatever comes: their methods are refused.
+            // Other extensions, and whatever comes: their methods are refused.
             _ => false,
         }
     }
@@ -150,11 +165,13 @@ fn listed(kind: FilterKind) -> Option<ListKind> {
         FilterKind::Handshake
         | FilterKind::Answer
         | FilterKind::Call
+        | FilterKind::Task
+        | FilterKind::Tasks
         | FilterKind::Listen
         | FilterKind::Stream => None,
     }
 }
 
-fn text_member(key: &str, value: Value<'_>) -> String {
-    format!("{}:{}", serde_json::Value::from(key), value.raw())
+fn text_member(key: &str, value: &str) -> String {
+    format!("{}:{value}", serde_json::Value::from(key))
 }

@@ -1,6 +1,7 @@
 //! What a server asks its client for, on any stream and in results that wait for input.
 
 use latchkey_engine::{index::SurfaceKind, reason::Reason};
+use memchr::{memchr2, memchr2_iter, memmem};
 
 use super::{
     Edit, FilterError, FilterKind, Line, Object, Value, Viewer, parse, refuse_variants, replaced,
@@ -10,8 +11,13 @@ use crate::{
     json::{Kind, splice},
     seal::Purpose,
     session,
-    settings::{Elicitation, ServerRequests},
+    settings::{Elicitation, ServerRequests, host},
 };
+
+/// The code of the error that sends a user to a page first.
+const URL_REQUIRED: f64 = -32042.0;
+/// The most hosts that are told of one answer.
+const MOST_TOLD: usize = 8;
 
 impl Viewer<'_> {
     /// A request of the server on a stream: an allowed one goes on under an id that only this caller
@@ -46,6 +52,9 @@ impl Viewer<'_> {
         if let Some(token) = progress_token(params)? {
             edits.push(seal(Purpose::Progress, token)?);
         }
+        if let Some(params) = params {
+            edits.extend(self.related(params)?);
+        }
         data(source, edits)
     }
 
@@ -60,41 +69,80 @@ impl Viewer<'_> {
         if !self.may_hear(method.unwrap_or_default(), params)? {
             return Ok(Line::Drop);
         }
-        let (Some((sealer, bond)), Some(params)) = (self.handles, params) else {
+        let (Some(_), Some(params)) = (self.handles, params) else {
             return Ok(Line::Pass);
         };
-        if method != Some("notifications/cancelled") || bond.is_modern() {
+        let edits = match method.unwrap_or_default() {
+            "notifications/cancelled" => self.cancelled(params)?.into_iter().collect(),
+            "notifications/subscriptions/acknowledged" => {
+                refuse_variants(params, &["notifications"])?;
+                self.acknowledged(params).into_iter().collect()
+            }
+            "notifications/tasks" | "notifications/tasks/status" => match self.noticed(params)? {
+                Some(edits) => edits,
+                None => return Ok(Line::Drop),
+            },
+            _ => self.related(params)?.into_iter().collect::<Vec<_>>(),
+        };
+        if edits.is_empty() {
             return Ok(Line::Pass);
         }
+        data(source, edits)
+    }
+
+    /// Leave to tell a server, in a session, that nobody waits for the answer to the request any
+    /// more. Without one the end of its stream says so.
+    #[must_use]
+    pub fn cancellation(&self) -> Option<Permit> {
+        let (_, bond) = self.handles?;
+        bond.session()?;
+        let request = parse(self.request).ok()?;
+        let method = request.root().get("method")?.as_text()?;
+        let id = request
+            .root()
+            .get("id")
+            .filter(|_| method != "initialize")?;
+        let body = format!(
+            "{{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\
+             \"params\":{{\"requestId\":{}}}}}",
+            id.raw()
+        );
+        Some(Permit::answer(
+            self.filter.server,
+            body.into_bytes(),
+            bond.clone(),
+        ))
+    }
+
+    /// The edit that names a request of the server as its client knows it.
+    fn cancelled(&self, params: Object<'_>) -> Result<Option<Edit>, FilterError> {
         refuse_variants(params, &["requestId"])?;
-        let Some(id) = params.get("requestId") else {
-            return Ok(Line::Pass);
+        let (Some((sealer, bond)), Some(id)) = (self.handles, params.get("requestId")) else {
+            return Ok(None);
         };
+        if bond.is_modern() {
+            return Ok(None);
+        }
         let sealed = bond.seal_place(sealer, Purpose::Request, id.raw());
         let sealed = sealed.ok_or(FilterError::Shape)?;
         let text = serde_json::Value::from(sealed).to_string();
-        data(source, vec![replaced(id, text)])
+        Ok(Some(replaced(id, text)))
     }
 
-    /// The answer to a stateless call: it may wait for input of the kinds that the server may ask for,
-    /// and its state opens for this call of this caller only.
+    /// The answer to a call: it may wait for input of the kinds that the server may ask for, its
+    /// state opens for this call of this caller only, and a task is this caller's own.
     pub(super) fn waiting(&self, source: &str, result: Object<'_>) -> Result<Vec<u8>, FilterError> {
         const KEYS: [&str; 4] = ["inputRequests", "requestState", "cacheScope", "ttlMs"];
         refuse_variants(result, &KEYS)?;
-        if let Some(asked) = result.get("inputRequests") {
-            for member in asked.as_object().ok_or(FilterError::Shape)?.members() {
-                let request = member.value.as_object().ok_or(FilterError::Shape)?;
-                refuse_variants(request, &["method", "params"])?;
-                let method = request.get("method").and_then(|it| it.as_text());
-                let method = method.ok_or(FilterError::Shape)?;
-                let params = request.get("params").and_then(|it| it.as_object());
-                if !self.may_ask(method, params)? {
-                    return Err(FilterError::Asked(asked_word(method)));
-                }
-            }
+        let modern = self.handles.is_none_or(|(_, bond)| bond.is_modern());
+        if modern {
+            self.may_ask_all(result)?;
         }
-        let mut edits = Vec::new();
-        if let (Some(state), Some((sealer, bond))) = (result.get("requestState"), self.handles) {
+        let made = self.made(result)?;
+        let is_task = made.is_some();
+        let mut edits: Vec<Edit> = made.into_iter().collect();
+        let state = result.get("requestState").filter(|_| modern);
+        if let (Some(state), Some((sealer, bond))) = (state, self.handles) {
             let request = parse(self.request)?;
             let call = session::call(request.root()).ok_or(FilterError::Shape)?;
             let text = state.as_text().ok_or(FilterError::Shape)?;
@@ -104,10 +152,45 @@ impl Viewer<'_> {
         }
         // What one caller may read, another may not.
         for (key, text) in [("cacheScope", "\"private\""), ("ttlMs", "0")] {
-            edits.extend(result.get(key).map(|it| replaced(it, text.to_owned())));
+            // How long a task is kept is called the same.
+            let value = result.get(key).filter(|_| modern && !is_task);
+            edits.extend(value.map(|it| replaced(it, text.to_owned())));
         }
         let text = splice(source, edits).ok_or(FilterError::Shape)?;
         Ok(text.into_bytes())
+    }
+
+    /// Refuses input requests that the server may not make.
+    pub(super) fn may_ask_all(&self, result: Object<'_>) -> Result<(), FilterError> {
+        let Some(asked) = result.get("inputRequests") else {
+            return Ok(());
+        };
+        for member in asked.as_object().ok_or(FilterError::Shape)?.members() {
+            let request = member.value.as_object().ok_or(FilterError::Shape)?;
+            refuse_variants(request, &["method", "params"])?;
+            let method = request.get("method").and_then(|it| it.as_text());
+            let method = method.ok_or(FilterError::Shape)?;
+            let params = request.get("params").and_then(|it| it.as_object());
+            if !self.may_ask(method, params)? {
+                return Err(FilterError::Asked(asked_word(method)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses an error that sends the user to a page where the server may not.
+    pub(super) fn may_show(&self, error: Value<'_>) -> Result<(), FilterError> {
+        let rules = self.gate.server_settings(self.filter.server);
+        let rules = rules.map(|it| &it.server_requests.elicitation);
+        for page in shown(error)? {
+            let open = page
+                .zip(rules)
+                .is_some_and(|(url, rules)| rules.may_open(url));
+            if !open {
+                return Err(FilterError::Asked("elicitation"));
+            }
+        }
+        Ok(())
     }
 
     /// Whether the caller may hear of a change.
@@ -231,16 +314,113 @@ fn refusal(id: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-/// Whether an answer may hold anything that is decided or sealed: a cheap look, which escapes in
-/// keys do not get past.
-pub(super) fn is_waiting(body: &[u8]) -> bool {
-    let Ok(text) = std::str::from_utf8(body) else {
-        return true;
+/// Whether the answer to a call may hold anything that is decided or sealed: a cheap look, which
+/// neither escapes in keys nor capital letters get past.
+#[must_use]
+pub fn needs_look(body: &[u8]) -> bool {
+    let has = |word: &str| memmem::find(body, word.as_bytes()).is_some();
+    let around = |letter: u8, before: usize, word: &str| {
+        let mut places = memchr2_iter(letter, letter.to_ascii_uppercase(), body);
+        places.any(|at| {
+            let from = at.checked_sub(before);
+            let found = from.and_then(|from| body.get(from..from + word.len()));
+            found.is_some_and(|it| it.eq_ignore_ascii_case(word.as_bytes()))
+        })
     };
-    ["inputRequests", "requestState", "cacheScope", "\\u"]
-        .iter()
-        .any(|word| text.contains(word))
-        || text.to_ascii_lowercase().contains("inputrequests")
+    // The rarest letter of each word is looked for first.
+    has("\\u00")
+        || ["\"error\"", "\"Error\"", "\"ERROR\"", "cacheScope"]
+            .iter()
+            .any(|it| has(it))
+        || around(b'q', 7, "inputrequests")
+        || around(b'q', 2, "requeststate")
+        || around(b'k', 3, "taskid")
+}
+
+/// Whether the beginning of a message shows that it holds a result, and no error before it.
+#[must_use]
+pub fn leads_with_result(beginning: &[u8]) -> bool {
+    let mut rest = beginning.trim_ascii_start();
+    let mut depth = 0_u32;
+    loop {
+        let Some((byte, after)) = rest.split_first() else {
+            return false;
+        };
+        rest = after;
+        match byte {
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            b'"' => {
+                let Some((text, after)) = text_end(rest) else {
+                    return false;
+                };
+                rest = after.trim_ascii_start();
+                let is_key = depth == 1 && rest.first() == Some(&b':');
+                match text {
+                    b"result" if is_key => return true,
+                    _ if is_key && (text == b"error" || text.contains(&b'\\')) => return false,
+                    _ => {}
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// A text of which the first quote is read, and what follows it.
+fn text_end(rest: &[u8]) -> Option<(&[u8], &[u8])> {
+    let mut at = 0;
+    loop {
+        at += memchr2(b'"', b'\\', rest.get(at..)?)?;
+        if rest.get(at) == Some(&b'"') {
+            return Some((rest.get(..at)?, rest.get(at + 1..)?));
+        }
+        at += 2;
+    }
+}
+
+/// The pages that an answer sends its user to, if it is the error that does: their hosts, for the
+/// record.
+#[must_use]
+pub fn pages(body: &[u8]) -> Option<String> {
+    memmem::find(body, b"elicitations")?;
+    let document = parse(body).ok()?;
+    let pages = shown(document.root().get("error")?).ok()?;
+    let hosts: Vec<String> = pages
+        .into_iter()
+        .filter_map(|url| host(url?))
+        .take(MOST_TOLD)
+        .collect();
+    (!hosts.is_empty()).then(|| hosts.join(", "))
+}
+
+/// The addresses of the pages that an error sends its user to; none for what is no address.
+fn shown(error: Value<'_>) -> Result<Vec<Option<&str>>, FilterError> {
+    let Some(error) = error.as_object() else {
+        return Ok(Vec::new());
+    };
+    refuse_variants(error, &["code", "data"])?;
+    let code = error
+        .get("code")
+        .and_then(|it| it.as_number()?.parse().ok());
+    let asks = |code: f64| (code - URL_REQUIRED).abs() < 0.5;
+    let Some(data) = error.get("data").filter(|_| code.is_some_and(asks)) else {
+        return Ok(Vec::new());
+    };
+    let Some(data) = data.as_object() else {
+        return Ok(Vec::new());
+    };
+    refuse_variants(data, &["elicitations"])?;
+    let mut shown = Vec::new();
+    let Some(pages) = data.get("elicitations").and_then(|it| it.as_array()) else {
+        return Ok(shown);
+    };
+    for page in pages.values() {
+        let page = page.as_object().ok_or(FilterError::Shape)?;
+        refuse_variants(page, &["mode", "url"])?;
+        shown.push(page.get("url").and_then(|url| url.as_text()));
+    }
+    Ok(shown)
 }
 
 /// What a caller gets in place of an answer that asks it for what the server may not ask.

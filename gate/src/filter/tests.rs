@@ -30,6 +30,7 @@ fn viewer<'a>(
         handles: None,
         request: b"",
         pins: None,
+        tasks: None,
     }
 }
 
@@ -89,15 +90,15 @@ fn resources_and_templates_are_filtered_by_pattern() {
 
 #[test]
 fn a_handshake_offers_what_the_caller_sees() {
-    let body = r#"{"jsonrpc":"2.0","id":1,"result":{"protocolVersion":"2025-11-25","capabilities":{"tools":{"listChanged":true},"prompts":{},"tasks":{}},"serverInfo":{}}}"#;
+    let body = r#"{"jsonrpc":"2.0","id":1,"result":{"protocolVersion":"2025-11-25","capabilities":{"tools":{"listChanged":true},"prompts":{},"tasks":{"list":{},"requests":{"tools":{"call":{}},"x":{}}},"extensions":{"vendor":{},"io.modelcontextprotocol/tasks":{}}},"serverInfo":{}}}"#;
     let out = filtered("alice", FilterKind::Handshake, body).unwrap();
     assert!(
-        out.contains(r#""capabilities":{"tools":{"listChanged":true},"prompts":{}}"#),
+        out.contains(r#""capabilities":{"tools":{"listChanged":true},"prompts":{},"tasks":{"list":{},"requests":{"tools":{"call":{}}}},"extensions":{"io.modelcontextprotocol/tasks":{}}}"#),
         "{out}"
     );
     let out = filtered("nobody", FilterKind::Handshake, body).unwrap();
     assert!(
-        out.contains(r#""capabilities":{"tools":{"listChanged":true}}"#),
+        out.contains(r#""capabilities":{"tools":{"listChanged":true},"tasks":{"list":{},"requests":{"tools":{"call":{}}}},"extensions":{"io.modelcontextprotocol/tasks":{}}}"#),
         "{out}"
     );
 }
@@ -185,7 +186,7 @@ fn a_replayed_list_is_filtered_as_the_list_itself() {
             r#"{"prompts":[],"resourceTemplates":[]}"#,
         ),
         (
-            r#"{"protocolVersion":"2025-11-25","capabilities":{"tools":{},"tasks":{}}}"#,
+            r#"{"protocolVersion":"2025-11-25","capabilities":{"tools":{},"x":{}}}"#,
             r#"{"protocolVersion":"2025-11-25","capabilities":{"tools":{}}}"#,
         ),
         (r#"{"content":[], "x": 1}"#, r#"{"content":[], "x": 1}"#),
@@ -210,25 +211,6 @@ fn a_byte_order_mark_hides_no_message() {
     let text = "\u{feff}data: {\"jsonrpc\":\"2.0\",\"id\":9,\"method\":\"elicitation/create\"}";
     let out = passed(&gate, &alice, filter, text);
     assert_eq!(out, Err(FilterError::Shape));
-}
-
-#[test]
-fn a_stream_is_watched_by_who_still_may() {
-    let gate = gate(Disclose::Code);
-    let alice = identity(&gate, "alice");
-    let filter = Filter {
-        server: server(&gate, "github"),
-        kind: FilterKind::Stream,
-    };
-    let watches = |overlay: &Overlay| viewer(&gate, overlay, &alice, filter).may_watch();
-    assert!(watches(&Overlay::default()));
-    let revoked_tokens = alice.token_id().map(str::to_owned).into_iter().collect();
-    let revoked = Overlay {
-        revoked_tokens,
-        ..Overlay::default()
-    };
-    assert_eq!(revoked.revoked_tokens.len(), 1);
-    assert!(!watches(&revoked));
 }
 
 #[test]
@@ -297,4 +279,47 @@ fn a_notice_that_a_list_has_changed_raises_the_alarm() {
         .line(br#"data: {"method":"notifications/tools/list_changed"}"#)
         .unwrap();
     assert!(pins.take_alarm() && !pins.take_alarm());
+}
+
+#[test]
+fn a_quick_look_misses_nothing_that_is_decided() {
+    for body in [
+        r#"{"result":{"inputRequests":{}}}"#,
+        r#"{"result":{"INPUTrequests":{}}}"#,
+        r#"{"result":{"requestState":"x"}}"#,
+        r#"{"result":{"RequestState":"x"}}"#,
+        r#"{"result":{"task":{"taskId":"x"}}}"#,
+        r#"{"result":{"TASKID":"x"}}"#,
+        r#"{"result":{"cacheScope":"public"}}"#,
+        r#"{"error":{"code":-32042}}"#,
+        r#"{"Error":{"code":-32042}}"#,
+        r#"{"\u0065rror":{"code":-32042}}"#,
+    ] {
+        assert!(needs_look(body.as_bytes()), "{body}");
+    }
+    let plain = r#"{"jsonrpc":"2.0","id":1,"result":{"content":[{"text":"quick task, no \"error\""}],"isError":false}}"#;
+    assert!(!needs_look(plain.as_bytes()));
+    assert!(!needs_look(b"q") && !needs_look(b"") && !needs_look(b"k"));
+}
+
+#[test]
+fn a_result_is_told_by_its_beginning() {
+    for (beginning, result) in [
+        (r#"{"jsonrpc":"2.0","id":1,"result":{"content":["#, true),
+        (r#" { "result" : 7"#, true),
+        (r#"{"jsonrpc":"2.0","id":1,"error":{"result":1}"#, false),
+        (r#"{"id":"result","error":{}"#, false),
+        (r#"{"x":{"result":1},"error":"#, false),
+        (r#"{"x":["result"],"error":"#, false),
+        (r#"{"\u0065rror":{},"result":1"#, false),
+        (r#"{"a":"\"result","resu"#, false),
+        (r#""result":"#, false),
+        ("", false),
+    ] {
+        assert_eq!(
+            leads_with_result(beginning.as_bytes()),
+            result,
+            "{beginning}"
+        );
+    }
 }

@@ -78,7 +78,7 @@ pub fn is_host(text: &str) -> bool {
 }
 
 /// The host of an `https` address that every browser reads alike, in lower case.
-fn host(url: &str) -> Option<String> {
+pub(crate) fn host(url: &str) -> Option<String> {
     let rest = url
         .get(..8)
         .filter(|it| it.eq_ignore_ascii_case("https://"));

@@ -90,6 +90,7 @@ fn message(told: &Told, unknown: &Unknown) -> String {
             Unknown::Prompt(Some(name)) => format!("Unknown prompt: {name}"),
             Unknown::Prompt(None) => "Unknown prompt".to_owned(),
             Unknown::Resource => "Resource not found".to_owned(),
+            Unknown::Task => "Failed to retrieve task: Task not found".to_owned(),
         };
     }
     let title = told.reason.title();

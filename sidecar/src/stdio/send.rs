@@ -43,6 +43,7 @@ pub async fn send(
         Ok(response) => Ok(Inflow {
             response: response.map(Arriving::Child),
             filter: permit.filter(),
+            asked: outbound.headers,
             waited: started.elapsed(),
         }),
         Err(reason) => Err(permit.refusal(reason)),

@@ -159,6 +159,16 @@ impl Active {
 }
 
 impl Way {
+    /// Whether it leads to the same server.
+    #[must_use]
+    pub fn leads_as(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Connect(this), Self::Connect(that)) => this.is_same(that),
+            (Self::Run(this), Self::Run(that)) => this == that,
+            _ => false,
+        }
+    }
+
     fn new(
         config: &Config,
         entry: &ServerEntry,

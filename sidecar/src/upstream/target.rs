@@ -21,7 +21,7 @@ pub struct Target {
 }
 
 /// What is asked of a server.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Path {
     /// The path of the URL, for MCP.
     One(Box<str>),
@@ -71,6 +71,12 @@ impl Target {
             path,
             timeout,
         })
+    }
+
+    /// Whether it is the same place.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.label == other.label && self.path == other.path
     }
 
     /// Writes what to ask for when a caller has asked for this; `None` when that has no path.

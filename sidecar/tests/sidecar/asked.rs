@@ -221,3 +221,55 @@ fn a_call_is_cancelled_within_its_own_session_only() {
     assert_eq!(post(&rig, "alice", &session, &roots).status, 202);
     assert_eq!(rig.server.seen().len(), 2);
 }
+
+/// What an answer says that sends its user to this page first.
+fn page_first(url: &str) -> Value {
+    json!({"error": {"code": -32042, "message": "log in", "data": {"elicitations": [
+        {"mode": "url", "elicitationId": "e-1", "url": url, "message": "?"},
+    ]}}})
+}
+
+#[test]
+fn an_answer_sends_its_user_to_listed_hosts_only() {
+    let rig = rig(SAMPLING);
+    let call = client::tool_call("get_issue");
+    let ask = || client::post(rig.sidecar.address, &token("alice"), &call);
+    let good = page_first("https://login.example/a");
+    rig.server.script("get_issue", good.clone());
+    assert_eq!(ask().json()["error"]["code"], -32042);
+    let event = rig.events().pop().unwrap();
+    assert_eq!(event["reason"], "ok");
+    assert_eq!(
+        event["detail"],
+        "the server sends its client's user to login.example"
+    );
+    let evil = page_first("https://evil.example/login.example");
+    let mut escaped = evil.clone();
+    escaped["error"]["data"]["elicitations"][0]["url"] = "javascript:alert(1)".into();
+    let mut spelled = evil.clone();
+    spelled["error"]["code"] = serde_json::from_str("-3.2042e4").unwrap();
+    for bad in [evil.clone(), escaped, spelled] {
+        rig.server.script("get_issue", bad);
+        let answer = ask();
+        assert_eq!(answer.outcome(), "server_request_denied", "{answer:?}");
+        assert_eq!(answer.json()["id"], 1);
+        let event = rig.events().pop().unwrap();
+        assert_eq!(event["reason"], "server_request_denied");
+        assert!(event["detail"].as_str().unwrap().contains("elicitation"));
+    }
+    // The same on a stream.
+    for (message, passes) in [(good, true), (evil, false)] {
+        rig.server.script("get_issue", json!([message]));
+        let answer = ask();
+        assert_eq!(answer.body.contains("-32042"), passes, "{answer:?}");
+        assert_eq!(answer.body.contains("server_request_denied"), !passes);
+        let event = rig.events().pop().unwrap();
+        assert_eq!(event["reason"] == "ok", passes, "{event}");
+    }
+    let without = self::rig("");
+    without
+        .server
+        .script("get_issue", page_first("https://login.example/a"));
+    let answer = client::post(without.sidecar.address, &token("alice"), &call);
+    assert_eq!(answer.outcome(), "server_request_denied");
+}

@@ -37,7 +37,11 @@ mod stdio;
 #[cfg(test)]
 mod store;
 #[cfg(test)]
+mod streams;
+#[cfg(test)]
 mod supply;
+#[cfg(test)]
+mod tasks;
 #[cfg(test)]
 mod tls;
 #[cfg(test)]

@@ -111,6 +111,42 @@ fn sidecars_with_one_key_file_take_each_others_sessions() {
     assert_eq!(ask(stranger.address), 404);
 }
 
+/// Sessions go on when the file gets another key in front, and end a while after theirs was taken
+/// out; nothing is restarted.
+#[test]
+fn keys_are_replaced_without_a_restart() {
+    let key = |letter: &str| format!("{}=\n", letter.repeat(43));
+    let release = Release {
+        bob: true,
+        ..Release::new(1)
+    };
+    let (first, more) = (key("A"), format!("{KEYS}\nhandles.grace = '2s'"));
+    let write = |folder: &std::path::Path, text: &str| {
+        std::fs::write(folder.join("keys"), text).unwrap();
+    };
+    let rig = Rig::prepared(&release, |folder| write(folder, &first), &more);
+    let told = |word: &str| {
+        let log = std::fs::read_to_string(rig.folder.path().join("audit.jsonl")).unwrap();
+        log.matches(word).count()
+    };
+    let old = open(&rig, "alice");
+    let status = |session: &str| ask(&rig, "POST", "alice", session, LIST).status;
+    write(rig.folder.path(), "no key");
+    rig::wait_for("the bad file to be told", || {
+        told("handle_keys_refused") == 1
+    });
+    assert_eq!(status(&old), 200);
+    write(rig.folder.path(), &(key("g") + &first));
+    rig::wait_for("the new key", || told("handle_keys_loaded") == 1);
+    let new = open(&rig, "alice");
+    assert_eq!((status(&old), status(&new)), (200, 200));
+    write(rig.folder.path(), &key("g"));
+    rig::wait_for("the old key to be out", || told("handle_keys_loaded") == 2);
+    assert_eq!((status(&old), status(&new)), (200, 200));
+    rig::wait_for("its grace to end", || status(&old) == 404);
+    assert_eq!(status(&new), 200);
+}
+
 #[test]
 fn a_key_file_that_cannot_be_used_stops_the_start() {
     let rig = Rig::start("");

@@ -1,0 +1,57 @@
+//! The answer to a call: whether it has to be read before it is passed on.
+
+use std::{future::poll_fn, pin::Pin, task::Poll, time::Duration};
+
+use bytes::{Bytes, BytesMut};
+use hyper::body::{Body as _, Frame};
+use latchkey_gate::filter;
+
+use crate::{answer::First, arriving::Arriving, pipeline};
+
+/// What is known of an answer that is no stream.
+pub(crate) enum Looked {
+    /// All of it, and nothing in it is decided or sealed.
+    Whole(Bytes),
+    /// It begins with a result, which passes as it comes.
+    Passed(First),
+    /// All of it, and it has to be filtered.
+    Filtered(Bytes),
+    /// It is too large or too slow to be read.
+    Unread,
+}
+
+/// Reads an answer as far as it has to be. A result in which nothing can be sealed passes as it
+/// comes, however large; `sealed` says whether something can be.
+pub(crate) async fn look(
+    incoming: &mut Arriving,
+    sealed: bool,
+    most: usize,
+    slowest: Duration,
+) -> Looked {
+    // As long as it takes: the head would have waited for nothing, either.
+    let first = poll_fn(|cx| Pin::new(&mut *incoming).poll_frame(cx)).await;
+    let first = match first {
+        None => return Looked::Whole(Bytes::new()),
+        Some(Ok(frame)) => frame.into_data().unwrap_or_default(),
+        Some(Err(error)) => return Looked::Passed(Poll::Ready(Some(Err(error)))),
+    };
+    let body = if incoming.is_end_stream() {
+        first
+    } else if !sealed && filter::leads_with_result(&first) {
+        return Looked::Passed(Poll::Ready(Some(Ok(Frame::data(first)))));
+    } else {
+        let most = most.saturating_sub(first.len());
+        let Ok(rest) = pipeline::read(incoming, most, slowest).await else {
+            return Looked::Unread;
+        };
+        let mut whole = BytesMut::with_capacity(first.len() + rest.len());
+        whole.extend_from_slice(&first);
+        whole.extend_from_slice(&rest);
+        whole.freeze()
+    };
+    if filter::needs_look(&body) {
+        Looked::Filtered(body)
+    } else {
+        Looked::Whole(body)
+    }
+}
