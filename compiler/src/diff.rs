@@ -15,12 +15,14 @@ pub mod entries;
 mod formula;
 mod gaps;
 mod instance;
+mod lists;
 mod outcome;
 pub mod render;
 mod report;
 pub mod review;
 mod same;
 mod shape;
+mod texts;
 mod view;
 mod widest;
 mod witness;
@@ -60,6 +62,7 @@ pub fn compare(old: &Gate, new: &Gate, at: Time) -> Report {
     let mut report = Report::new(old.digest(), new.digest());
     gaps::find(&from, &to, &mut report);
     let classes = world::classes(&from, &to);
+    let texts = texts::Known::default();
     let mut analysis = Analysis {
         from: &from,
         to: &to,
@@ -68,6 +71,7 @@ pub fn compare(old: &Gate, new: &Gate, at: Time) -> Report {
         report,
         merged: BTreeMap::new(),
         failed: BTreeSet::new(),
+        texts: &texts,
     };
     let sides = [&from, &to];
     let lines = [&same::Lines::new(&from), &same::Lines::new(&to)];
@@ -143,6 +147,7 @@ struct Analysis<'a> {
     merged: BTreeMap<Group, Finding>,
     /// What no call was found for, for some class.
     failed: BTreeSet<Group>,
+    texts: &'a texts::Known,
 }
 
 impl Analysis<'_> {
@@ -150,6 +155,7 @@ impl Analysis<'_> {
         let question = Question {
             sides: [self.from, self.to],
             known: &class.known,
+            texts: self.texts,
             surface,
             operation,
             chain,

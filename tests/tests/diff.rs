@@ -385,8 +385,8 @@ fn edit_surface(world: &mut World, rng: &mut Rng) {
         3 => {
             let count = 1 + u32::try_from(rng.below(5)).unwrap();
             surface.obligations = vec![Obligation::Rate {
-                pool: Pool::Team,
-                reach: Reach::Server,
+                pool: *rng.pick(&[Pool::Caller, Pool::Team]),
+                reach: *rng.pick(&[Reach::Surface, Reach::Server]),
                 count,
                 seconds: 60,
             }];

@@ -90,11 +90,9 @@ fn is(side: &Side<'_>, facts: &Facts, attribute: &Attribute, region: &Region) ->
         return false;
     };
     match (facts.text(side, name), region) {
-        (None, Region::Absent) | (_, Region::List) => true,
+        (None, Region::Absent) | (_, Region::List(_)) => true,
         (Some(text), Region::Exactly(is)) => text == *is,
-        (Some(text), Region::Prefix(prefix, without)) => {
-            text.starts_with(prefix) && !without.contains(&text)
-        }
+        (Some(text), Region::Texts(texts)) => texts.has(&text),
         _ => false,
     }
 }

@@ -79,11 +79,22 @@ fn region_of(
             Segment::Field(name) => at.get(name),
             Segment::Each => at.get(0).or(Some(at)),
         });
-    match found {
-        None => position(&|region| *region == Region::Absent),
-        Some(value) => position(&|region| holds(value, region))
-            .or_else(|| position(&|region| *region == Region::Other)),
-    }
+    region_of_value(found, all)
+}
+
+/// The region that a value, or its absence, lies in.
+pub(super) fn region_of_value(value: Option<&Value>, all: &[Region]) -> Option<usize> {
+    let position = |wanted: &dyn Fn(&Region) -> bool| all.iter().position(wanted);
+    let Some(value) = value else {
+        return position(&|region| *region == Region::Absent);
+    };
+    let lower = value
+        .as_str()
+        .map(|text| Value::from(text.to_ascii_lowercase()));
+    position(&|region| holds(value, region))
+        // As a fold may leave it.
+        .or_else(|| position(&|region| lower.as_ref().is_some_and(|it| holds(it, region))))
+        .or_else(|| position(&|region| *region == Region::Other))
 }
 
 fn address(call: &Stated) -> Option<IpAddr> {
@@ -97,14 +108,8 @@ pub(super) fn holds(value: &Value, region: &Region) -> bool {
         (Region::Number(low, high), Value::Number(number)) => Decimal::parse(&number.to_string())
             .is_some_and(|number| (*low..=*high).contains(&number.billionths())),
         (Region::Exactly(is), Value::String(text)) => is.eq_ignore_ascii_case(text),
-        (Region::Prefix(prefix, without), Value::String(text)) => {
-            let taken = without.iter().any(|it| match it.strip_suffix('*') {
-                Some(longer) => text.starts_with(longer),
-                None => it == text,
-            });
-            text.starts_with(prefix) && !taken
-        }
-        (Region::List, Value::Array(_)) => true,
+        (Region::Texts(texts), Value::String(text)) => texts.has(text),
+        (Region::List(lists), Value::Array(list)) => lists.has(list),
         _ => false,
     }
 }

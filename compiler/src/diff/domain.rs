@@ -7,7 +7,12 @@ use latchkey_engine::{
     index::{Fold, Index},
 };
 
-use super::shape::Shape;
+use super::{
+    lists::{Ask, Lists, Tests},
+    shape::Shape,
+    texts::{Known, Language},
+    witness,
+};
 
 /// What a variable of a diagram stands for; the order is the order of the diagram.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,7 +28,7 @@ pub(super) enum Key {
 }
 
 /// A set of values that no test tells apart.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) enum Region {
     /// Not there.
     Absent,
@@ -39,12 +44,66 @@ pub(super) enum Region {
     Address(u128, u128),
     /// Exactly this text.
     Exactly(String),
-    /// Texts with this prefix, without the longer prefixes and the exact texts named.
-    Prefix(String, Vec<String>),
-    /// A list; its members are flags.
-    List,
+    /// Some texts.
+    Texts(Texts),
+    /// Some lists.
+    List(Lists),
     /// A group or a flag: it holds or not.
     Holds(bool),
+}
+
+/// Texts with a prefix, and of one kind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Texts {
+    /// What they start with.
+    pub(super) prefix: String,
+    /// Longer prefixes, which end in `*`, and single texts that are regions of their own.
+    pub(super) without: Vec<String>,
+    /// What other tests say of them; empty where texts were not taken apart further.
+    pub(super) holds: Vec<(Language, bool)>,
+    /// One of them, where one was looked for.
+    pub(super) sample: Option<String>,
+}
+
+impl Texts {
+    /// Whether a text is among them.
+    pub(super) fn has(&self, text: &str) -> bool {
+        let taken = self.without.iter().any(|it| match it.strip_suffix('*') {
+            Some(longer) => text.starts_with(longer),
+            None => it == text,
+        });
+        let kind = |(language, holds): &(Language, bool)| language.has(text) == Some(*holds);
+        text.starts_with(&self.prefix) && !taken && self.holds.iter().all(kind)
+    }
+
+    /// What a test says of all of them; `None` where it differs.
+    pub(super) fn says(&self, test: &Test) -> Option<bool> {
+        let asked = Language::of(test)?;
+        let mut known = self.holds.iter();
+        known.find_map(|(language, holds)| (*language == asked).then_some(*holds))
+    }
+}
+
+impl Region {
+    /// A value of it: null for absence; `None` where none can be said.
+    pub(super) fn sample(&self) -> Option<serde_json::Value> {
+        Some(match self {
+            Self::Absent => serde_json::Value::Null,
+            Self::Other => serde_json::Value::Object(serde_json::Map::new()),
+            Self::Bool(value) => (*value).into(),
+            Self::Number(low, high) => witness::number(*low, *high, 0),
+            Self::Exactly(text) => text.as_str().into(),
+            Self::Texts(texts) => match &texts.sample {
+                Some(text) => text.as_str().into(),
+                None => format!("{}other", texts.prefix).into(),
+            },
+            Self::List(lists) => lists
+                .sample
+                .clone()
+                .unwrap_or_else(|| Vec::<u8>::new().into()),
+            Self::Time(..) | Self::Address(..) | Self::Holds(_) => return None,
+        })
+    }
 }
 
 /// The largest number that policy can read, in billionths.
@@ -58,6 +117,7 @@ pub(super) const ONE: i128 = 1_000_000_000;
 pub(super) struct Reads {
     texts: BTreeSet<String>,
     prefixes: BTreeSet<String>,
+    languages: BTreeSet<Language>,
     /// Points at which a new region begins, in billionths.
     numbers: BTreeSet<i128>,
     times: BTreeSet<i64>,
@@ -66,6 +126,7 @@ pub(super) struct Reads {
     boolean: bool,
     number: bool,
     list: bool,
+    lists: Tests,
 }
 
 /// All that one comparison of two formulas reads.
@@ -75,6 +136,8 @@ pub(super) struct Collector {
     others: BTreeSet<Key>,
     flags: BTreeMap<Key, (Attribute, Test)>,
     hints: BTreeMap<Attribute, BTreeSet<String>>,
+    /// Attributes that are compared with one another.
+    same: BTreeSet<[Attribute; 2]>,
 }
 
 /// What each flag tests, and the texts that tests of each attribute name.
@@ -119,6 +182,29 @@ impl Collector {
         self.others.insert(key);
     }
 
+    /// Two attributes are compared with one another.
+    pub(super) fn same(&mut self, left: &Attribute, right: &Attribute) {
+        self.same.insert([left.clone(), right.clone()]);
+    }
+
+    /// Attributes that are compared are cut alike, so that two regions are one or apart.
+    fn share(&mut self, shape: &dyn Fn(&Attribute) -> Shape) {
+        let pairs = std::mem::take(&mut self.same);
+        // Along a chain of pairs, what one is cut by reaches the last in as many rounds.
+        for _ in 0..pairs.len() {
+            for [left, right] in &pairs {
+                let mut all = Reads::default();
+                for one in [left, right] {
+                    all.take_texts(self.attribute(one));
+                    all.texts.extend(shape(one).texts());
+                }
+                for one in [left, right] {
+                    self.attribute(one).take_texts(&all);
+                }
+            }
+        }
+    }
+
     /// What a witness can start from.
     pub(super) fn take_hints(&mut self) -> Hints {
         (
@@ -129,15 +215,25 @@ impl Collector {
 
     /// The variables in order, each with its regions.
     pub(super) fn domains(
-        self,
+        mut self,
         shape: &dyn Fn(&Attribute) -> Shape,
         fold: &dyn Fn(&Attribute) -> Option<Fold>,
+        known: &Known,
     ) -> Vec<(Key, Vec<Region>)> {
+        self.share(shape);
         let mut domains: Vec<_> = self
             .attributes
             .into_iter()
             .map(|(attribute, reads)| {
-                let regions = reads.regions(&shape(&attribute), fold(&attribute));
+                let lists = reads
+                    .lists
+                    .kinds(shape, fold, known, shape(&attribute).items());
+                let mut regions = reads.regions(&shape(&attribute), fold(&attribute), known);
+                // A list is one region until its tests take it apart.
+                if let (Some(lists), Some(Region::List(_))) = (lists, regions.last()) {
+                    regions.pop();
+                    regions.extend(lists.into_iter().map(Region::List));
+                }
                 (Key::Attribute(attribute), regions)
             })
             .collect();
@@ -180,11 +276,13 @@ impl Reads {
             Test::StartsWith(_, prefix) => self.prefix(prefix),
             Test::EndsWith(..) | Test::Contains(..) | Test::Matches(..) | Test::Same(..) => {
                 self.text = true;
+                self.languages.extend(Language::of(test));
             }
             // Of a text or of a list: the schema says.
             Test::Size(..) => {
                 self.text = true;
                 self.list = true;
+                self.languages.extend(Language::of(test));
             }
             Test::Network(_, network) => {
                 self.addresses.insert(network.first);
@@ -193,12 +291,20 @@ impl Reads {
         }
     }
 
-    /// The attribute is quantified over.
-    pub(super) fn list(&mut self) {
-        self.list = true;
+    fn take_texts(&mut self, other: &Self) {
+        self.texts.extend(other.texts.iter().cloned());
+        self.prefixes.extend(other.prefixes.iter().cloned());
+        self.languages.extend(other.languages.iter().cloned());
     }
 
-    fn value(&mut self, comparison: Comparison, value: &Value) {
+    /// A test of the attribute as a list.
+    pub(super) fn list(&mut self, attribute: &Attribute, ask: Ask) {
+        self.list = true;
+        self.lists.add(attribute, ask);
+    }
+
+    /// A comparison with a value.
+    pub(super) fn value(&mut self, comparison: Comparison, value: &Value) {
         let (starts, ends) = match comparison {
             Comparison::Equal => (true, true),
             Comparison::Less | Comparison::GreaterOrEqual => (true, false),
@@ -220,7 +326,13 @@ impl Reads {
         }
     }
 
-    fn regions(mut self, shape: &Shape, fold: Option<Fold>) -> Vec<Region> {
+    /// The regions that the tests cut the domain into; lists are the last.
+    pub(super) fn regions(
+        mut self,
+        shape: &Shape,
+        fold: Option<Fold>,
+        known: &Known,
+    ) -> Vec<Region> {
         let mut regions = Vec::new();
         if !shape.required {
             regions.push(Region::Absent);
@@ -243,7 +355,7 @@ impl Reads {
         }
         if shape.text.unwrap_or(self.text) {
             self.prefixes.insert(String::new());
-            regions.extend(texts(&self.texts, &self.prefixes, fold));
+            regions.extend(self.texts(shape, fold, known));
         }
         if shape.time {
             let cut = intervals(&self.times, i64::MIN, i64::MAX, 1);
@@ -254,10 +366,107 @@ impl Reads {
             regions.extend(cut.map(|(low, high)| Region::Address(low, high)));
         }
         if shape.list.unwrap_or(self.list) {
-            regions.push(Region::List);
+            regions.push(Region::List(Lists::default()));
         }
         regions
     }
+}
+
+/// Prefixes beyond which texts are not taken apart further.
+const MAX_PREFIXES: usize = 16;
+
+impl Reads {
+    /// One region for each exact text, and for each prefix, without what longer ones and texts
+    /// take, one for each kind of text that other tests tell apart.
+    fn texts(&self, shape: &Shape, fold: Option<Fold>, known: &Known) -> Vec<Region> {
+        let survivors = |all: &BTreeSet<String>| -> Vec<String> {
+            let left = all.iter().filter(|text| survives(text, fold));
+            left.cloned().collect()
+        };
+        let (exact, prefixes) = (survivors(&self.texts), survivors(&self.prefixes));
+        let required = shape.required_of_texts(fold);
+        if self.languages.is_empty() && (required.is_empty() || fold.is_some()) {
+            return plain(&exact, &prefixes);
+        }
+        self.kinds(&required, (&exact, &prefixes), known)
+            .unwrap_or_else(|| plain(&exact, &prefixes))
+    }
+
+    fn kinds(
+        &self,
+        required: &[Language],
+        (exact, prefixes): (&[String], &[String]),
+        known: &Known,
+    ) -> Option<Vec<Region>> {
+        if prefixes.len() > MAX_PREFIXES {
+            return None;
+        }
+        let named = (!exact.is_empty()).then(|| Language::OneOf(exact.to_vec()));
+        let longer = prefixes.iter().cloned().map(Language::Prefix);
+        let languages = self.languages.iter().cloned();
+        let tests: Vec<_> = named
+            .clone()
+            .into_iter()
+            .chain(longer)
+            .chain(languages)
+            .collect();
+        let kinds = known.kinds(required, &tests)?;
+        let mut regions = Vec::new();
+        for text in exact {
+            let may = required
+                .iter()
+                .map(|it| it.has(text))
+                .collect::<Option<Vec<_>>>()?;
+            if may.iter().all(|it| *it) {
+                regions.push(Region::Exactly(text.clone()));
+            }
+        }
+        for region in plain(exact, prefixes) {
+            let Region::Texts(texts) = region else {
+                continue;
+            };
+            for kind in kinds.iter() {
+                let mut holds = kind.holds.iter().copied();
+                let is_named = named.is_some() && holds.next()?;
+                let within = prefixes.iter().zip(holds.by_ref().take(prefixes.len()));
+                let longest = within
+                    .filter(|(_, holds)| *holds)
+                    .map(|(prefix, _)| prefix.len());
+                if is_named || longest.max() != Some(texts.prefix.len()) {
+                    continue;
+                }
+                if kind.sample.starts_with(&texts.prefix) {
+                    regions.push(Region::Texts(Texts {
+                        holds: self.languages.iter().cloned().zip(holds).collect(),
+                        sample: Some(kind.sample.clone()),
+                        ..texts.clone()
+                    }));
+                }
+            }
+        }
+        Some(regions)
+    }
+}
+
+/// One region for each exact text, one for each prefix without what longer ones and texts take.
+fn plain(exact: &[String], prefixes: &[String]) -> Vec<Region> {
+    let mut regions: Vec<_> = exact.iter().cloned().map(Region::Exactly).collect();
+    for prefix in prefixes {
+        let longer = prefixes
+            .iter()
+            .filter(|other| *other != prefix && other.starts_with(prefix.as_str()));
+        let taken = exact
+            .iter()
+            .filter(|text| text.starts_with(prefix.as_str()));
+        let without = longer.map(|it| format!("{it}*")).chain(taken.cloned());
+        regions.push(Region::Texts(Texts {
+            prefix: prefix.clone(),
+            without: without.collect(),
+            holds: Vec::new(),
+            sample: None,
+        }));
+    }
+    regions
 }
 
 /// The regions of an attribute that the schema enumerates.
@@ -276,7 +485,7 @@ fn enumerated(values: &[serde_json::Value], fold: Option<Fold>) -> Vec<Region> {
                 Some(text) => Region::Exactly(text),
                 None => Region::Other,
             },
-            serde_json::Value::Array(_) => Region::List,
+            serde_json::Value::Array(_) => Region::List(Lists::default()),
             serde_json::Value::Null | serde_json::Value::Object(_) => Region::Other,
         };
         if !regions.contains(&region) {
@@ -301,30 +510,6 @@ fn survives(text: &str, fold: Option<Fold>) -> bool {
         Some(Fold::AsciiLower) => text.is_ascii() && !text.bytes().any(|b| b.is_ascii_uppercase()),
         Some(Fold::PosixPath) | None => true,
     }
-}
-
-/// One region for each exact text, one for each prefix without what longer ones and texts take.
-fn texts(exact: &BTreeSet<String>, prefixes: &BTreeSet<String>, fold: Option<Fold>) -> Vec<Region> {
-    let exact: Vec<_> = exact.iter().filter(|text| survives(text, fold)).collect();
-    let prefixes: Vec<_> = prefixes
-        .iter()
-        .filter(|text| survives(text, fold))
-        .collect();
-    let mut regions: Vec<_> = exact
-        .iter()
-        .map(|text| Region::Exactly((*text).clone()))
-        .collect();
-    for prefix in &prefixes {
-        let longer = prefixes
-            .iter()
-            .filter(|other| *other != prefix && other.starts_with(*prefix));
-        let taken = exact.iter().filter(|text| text.starts_with(*prefix));
-        let without = longer
-            .map(|p| format!("{p}*"))
-            .chain(taken.map(|t| (*t).clone()));
-        regions.push(Region::Prefix((*prefix).clone(), without.collect()));
-    }
-    regions
 }
 
 /// Cuts a closed range at the points where something begins.

@@ -7,8 +7,10 @@ use latchkey_engine::{
 
 use super::{
     diagram::{NodeId, TooLarge},
-    domain::{Key, Region},
+    domain::{Key, Region, Texts},
+    lists::{Ask, Said},
     outcome::Build,
+    texts::Language,
     view::{Constant, View, is_opaque, scope_text, tested},
 };
 
@@ -51,20 +53,24 @@ impl Build {
                 Ok(any)
             }
             Some(Formula::Every(list, _) | Formula::Some(list, _)) => {
-                let flag = self.flag(&view.quantifier(Some(id), default))?;
-                let Some(attribute) = view.request(*list) else {
+                let (Some(attribute), Some(ask)) =
+                    (view.request(*list), view.quantified(id, default))
+                else {
                     return self.diagram.leaf(u32::from(default));
                 };
-                self.on_lists(attribute, flag, default)
+                let flag = self.flag(&view.quantifier(Some(id), default))?;
+                self.on_lists(attribute, &ask, flag, default)
             }
             Some(Formula::Literal { test, negated }) => self.test(at, test, *negated),
         }
     }
 
-    /// A flag, where the attribute is a list; undetermined elsewhere.
+    /// What a test says of each kind of list, a flag where that is not settled; undetermined
+    /// elsewhere.
     fn on_lists(
         &mut self,
         attribute: &Attribute,
+        ask: &Ask,
         flag: NodeId,
         default: bool,
     ) -> Result<NodeId, TooLarge> {
@@ -72,10 +78,21 @@ impl Build {
         let Some((variable, regions)) = self.variable(&Key::Attribute(attribute.clone())) else {
             return Ok(otherwise);
         };
-        let lists = self.literal(variable, regions.len(), |at| {
-            regions.get(at) == Some(&Region::List)
-        })?;
-        self.diagram.choose(lists, flag, otherwise)
+        let mut result = otherwise;
+        for (position, region) in regions.iter().enumerate() {
+            let Region::List(lists) = region else {
+                continue;
+            };
+            let value = match lists.says(ask) {
+                Some(Said::Yes) => self.diagram.leaf(1)?,
+                Some(Said::No) => self.diagram.leaf(0)?,
+                Some(Said::Undetermined) => otherwise,
+                None => flag,
+            };
+            let here = self.literal(variable, regions.len(), |it| it == position)?;
+            result = self.diagram.choose(here, value, result)?;
+        }
+        Ok(result)
     }
 
     fn test(&mut self, at: At<'_, '_>, test: &Test, negated: bool) -> Result<NodeId, TooLarge> {
@@ -90,7 +107,7 @@ impl Build {
                 Same::Unary(id, text) => {
                     (id, Test::Compare(id, Comparison::Equal, Value::Text(text)))
                 }
-                Same::Both => (*left, test.clone()),
+                Same::Both => return self.both(at, test, negated),
             },
             other => (tested(other), other.clone()),
         };
@@ -117,6 +134,44 @@ impl Build {
             let here = self.literal(variable, regions.len(), |it| it == position)?;
             let value = self.diagram.leaf(u32::from(value))?;
             result = self.diagram.choose(here, value, result)?;
+        }
+        Ok(result)
+    }
+
+    /// Equality of two attributes of the request, which are cut alike: texts of one region may be
+    /// equal, others are not.
+    fn both(&mut self, at: At<'_, '_>, test: &Test, negated: bool) -> Result<NodeId, TooLarge> {
+        let At { view, default, .. } = at;
+        let undetermined = self.diagram.leaf(u32::from(default))?;
+        let Test::Same(left, right) = test else {
+            return Ok(undetermined);
+        };
+        let variable = |build: &Self, id| {
+            let attribute = view.request(id)?.clone();
+            build.variable(&Key::Attribute(attribute))
+        };
+        let (Some((left, lefts)), Some((right, rights))) =
+            (variable(self, *left), variable(self, *right))
+        else {
+            return Ok(undetermined);
+        };
+        let flag = self.flag(&view.flag(test))?;
+        let flag = if negated { self.not(flag)? } else { flag };
+        let mut result = undetermined;
+        for (position, region) in lefts.iter().enumerate() {
+            let mut column = undetermined;
+            for (other, region_of_other) in rights.iter().enumerate() {
+                let value = match equal(region, region_of_other) {
+                    Holds::Undetermined => continue,
+                    Holds::Yes => self.diagram.leaf(u32::from(!negated))?,
+                    Holds::No => self.diagram.leaf(u32::from(negated))?,
+                    Holds::Either => flag,
+                };
+                let here = self.literal(right, rights.len(), |it| it == other)?;
+                column = self.diagram.choose(here, value, column)?;
+            }
+            let here = self.literal(left, lefts.len(), |it| it == position)?;
+            result = self.diagram.choose(here, column, result)?;
         }
         Ok(result)
     }
@@ -215,7 +270,7 @@ enum Same {
 
 /// Whether a test holds in a region.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Holds {
+pub(super) enum Holds {
     Yes,
     No,
     Undetermined,
@@ -233,7 +288,17 @@ impl From<Option<bool>> for Holds {
     }
 }
 
-fn holds(region: &Region, test: &Test) -> Holds {
+/// What a literal asks of a list.
+pub(super) fn ask_of(test: &Test) -> Option<Ask> {
+    match test {
+        Test::Member(_, value) => Some(Ask::Member(value.clone())),
+        Test::Size(_, how, size) => Some(Ask::Size(*how, *size)),
+        _ => None,
+    }
+}
+
+/// Whether a test holds in a region.
+pub(super) fn holds(region: &Region, test: &Test) -> Holds {
     let sure = |value: bool| Holds::from(Some(value));
     if let Test::Present(_) = test {
         return sure(*region != Region::Absent);
@@ -253,18 +318,55 @@ fn holds(region: &Region, test: &Test) -> Holds {
             }
         }
         (Region::Exactly(text), Test::StartsWith(_, prefix)) => sure(text.starts_with(prefix)),
-        (Region::Prefix(has, _), Test::StartsWith(_, prefix)) => sure(has.starts_with(prefix)),
+        (Region::Texts(texts), Test::StartsWith(_, prefix)) => {
+            sure(texts.prefix.starts_with(prefix))
+        }
         (Region::Exactly(text), Test::EndsWith(_, suffix)) => sure(text.ends_with(suffix)),
         (Region::Exactly(text), Test::Contains(_, part)) => sure(text.contains(part)),
         (Region::Address(low, _), Test::Network(_, network)) => {
             sure(network.first <= *low && *low <= network.last)
         }
+        (Region::Exactly(text), Test::Matches(..) | Test::Size(..)) => Language::of(test)
+            .and_then(|it| it.has(text))
+            .map_or(Holds::Either, sure),
         (
-            Region::Exactly(_) | Region::Prefix(..),
-            Test::Matches(..) | Test::Size(..) | Test::Same(..),
-        )
-        | (Region::Prefix(..), Test::EndsWith(..) | Test::Contains(..))
-        | (Region::List, Test::Member(..) | Test::Size(..)) => Holds::Either,
+            Region::Texts(texts),
+            Test::EndsWith(..) | Test::Contains(..) | Test::Matches(..) | Test::Size(..),
+        ) => texts.says(test).map_or(Holds::Either, sure),
+        (Region::List(lists), test) => match ask_of(test).map(|ask| lists.says(&ask)) {
+            Some(Some(Said::Yes)) => Holds::Yes,
+            Some(Some(Said::No)) => Holds::No,
+            Some(None) => Holds::Either,
+            Some(Some(Said::Undetermined)) | None => Holds::Undetermined,
+        },
+        _ => Holds::Undetermined,
+    }
+}
+
+/// Whether values of two regions are equal texts.
+fn equal(left: &Region, right: &Region) -> Holds {
+    match (left, right) {
+        (Region::Exactly(left), Region::Exactly(right)) => Some(left == right).into(),
+        (Region::Texts(left), Region::Texts(right)) => {
+            let part = |it: &Texts| (it.prefix.clone(), it.holds.clone());
+            if part(left) == part(right) {
+                Holds::Either
+            } else if left.holds.is_empty() != right.holds.is_empty() && left.prefix == right.prefix
+            {
+                // One of them could not be taken apart as far as the other.
+                Holds::Either
+            } else {
+                Holds::No
+            }
+        }
+        (Region::Exactly(text), Region::Texts(texts))
+        | (Region::Texts(texts), Region::Exactly(text)) => {
+            if texts.has(text) {
+                Holds::Either
+            } else {
+                Holds::No
+            }
+        }
         _ => Holds::Undetermined,
     }
 }
@@ -277,7 +379,7 @@ fn compares(region: &Region, how: Comparison, value: &Value) -> Option<bool> {
         }
         (Region::Time(low, _), Value::Time(value)) => Some(ordered(how, low.cmp(&value.0))),
         (Region::Exactly(text), Value::Text(value)) => Some(ordered(how, text.cmp(value))),
-        (Region::Prefix(..), Value::Text(_)) => Some(false),
+        (Region::Texts(_), Value::Text(_)) => Some(false),
         _ => None,
     }
 }

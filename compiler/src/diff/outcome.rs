@@ -18,6 +18,7 @@ use super::{
     domain::{Collector, Key, Region},
     formula::At,
     shape::Shape,
+    texts,
     view::{Membership, View, now},
     world::{Known, Side},
 };
@@ -34,6 +35,8 @@ pub(super) struct Outcome {
 pub(super) struct Question<'a> {
     pub(super) sides: [&'a Side<'a>; 2],
     pub(super) known: &'a [Known; 2],
+    /// Kinds of texts that were found already.
+    pub(super) texts: &'a texts::Known,
     /// `server/name`.
     pub(super) surface: &'a str,
     pub(super) operation: Option<&'a str>,
@@ -76,7 +79,7 @@ pub(super) fn compare(question: &Question<'_>) -> Result<Answer, TooLarge> {
     let shape = |attribute: &Attribute| shape_of(&views, question.operation, attribute);
     let fold = |attribute: &Attribute| views.iter().rev().find_map(|view| view.fold(attribute));
     let (flags, hints) = collector.take_hints();
-    let domains = collector.domains(&shape, &fold);
+    let domains = collector.domains(&shape, &fold, question.texts);
     let mut build = Build::new(domains);
     let [old, new] = [build.outcome(&views[0])?, build.outcome(&views[1])?];
     let Build {

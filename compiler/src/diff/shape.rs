@@ -2,12 +2,12 @@
 //! Anything else is settled by replaying the witness.
 
 use latchkey_engine::{
-    condition::{Attribute, Root, Segment},
+    condition::{Attribute, Comparison, Root, Segment},
     index::Fold,
 };
 use serde_json::Value;
 
-use super::domain::ONE;
+use super::{domain::ONE, texts::Language};
 
 /// The values that one attribute can have. `None` in a kind is *the schema does not say*.
 #[derive(Debug, Clone, Default)]
@@ -29,6 +29,10 @@ pub(super) struct Shape {
     pub(super) maximum: Option<i128>,
     /// The enumeration, if there is one.
     pub(super) values: Option<Vec<Value>>,
+    /// What the schema asks of texts as they are sent.
+    texts: Vec<Language>,
+    /// The least and the most elements of a list.
+    items: (Option<u64>, Option<u64>),
     /// Whether some type is named that policy cannot read, or none is named at all.
     other: bool,
 }
@@ -66,6 +70,27 @@ impl Shape {
         self.other
             || (self.number == Some(true) && unbounded)
             || (self.text == Some(true) && fold.is_some())
+    }
+
+    /// The texts that the schema enumerates.
+    pub(super) fn texts(&self) -> impl Iterator<Item = String> {
+        let values = self.values.iter().flatten();
+        values.filter_map(Value::as_str).map(str::to_owned)
+    }
+
+    /// What every text that policy reads is: as the schema asks, or as the fold leaves it.
+    pub(super) fn required_of_texts(&self, fold: Option<Fold>) -> Vec<Language> {
+        let folded = |pattern: &str| vec![Language::Search(pattern.to_owned())];
+        match fold {
+            None => self.texts.clone(),
+            Some(Fold::AsciiLower) => folded(r"^[\x00-@\[-\x7f]*$"),
+            Some(Fold::PosixPath) => folded(PATH),
+        }
+    }
+
+    /// The least and the most elements that a list can have.
+    pub(super) fn items(&self) -> (u64, u64) {
+        (self.items.0.unwrap_or(0), self.items.1.unwrap_or(u64::MAX))
     }
 
     /// Never there.
@@ -128,6 +153,8 @@ impl Shape {
             return Self {
                 values,
                 other: true,
+                texts: of_texts(schema),
+                items: of_lists(schema),
                 ..Self::default()
             };
         };
@@ -141,11 +168,39 @@ impl Shape {
             text: Some(has("string")),
             list: Some(has("array")),
             other: has("object") || has("null"),
+            texts: of_texts(schema),
+            items: of_lists(schema),
             minimum,
             maximum,
             ..Self::default()
         }
     }
+}
+
+/// A path in its final form: no empty part, none that is one dot or two.
+const PATH: &str = concat!(
+    r"^(?:/|/?(?:[^/.][^/]*|\.[^/.][^/]*|\.\.[^/]+)",
+    r"(?:/(?:[^/.][^/]*|\.[^/.][^/]*|\.\.[^/]+))*/?)$",
+);
+
+/// What a schema asks of texts.
+fn of_texts(schema: &Value) -> Vec<Language> {
+    let length = |name: &str| schema.get(name).and_then(Value::as_u64);
+    let least = length("minLength").filter(|it| *it > 0);
+    let most = length("maxLength");
+    let pattern = schema.get("pattern").and_then(Value::as_str);
+    let lengths = [
+        least.map(|it| Language::Length(Comparison::GreaterOrEqual, it)),
+        most.map(|it| Language::Length(Comparison::LessOrEqual, it)),
+    ];
+    let pattern = pattern.map(|it| Language::Search(it.to_owned()));
+    lengths.into_iter().flatten().chain(pattern).collect()
+}
+
+/// How many elements a schema asks for.
+fn of_lists(schema: &Value) -> (Option<u64>, Option<u64>) {
+    let count = |name: &str| schema.get(name).and_then(Value::as_u64);
+    (count("minItems"), count("maxItems"))
 }
 
 /// Whether an attribute of a caller is a list.

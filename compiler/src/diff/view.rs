@@ -12,6 +12,8 @@ use latchkey_engine::{
 
 use super::{
     domain::{Collector, Key, Region},
+    formula::ask_of,
+    lists::{Ask, Body},
     outcome::{Question, argument},
     shape::Shape,
     words,
@@ -89,7 +91,15 @@ impl<'a> View<'a> {
         shape.list == Some(true) && shape.text == Some(false)
     }
 
+    /// The caller as rules see it: on a public surface whoever is not declared is anonymous.
     pub(super) fn facts(&self) -> Option<&'a Facts> {
+        let public = self
+            .surface
+            .is_some_and(|(_, surface)| surface.access == Access::Public);
+        self.caller().filter(|facts| !public || facts.declared)
+    }
+
+    fn caller(&self) -> Option<&'a Facts> {
         match self.known {
             Known::Caller(facts) | Known::Undeclared(facts) => Some(facts),
             Known::NoIssuer | Known::Anonymous | Known::Foreign => None,
@@ -244,13 +254,47 @@ impl<'a> View<'a> {
                 }
             }
             Some(Formula::Every(list, _) | Formula::Some(list, _)) => {
-                if let Some(attribute) = self.request(*list) {
-                    collector.attribute(attribute).list();
+                if let (Some(attribute), Some(ask)) = (
+                    self.request(*list),
+                    id.and_then(|id| self.quantified(id, default)),
+                ) {
+                    collector.attribute(attribute).list(attribute, ask);
                     collector.other(self.quantifier(id, default));
                 }
             }
             Some(Formula::Literal { test, .. }) => self.collect_test(collector, test),
         }
+    }
+
+    /// A quantifier, apart from its index.
+    pub(super) fn quantified(&self, id: FormulaId, default: bool) -> Option<Ask> {
+        let (every, body) = match self.side.index.formulas.get(id.index())? {
+            Formula::Every(_, body) => (true, body),
+            Formula::Some(_, body) => (false, body),
+            _ => return None,
+        };
+        Some(Ask::Quantifier {
+            every,
+            body: self.body(*body)?,
+            default,
+            words: words::formula(self.side.index, id),
+        })
+    }
+
+    fn body(&self, id: FormulaId) -> Option<Body> {
+        let all = |parts: &[FormulaId]| -> Option<Vec<Body>> {
+            parts.iter().map(|it| self.body(*it)).collect()
+        };
+        Some(match self.side.index.formulas.get(id.index())? {
+            Formula::Constant(value) => Body::Constant(*value),
+            Formula::All(parts) => Body::All(all(parts)?),
+            Formula::Any(parts) => Body::Any(all(parts)?),
+            Formula::Literal { test, negated } => {
+                let attribute = self.side.index.attributes.get(tested(test).index())?;
+                Body::Literal(attribute.clone(), test.clone(), *negated)
+            }
+            Formula::Every(..) | Formula::Some(..) => return None,
+        })
     }
 
     pub(super) fn quantifier(&self, id: Option<FormulaId>, default: bool) -> Key {
@@ -274,13 +318,18 @@ impl<'a> View<'a> {
             if let (Some(left), Some(right)) = (self.request(*left), self.request(*right)) {
                 collector.attribute(left).test(test);
                 collector.attribute(right).test(test);
+                collector.same(left, right);
                 collector.flag(self.flag(test), self.side.index, test);
             }
             return;
         }
         let id = tested(test);
         if let Some(attribute) = self.request(id) {
-            collector.attribute(attribute).test(test);
+            let reads = collector.attribute(attribute);
+            reads.test(test);
+            if let Some(ask) = ask_of(test).filter(|_| attribute.root == Root::Args) {
+                reads.list(attribute, ask);
+            }
             if is_opaque(test) {
                 collector.flag(self.flag(test), self.side.index, test);
             }
@@ -311,7 +360,7 @@ impl<'a> View<'a> {
         let Some((home, surface)) = self.surface else {
             return Vec::new();
         };
-        let own = self.facts().and_then(|facts| facts.scope);
+        let own = self.caller().and_then(|facts| facts.scope);
         let tree = &self.side.index.scopes;
         let mut scopes: Vec<_> = match &surface.scope {
             ScopeSource::Server | ScopeSource::Unscoped => vec![home],
@@ -357,7 +406,7 @@ impl<'a> View<'a> {
                 let exact = exact.iter().find(|(value, _)| value == text);
                 exact.map(|(_, scope)| *scope).or_else(|| by_prefix(text))
             }
-            Region::Prefix(prefix, _) => by_prefix(prefix),
+            Region::Texts(texts) => by_prefix(&texts.prefix),
             _ => None,
         };
         scope.filter(|scope| self.side.index.scopes.covers(home, *scope))
@@ -372,15 +421,29 @@ impl<'a> View<'a> {
         Key::Flag(words::test(self.side.index, test))
     }
 
-    /// The attribute, when it is one of the request and thus a variable.
+    /// The attribute, when it is one of the request and thus a variable. An argument that is forced
+    /// to the caller's scope is none: whatever is sent, conditions read the scope's name.
     pub(super) fn request(&self, id: AttributeId) -> Option<&'a Attribute> {
         let attribute = self.side.index.attributes.get(id.index())?;
         let free = match attribute.root {
-            Root::Args | Root::Request => true,
+            Root::Args => self.forced(attribute).is_none(),
+            Root::Request => true,
             Root::Principal | Root::Subject => self.chain,
             Root::Scope => false,
         };
         free.then_some(attribute)
+    }
+
+    /// Whether an attribute is forced to the caller's team, or else organization.
+    fn forced(&self, attribute: &Attribute) -> Option<bool> {
+        let (_, surface) = self.surface?;
+        match &surface.scope {
+            ScopeSource::Force {
+                argument: path,
+                team,
+            } => (argument(path, false) == *attribute).then_some(*team),
+            _ => None,
+        }
     }
 
     /// What the attribute is for this class, when it is one of the caller. A single caller is both
@@ -389,6 +452,9 @@ impl<'a> View<'a> {
         let Some(attribute) = self.side.index.attributes.get(id.index()) else {
             return Constant::Absent;
         };
+        if let Some(team) = self.forced(attribute) {
+            return Constant::Scope(team);
+        }
         let [Segment::Field(name)] = attribute.path.as_slice() else {
             return Constant::Absent;
         };

@@ -85,7 +85,12 @@ pub(super) fn split(
     by_scope
         .into_iter()
         .map(|(scope, has)| {
-            let said = scope.is_some() && full(scope, &has);
+            // A path stands for all below it; where only some of that changes, the argument says so.
+            let alone = scope.is_some_and(|scope| {
+                let mut others = all.iter().filter(|other| **other != scope);
+                !others.any(|other| tree.covers(scope, *other))
+            });
+            let said = alone && full(scope, &has);
             let home = scope
                 .or_else(|| all.first().copied())
                 .unwrap_or(ScopeTree::PLATFORM);

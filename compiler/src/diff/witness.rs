@@ -17,8 +17,9 @@ use serde_json::{Map, Value, value::RawValue};
 
 use super::{
     covers::holds,
-    domain::{Key, ONE, Region},
+    domain::{Key, ONE, Region, Texts},
     instance,
+    lists::Lists,
     outcome::{Answer, Question, argument},
     view::now,
     world::{Sample, Side},
@@ -160,8 +161,11 @@ impl Recipe<'_> {
             Region::Bool(value) => Value::Bool(*value),
             Region::Number(low, high) => number(*low, *high, attempt),
             Region::Exactly(text) => Value::String(text.clone()),
-            Region::Prefix(prefix, without) => self.text(attribute, prefix, without, attempt),
-            Region::List => self.list(attribute, attempt),
+            Region::Texts(texts) => self.text(attribute, texts, attempt),
+            Region::List(Lists {
+                sample: Some(list), ..
+            }) => list.clone(),
+            Region::List(_) => self.list(attribute, attempt),
             Region::Other => match attempt % 4 {
                 0 => Value::String("\u{e9}".to_owned()),
                 1 => Value::from(0.000_000_000_1),
@@ -174,19 +178,15 @@ impl Recipe<'_> {
         })
     }
 
-    /// A text with a prefix, tried with the texts that tests of the attribute name.
-    fn text(
-        &self,
-        attribute: &Attribute,
-        prefix: &str,
-        without: &[String],
-        attempt: usize,
-    ) -> Value {
-        let mut candidates = vec![
+    /// One of some texts, tried with the texts that tests of the attribute name.
+    fn text(&self, attribute: &Attribute, texts: &Texts, attempt: usize) -> Value {
+        let Texts { prefix, sample, .. } = texts;
+        let mut candidates: Vec<String> = sample.iter().cloned().collect();
+        candidates.extend([
             format!("{prefix}x"),
-            prefix.to_owned(),
+            prefix.clone(),
             format!("{prefix}other-0"),
-        ];
+        ]);
         for hint in self.answer.hints.get(attribute).into_iter().flatten() {
             candidates.push(format!("{prefix}{hint}"));
             candidates.push(format!("{prefix}x{hint}"));
@@ -198,13 +198,10 @@ impl Recipe<'_> {
                 format!("{prefix}{}", "x".repeat(fill))
             }));
         }
-        let taken = |text: &String| {
-            without.iter().any(|it| match it.strip_suffix('*') {
-                Some(longer) => text.starts_with(longer),
-                None => it == text,
-            })
-        };
-        candidates.retain(|text| !taken(text));
+        if let Some(text) = sample {
+            candidates.extend([format!("{text}x"), format!("{prefix}y{text}")]);
+        }
+        candidates.retain(|text| texts.has(text));
         let at = attempt % candidates.len().max(1);
         candidates
             .get(at)
@@ -399,7 +396,7 @@ fn json(literal: &Literal) -> Value {
 }
 
 /// A number of a range: whole if it can be, near its end that is nearer to zero.
-fn number(low: i128, high: i128, attempt: usize) -> Value {
+pub(super) fn number(low: i128, high: i128, attempt: usize) -> Value {
     let up = low.div_euclid(ONE) * ONE + if low.rem_euclid(ONE) == 0 { 0 } else { ONE };
     let down = high.div_euclid(ONE) * ONE;
     let ends = if up <= down { (up, down) } else { (low, high) };

@@ -9,7 +9,11 @@ use latchkey_engine::{
     time::Time,
 };
 
-use super::domain::{ONE, Region};
+use super::{
+    domain::{ONE, Region, Texts},
+    lists::{Ask, Said},
+    texts::Language,
+};
 
 /// An attribute as a condition spells it.
 pub(super) fn attribute(attribute: &Attribute) -> String {
@@ -101,6 +105,8 @@ pub(super) fn regions(name: &str, all: &[Region], chosen: &[usize]) -> Option<St
     }
     let mut parts = ranges(name, &picked);
     parts.extend(singles(name, &picked));
+    parts.extend(texts(name, all, &picked));
+    parts.extend(lists(name, all, &picked));
     Some(if parts.len() == 1 {
         parts.concat()
     } else {
@@ -112,7 +118,7 @@ pub(super) fn regions(name: &str, all: &[Region], chosen: &[usize]) -> Option<St
 fn all_but_texts(name: &str, picked: &[&Region], without: &[&Region]) -> Option<String> {
     let rest = picked
         .iter()
-        .any(|it| matches!(it, Region::Prefix(prefix, _) if prefix.is_empty()));
+        .any(|it| matches!(it, Region::Texts(texts) if texts.prefix.is_empty()));
     if !rest || without.is_empty() {
         return None;
     }
@@ -224,27 +230,133 @@ fn singles(name: &str, picked: &[&Region]) -> Vec<String> {
 
 fn single(name: &str, region: &Region) -> Option<String> {
     Some(match region {
-        Region::Exactly(_) | Region::Number(..) | Region::Time(..) | Region::Address(..) => {
+        Region::Exactly(_)
+        | Region::Texts(_)
+        | Region::List(_)
+        | Region::Number(..)
+        | Region::Time(..)
+        | Region::Address(..) => {
             return None;
         }
         Region::Absent => format!("!has({name})"),
         Region::Other => format!("{name} is no value that policy reads"),
         Region::Bool(false) | Region::Holds(false) => format!("!{name}"),
         Region::Bool(true) | Region::Holds(true) => name.to_owned(),
-        Region::List => format!("{name} is a list"),
-        Region::Prefix(prefix, without) => {
-            let what = if prefix.is_empty() {
-                format!("{name} is another text")
-            } else {
-                format!("{name}.startsWith({prefix:?})")
-            };
-            if without.is_empty() || prefix.is_empty() {
-                what
-            } else {
-                format!("{what} (not {})", without.join(", "))
+    })
+}
+
+/// Texts with a prefix, of the kinds that were picked among all with that prefix.
+fn texts(name: &str, all: &[Region], picked: &[&Region]) -> Vec<String> {
+    let of = |region: &Region| match region {
+        Region::Texts(texts) => Some(texts.clone()),
+        _ => None,
+    };
+    let all: Vec<Texts> = all.iter().filter_map(of).collect();
+    let picked: Vec<Texts> = picked.iter().filter_map(|region| of(region)).collect();
+    let mut prefixes: Vec<&str> = picked.iter().map(|it| it.prefix.as_str()).collect();
+    prefixes.dedup();
+    let mut parts = Vec::new();
+    for prefix in prefixes {
+        let within = |texts: &&Texts| texts.prefix == prefix;
+        let picked: Vec<&Texts> = picked.iter().filter(within).collect();
+        let others = all.iter().filter(within).filter(|it| !picked.contains(it));
+        let others: Vec<_> = others.map(|it| it.holds.as_slice()).collect();
+        let kinds: Vec<_> = picked.iter().map(|it| it.holds.as_slice()).collect();
+        for cube in cubes(&kinds, &others) {
+            parts.push(with_prefix(name, &picked, &cube));
+        }
+    }
+    parts
+}
+
+/// Lists of the kinds that were picked.
+fn lists(name: &str, all: &[Region], picked: &[&Region]) -> Vec<String> {
+    fn of(region: &Region) -> Option<&[(Ask, Said)]> {
+        match region {
+            Region::List(lists) => Some(&lists.holds),
+            _ => None,
+        }
+    }
+    let picked: Vec<_> = picked.iter().filter_map(|region| of(region)).collect();
+    let all = all.iter().filter_map(of);
+    let others: Vec<_> = all.filter(|it| !picked.contains(it)).collect();
+    let said = |cube: Vec<&(Ask, Said)>| {
+        let mut parts: Vec<_> = cube
+            .iter()
+            .map(|(ask, said)| ask_word(name, ask, *said))
+            .collect();
+        if !cube.iter().any(|(_, said)| *said == Said::Yes) {
+            parts.insert(0, format!("{name} is a list"));
+        }
+        parts.join(" && ")
+    };
+    cubes(&picked, &others).into_iter().map(said).collect()
+}
+
+fn ask_word(name: &str, ask: &Ask, said: Said) -> String {
+    let words = match ask {
+        Ask::Quantifier { words, .. } => words.clone(),
+        Ask::Member(with) => format!("({} in {name})", value(with)),
+        Ask::Size(how, size) => format!("(size({name}) {} {size})", sign(*how)),
+    };
+    match said {
+        Said::Yes => words,
+        Said::No => format!("!{words}"),
+        Said::Undetermined => format!("{words} is undetermined"),
+    }
+}
+
+/// What to say so that all that was picked is meant and nothing else: few literals, found greedily.
+fn cubes<'t, L: PartialEq>(picked: &[&'t [L]], others: &[&'t [L]]) -> Vec<Vec<&'t L>> {
+    let meets = |cube: &[&L], kind: &[L]| cube.iter().all(|literal| kind.contains(literal));
+    let mut cubes: Vec<Vec<&L>> = Vec::new();
+    for kind in picked {
+        if cubes.iter().any(|cube| meets(cube, kind)) {
+            continue;
+        }
+        let mut cube: Vec<&L> = kind.iter().collect();
+        for literal in *kind {
+            let fewer: Vec<_> = cube.iter().copied().filter(|it| *it != literal).collect();
+            if !others.iter().any(|other| meets(&fewer, other)) {
+                cube = fewer;
             }
         }
-    })
+        cubes.push(cube);
+    }
+    cubes
+}
+
+fn with_prefix(name: &str, picked: &[&Texts], cube: &[&(Language, bool)]) -> String {
+    let (prefix, without) = picked.first().map_or(("", [].as_slice()), |texts| {
+        (texts.prefix.as_str(), texts.without.as_slice())
+    });
+    let mut parts = match (prefix, without) {
+        ("", []) if cube.iter().any(|(_, holds)| *holds) => Vec::new(),
+        ("", []) => vec![format!("{name} is a text")],
+        ("", _) => vec![format!("{name} is another text")],
+        (_, []) => vec![format!("{name}.startsWith({prefix:?})")],
+        (_, _) => vec![format!(
+            "{name}.startsWith({prefix:?}) (not {})",
+            without.join(", ")
+        )],
+    };
+    let said = cube.iter().map(|(language, holds)| {
+        let sign = if *holds { "" } else { "!" };
+        format!("{sign}{}", language_of(name, language))
+    });
+    parts.extend(said);
+    parts.join(" && ")
+}
+
+fn language_of(name: &str, language: &Language) -> String {
+    match language {
+        Language::OneOf(texts) => format!("({name} in {texts:?})"),
+        Language::Prefix(text) => format!("{name}.startsWith({text:?})"),
+        Language::Suffix(text) => format!("{name}.endsWith({text:?})"),
+        Language::Part(text) => format!("{name}.contains({text:?})"),
+        Language::Pattern(text) | Language::Search(text) => format!("{name}.matches({text:?})"),
+        Language::Length(how, length) => format!("(size({name}) {} {length})", sign(*how)),
+    }
 }
 
 fn time_span(name: &str, low: i64, high: i64) -> String {

@@ -406,14 +406,11 @@ fn random_source(rng: &mut Rng, scopes: &[String]) -> Where {
 
 fn random_rate(rng: &mut Rng) -> Obligation {
     let count = 1 + u32::try_from(rng.below(3)).unwrap();
-    let (pool, reach) = match count {
-        1 => (Pool::Caller, Reach::Surface),
-        2 => (Pool::Team, Reach::Server),
-        _ => {
-            let (pool, reach) = (Pool::Everyone, Reach::Surface);
-            return Obligation::Concurrency { pool, reach, count };
-        }
-    };
+    let pool = *rng.pick(&[Pool::Caller, Pool::Team, Pool::Everyone]);
+    let reach = *rng.pick(&[Reach::Surface, Reach::Server]);
+    if rng.chance(30) {
+        return Obligation::Concurrency { pool, reach, count };
+    }
     Obligation::Rate {
         pool,
         reach,
