@@ -23,6 +23,7 @@ pub use facts::{Facts, SlotFact, SlotValue, Who};
 pub use permit::{Body, Charge, Permit};
 
 use crate::{
+    bridge,
     classify::{self, Message, Refused, What},
     gate::Gate,
     identity::Identity,
@@ -221,6 +222,7 @@ impl Stage<'_> {
             Ok(bond) => bond,
             Err(reason) => return Self::unbound(facts, asked.reply, reason),
         };
+        let modern = matches!(asked.reply, Reply::Rpc { modern: true, .. });
         let mut verdict = match asked.what {
             What::Surface(surface, source) => self.surface(facts, asked.reply, surface, &source),
             What::Protocol(kind) => self.protocol(facts, asked.reply, kind),
@@ -241,6 +243,15 @@ impl Stage<'_> {
                         return Self::told(verdict.facts, refusal);
                     }
                 }
+            }
+            if self.sealer.is_some() && matches!(message, Message::Rpc(_)) {
+                bridge::cross(
+                    self.gate,
+                    self.inbound.server,
+                    permit,
+                    self.inbound.body,
+                    modern,
+                );
             }
             if let Some(bond) = bond {
                 permit.bind(bond);

@@ -7,6 +7,7 @@
 
 pub mod admit;
 mod bind;
+pub mod bridge;
 pub mod call;
 pub mod capability;
 pub mod certificate;

@@ -190,6 +190,11 @@ impl Validator {
         found.map(|(_, argument)| argument.as_str())
     }
 
+    /// The suffixes of such headers, each with the argument that it mirrors.
+    pub(crate) fn mirrors(&self) -> &[(String, String)] {
+        &self.mirrors
+    }
+
     /// The first place where an instance is not valid.
     #[must_use]
     pub fn violation(&self, instance: json::Value<'_>) -> Option<Violation> {

@@ -68,6 +68,10 @@ pub struct ServerSettings {
     /// What it may ask its clients for.
     #[serde(skip_serializing_if = "ServerRequests::is_none")]
     pub server_requests: ServerRequests,
+    /// The era that it speaks, where callers of the other are bridged; requests pass as they are, if
+    /// absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub era: Option<Era>,
     /// What becomes of calls whose definition has not been seen.
     #[serde(skip_serializing_if = "PinMode::is_enforce")]
     pub pins: PinMode,
@@ -99,6 +103,16 @@ pub struct ServerSettings {
     /// What is given in exchange for access tokens; nothing, if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token: Option<TokenExchange>,
+}
+
+/// The eras of MCP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Era {
+    /// With a handshake, perhaps a session: up to 2025-11-25.
+    Legacy,
+    /// Stateless: from 2026-07-28 on.
+    Modern,
 }
 
 /// What becomes of calls of a pinned tool or prompt whose definition the sidecar has not seen. One

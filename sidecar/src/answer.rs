@@ -15,6 +15,7 @@ use hyper::body::{Body, Frame, SizeHint};
 use latchkey_engine::{reason::Reason, time::Time};
 use latchkey_gate::{
     admit::Permit,
+    bridge::Crossing,
     event::EventOutcome,
     filter::{self, Filter, Line, Viewer},
     identity::Identity,
@@ -100,6 +101,8 @@ pub struct Rules {
     pub request: Bytes,
     /// The rest of the request, where its answer is a stream.
     pub standing: Option<Box<Standing>>,
+    /// How the answer gets to a caller of the other era.
+    pub crossing: Option<Box<Crossing>>,
 }
 
 impl Rules {
@@ -378,7 +381,12 @@ impl Lines {
                     if let Some(hosts) = replaced.strip_prefix(b"data:").and_then(filter::pages) {
                         self.sent_to = Some(hosts);
                     }
-                    out.extend_from_slice(replaced);
+                    let crossing = self.rules.crossing.as_ref();
+                    let crossed = crossing.zip(replaced.strip_prefix(b"data:"));
+                    match crossed.and_then(|(crossing, data)| crossing.answer(data)) {
+                        Some(message) => out.extend([b"data: ".as_slice(), &message].concat()),
+                        None => out.extend_from_slice(replaced),
+                    }
                     out.extend_from_slice(&end);
                 }
                 Err(error) => {

@@ -9,6 +9,7 @@ pub mod answer;
 pub mod arriving;
 pub mod audit;
 pub mod breaker;
+pub mod bridge;
 pub mod config;
 pub mod decision;
 pub mod exchange;

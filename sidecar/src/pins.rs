@@ -22,7 +22,7 @@ use crate::{
 
 use self::survey::Road;
 
-mod survey;
+pub(crate) mod survey;
 
 /// The shortest time between two surveys.
 const GAP: Duration = Duration::from_secs(1);
@@ -110,6 +110,7 @@ pub async fn run(shared: Arc<Shared>) {
             upstream: &upstream,
             children: &shared.children,
             way: &active.way,
+            caller: survey::NOBODY,
         };
         match survey::survey(&road, &revision).await {
             Ok(found) => {

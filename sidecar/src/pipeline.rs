@@ -24,6 +24,7 @@ use hyper::{
 use latchkey_engine::{overlay::Overlay, reason::Reason, time::Time};
 use latchkey_gate::{
     admit::{self, Outcome, Permit, Verdict},
+    bridge::Crossing,
     capability::Capability,
     event::EventOutcome,
     filter::{self, Filter, FilterError, FilterKind},
@@ -36,6 +37,7 @@ use latchkey_gate::{
 use crate::{
     answer::{Answer, First, Rules, Standing, now},
     arriving::Arriving,
+    bridge,
     config::ListenConfig,
     exchange::Exchange,
     host,
@@ -47,8 +49,8 @@ use crate::{
     meter::Meter,
     pins,
     run::Worker,
-    session, stdio,
-    supply::{Active, Way},
+    session,
+    supply::Active,
     telemetry::Stage,
     token_endpoint,
     upstream::{Inflow, Outbound},
@@ -95,6 +97,7 @@ struct Forwarded {
     request: Bytes,
     denied: Option<Box<Refusal>>,
     asked: Asked,
+    crossing: Option<Box<Crossing>>,
 }
 
 /// What a long answer stands on, beside the headers of its request.
@@ -104,6 +107,8 @@ struct Asked {
     peer: Arc<Peer>,
     named: session::Named,
     overlay: Arc<Overlay>,
+    /// The headers, where the request went to a server of the other era.
+    kept: Option<HeaderMap>,
 }
 
 /// A refusal, and what only this side knows about it.
@@ -441,6 +446,8 @@ async fn forward(
             });
         }
     };
+    let crossing = permit.crossing().cloned().map(Box::new);
+    let kept = crossing.is_some().then(|| head.headers.clone());
     let traceparent = exchange.traceparent();
     let outbound = Outbound {
         method: head.method.clone(),
@@ -450,12 +457,7 @@ async fn forward(
         request_id: exchange.request_id(),
         traceparent: &traceparent,
     };
-    let sent = match &active.way {
-        Way::Connect(target) => worker.upstream.send(target, permit, outbound).await,
-        Way::Run(launch) => {
-            stdio::send(worker, launch, permit, outbound, identity.as_deref()).await
-        }
-    };
+    let sent = bridge::send(worker, &active, permit, outbound, identity.as_deref()).await;
     asking.settle(sent.as_ref().err().map(Refusal::reason));
     match sent {
         Ok(inflow) => Ok(Forwarded {
@@ -471,7 +473,9 @@ async fn forward(
                 peer,
                 named,
                 overlay,
+                kept,
             },
+            crossing,
         }),
         Err(refusal) => {
             exchange.facts.reason = refusal.reason();
@@ -494,6 +498,7 @@ async fn pass(
         request,
         denied,
         asked,
+        crossing,
     } = forwarded;
     exchange.waited(inflow.waited);
     let (mut head, mut incoming) = inflow.response.into_parts();
@@ -513,7 +518,8 @@ async fn pass(
     };
     let slowest = worker.shared.config.listen.write_timeout.0;
     let mut read_already = None;
-    if filter.kind == FilterKind::Call && !streams && !is_encoded(&head.headers) {
+    let passes = !streams && crossing.is_none();
+    if filter.kind == FilterKind::Call && passes && !is_encoded(&head.headers) {
         let sealed = bond.as_ref().is_some_and(|bond| seals(bond, &request));
         match look(&mut incoming, sealed, most, slowest).await {
             Looked::Whole(body) => return whole(head, exchange, body).await,
@@ -534,6 +540,7 @@ async fn pass(
         protocol: exchange.facts.protocol.clone(),
         request,
         standing: streams.then(|| asked.standing(inflow.asked, exchange.request_id())),
+        crossing,
     };
     if is_encoded(&head.headers) {
         return unfilterable(worker, exchange);
@@ -604,11 +611,13 @@ async fn filtered(
             return unfilterable(worker, exchange);
         }
     };
-    whole(head, exchange, body).await
+    let crossed = rules.crossing.as_ref().and_then(|it| it.answer(&body));
+    whole(head, exchange, crossed.map_or(body, Bytes::from)).await
 }
 
 impl Asked {
-    fn standing(self, mut headers: HeaderMap, event_id: &str) -> Box<Standing> {
+    fn standing(self, headers: HeaderMap, event_id: &str) -> Box<Standing> {
+        let mut headers = self.kept.unwrap_or(headers);
         session::name_back(&mut headers, self.named);
         Box::new(Standing {
             method: self.method,

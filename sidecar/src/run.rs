@@ -28,6 +28,7 @@ use crate::{
     admin,
     audit::Audit,
     breaker::Breaker,
+    bridge::Bridge,
     config::{Config, ListenConfig, OnStale},
     decision::{Listeners, Point},
     handles::{Change, Handles},
@@ -65,6 +66,8 @@ pub struct Shared {
     pub breaker: Breaker,
     /// What sessions and other handles are sealed with.
     pub handles: Handles,
+    /// The sessions that are held for callers of the era without any.
+    pub bridge: Bridge,
     /// The tasks that passed by.
     pub tasks: Tasks,
     /// What is known of the tool server's definitions.
@@ -168,6 +171,7 @@ impl Shared {
             store,
             breaker: Breaker::default(),
             handles,
+            bridge: Bridge::default(),
             tasks: Tasks::default(),
             pins: Pins::default(),
             status: ArcSwap::default(),

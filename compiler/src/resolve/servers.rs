@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use latchkey_engine::index::{Access, Disclose, Obligation, Risk, SurfaceKind, Transport, Unlock};
 
 use latchkey_gate::{
-    settings::{PinMode, ServerSettings, SurfaceSettings},
+    settings::{Era, PinMode, ServerSettings, SurfaceSettings},
     token::resource,
 };
 
@@ -373,6 +373,10 @@ fn settings(entry: &syntax::Server) -> ServerSettings {
             Some(written::Pins::List) => PinMode::List,
             Some(written::Pins::Enforce) | None => PinMode::Enforce,
         },
+        era: entry.era.map(|it| match it.value {
+            written::Era::Legacy => Era::Legacy,
+            written::Era::Modern => Era::Modern,
+        }),
         audience: entry.audience.as_ref().map(|it| it.value.clone()),
         proof: issuers::proof(entry.proof.as_ref()),
         server_requests: requests

@@ -61,6 +61,9 @@ record! {
         audience "audience": Option<Spanned<String>>;
         /// What the tokens of its callers must be bound to, besides what their issuer asks for.
         proof "proof": Option<Spanned<Proof>>;
+        /// The era of MCP that it speaks, to serve callers of the other one, too; requests pass as they
+        /// are, if absent.
+        era "era": Option<Spanned<Era>>;
         /// What a denied caller is told; `code` if absent.
         disclose "disclose": Option<Spanned<Disclose>>;
         /// What it may ask its clients for; nothing if absent.
@@ -188,6 +191,16 @@ choice! {
 }
 
 choice! {
+    /// An era of MCP.
+    pub enum Era: "era" {
+        /// With a handshake: 2024-11-05 to 2025-11-25.
+        Legacy = "legacy",
+        /// Stateless: from 2026-07-28 on.
+        Modern = "modern",
+    }
+}
+
+choice! {
     /// What becomes of calls whose definition has not been seen.
     pub enum Pins: "pins" {
         /// They are refused.
@@ -233,6 +246,8 @@ fn check_server(server: &Server, map: &Map<'_>, cx: &mut Reader<'_>) -> bool {
             }
             let why = "only a server of `transport: mcp` asks its clients for anything";
             sound &= map.must_not_have("serverRequests", why, cx);
+            let why = "only a server of `transport: mcp` or `mcp-stdio` speaks MCP";
+            sound &= map.must_not_have("era", why, cx);
         }
         Some(Transport::Mcp | Transport::McpStdio) | None => {
             sound &= map.must_not_have("routes", routes, cx);

@@ -4,6 +4,7 @@ use latchkey_engine::{id::ServerId, index::Obligation, reason::Reason};
 
 use super::Facts;
 use crate::{
+    bridge::Crossing,
     filter::{Filter, FilterKind},
     session::Bond,
     wire::{Refusal, Reply, Unknown},
@@ -20,6 +21,7 @@ pub struct Permit {
     charges: Vec<Charge>,
     reply: Reply,
     bond: Option<Bond>,
+    crossing: Option<Box<Crossing>>,
 }
 
 /// What goes upstream.
@@ -56,6 +58,7 @@ impl Permit {
             charges: Vec::new(),
             reply,
             bond: None,
+            crossing: None,
         }
     }
 
@@ -73,6 +76,7 @@ impl Permit {
                 unknown: Unknown::Method,
             },
             bond: Some(bond),
+            crossing: None,
         }
     }
 
@@ -97,12 +101,27 @@ impl Permit {
             charges,
             reply,
             bond: None,
+            crossing: None,
         }
     }
 
     /// Sends these bytes in place of the ones that came.
     pub(super) fn rewrite(&mut self, body: String) {
         self.rewritten = Some(body.into_bytes());
+    }
+
+    /// Sends it to a server of the other era, so changed.
+    pub(crate) fn cross(&mut self, crossing: Crossing, body: Option<String>) {
+        self.crossing = Some(Box::new(crossing));
+        if let Some(body) = body {
+            self.rewrite(body);
+        }
+    }
+
+    /// How it gets to a server of the other era; none where the server is of its own.
+    #[must_use]
+    pub fn crossing(&self) -> Option<&Crossing> {
+        self.crossing.as_deref()
     }
 
     /// Says what the handles of the exchange are bound to.

@@ -25,13 +25,13 @@ const LONGEST: Duration = Duration::from_secs(20);
 /// How long a server may leave a question of the other era without an answer.
 const PROBE: Duration = Duration::from_secs(5);
 /// Who asks a child: no caller of the sidecar has this name.
-const NOBODY: Caller = [0xff; 32];
+pub(crate) const NOBODY: Caller = [0xff; 32];
 /// How much a server may say.
 const LIMITS: Limits = Limits::DEFAULT;
 
 /// Why a survey has no result.
 #[derive(Debug)]
-pub(super) enum Fault {
+pub(crate) enum Fault {
     /// The server cannot be reached, or breaks off.
     Upstream(Reason),
     /// It takes too long.
@@ -55,13 +55,15 @@ impl fmt::Display for Fault {
 }
 
 /// The way to the server that a bundle names.
-pub(super) struct Road<'a> {
+pub(crate) struct Road<'a> {
     /// Connections of the surveys' own.
-    pub(super) upstream: &'a Arc<Upstream>,
+    pub(crate) upstream: &'a Arc<Upstream>,
     /// The children of the sidecar.
-    pub(super) children: &'a Children,
+    pub(crate) children: &'a Children,
     /// Which of them.
-    pub(super) way: &'a Way,
+    pub(crate) way: &'a Way,
+    /// Who asks, where the server is a child: it has sessions of each caller.
+    pub(crate) caller: Caller,
 }
 
 impl Road<'_> {
@@ -76,7 +78,7 @@ impl Road<'_> {
                     method: ask.method.parse().map_err(|_| Reason::Internal)?,
                     headers: &headers(ask).ok_or(Reason::Internal)?,
                     body: Bytes::copy_from_slice(ask.body.as_bytes()),
-                    caller: NOBODY,
+                    caller: self.caller,
                 };
                 Ok(server.send(call).await?.map(Arriving::Child))
             }
@@ -93,15 +95,15 @@ fn headers(ask: &Ask) -> Option<HeaderMap> {
 }
 
 /// What came back.
-#[derive(Default)]
-struct Held {
-    status: u16,
-    session: Option<String>,
-    message: Option<Vec<u8>>,
+#[derive(Debug, Default)]
+pub(crate) struct Held {
+    pub(crate) status: u16,
+    pub(crate) session: Option<String>,
+    pub(crate) message: Option<Vec<u8>>,
 }
 
 /// Asks for every list; `revision` is what the server spoke the last time.
-pub(super) async fn survey(road: &Road<'_>, revision: &str) -> Result<Found, Fault> {
+pub(crate) async fn survey(road: &Road<'_>, revision: &str) -> Result<Found, Fault> {
     let conversation = converse(road, revision);
     let done = tokio::time::timeout(LONGEST, conversation).await;
     done.map_err(|_| Fault::TimedOut)?
@@ -137,7 +139,8 @@ async fn converse(road: &Road<'_>, revision: &str) -> Result<Found, Fault> {
     outcome.map(|()| survey.finish())
 }
 
-async fn exchange(road: &Road<'_>, ask: &Ask) -> Result<Held, Fault> {
+/// Sends one message, and reads what comes back.
+pub(crate) async fn exchange(road: &Road<'_>, ask: &Ask) -> Result<Held, Fault> {
     let mut response = road.ask(ask).await.map_err(Fault::Upstream)?;
     let header = |name: &str| response.headers().get(name)?.to_str().ok();
     let media = header(CONTENT_TYPE.as_str())

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod asked;
 #[cfg(test)]
+mod bridging;
+#[cfg(test)]
 mod bundle;
 #[cfg(test)]
 mod certificates;

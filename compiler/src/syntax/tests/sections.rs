@@ -46,6 +46,7 @@ servers:
     limits: {body: 64KiB, headerTimeout: 5s, timeout: 500ms, rate: 10/s}
     disclose: full
     serverRequests: {sampling: true, elicitation: {form: true, url: [login.example, "*.id.example"]}}
+    era: legacy
   refunds:
     in: acme/payments
     transport: http
