@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::command::{
-    build, check, dev, diff, eval, explain, import, init, inspect, keygen, log, pull, push,
+    build, check, dev, diff, eval, explain, import, init, inspect, keygen, log, matrix, pull, push,
     rebuild, release, schema, show, sign, test, trust, verify,
 };
 
@@ -51,6 +51,8 @@ pub enum Format {
     Html,
     /// SARIF 2.1.0, of `diff`
     Sarif,
+    /// LCOV, of `test --coverage`
+    Lcov,
 }
 
 impl Format {
@@ -63,6 +65,7 @@ impl Format {
             Self::Markdown => "markdown",
             Self::Html => "html",
             Self::Sarif => "sarif",
+            Self::Lcov => "lcov",
         }
     }
 }
@@ -89,6 +92,8 @@ pub enum Verb {
     Check(check::Args),
     /// Decide every cell of the golden matrices on the compiled bundle
     Test(test::Args),
+    /// Write matrices from what the policy does
+    Matrix(matrix::Args),
     /// Enforce the project on this machine as it is saved, with tokens to try it
     Dev(dev::Args),
     /// Compile a policy project into bundles, with a statement and signatures

@@ -28,6 +28,8 @@ pub mod init;
 pub mod inspect;
 pub mod keygen;
 pub mod log;
+pub mod matrix;
+pub(crate) mod progress;
 pub mod pull;
 pub mod push;
 pub mod rebuild;
@@ -70,6 +72,7 @@ pub fn run(cli: &Cli, terminal: &mut Terminal<'_>) -> Exit {
         Verb::Import(args) => import::run(args, global, terminal),
         Verb::Check(args) => check::run(args, global, terminal),
         Verb::Test(args) => test::run(args, global, terminal),
+        Verb::Matrix(args) => matrix::run(args, global, terminal),
         Verb::Dev(args) => dev::run(args, global, terminal),
         Verb::Build(args) => build::run(args, global, terminal),
         Verb::Eval(args) => eval::run(args, global, terminal),

@@ -7,6 +7,7 @@ use latchkey_engine::time::Time;
 
 pub mod cli;
 pub mod command;
+pub mod coverage;
 pub mod diag;
 pub mod diff;
 pub mod lint;
@@ -14,12 +15,16 @@ pub mod lower;
 pub mod matrix;
 pub mod mcp;
 pub mod model;
+pub mod mutate;
 pub mod pack;
+pub mod parallel;
 pub mod project;
 pub mod prove;
 pub mod resolve;
 pub mod source;
 pub mod syntax;
+pub mod truth;
+mod yaml;
 
 /// A project that was read and checked.
 #[derive(Debug)]

@@ -17,6 +17,7 @@ mod agent_holds_destructive;
 mod agent_without_owner;
 mod binding_expired;
 mod binding_expires_soon;
+mod claim_value_of_nothing;
 mod cleartext_upstream;
 mod empty_server;
 mod facts;
@@ -63,6 +64,7 @@ const LINTS: &[Lint] = &[
     agent_without_owner::check,
     binding_expired::check,
     binding_expires_soon::check,
+    claim_value_of_nothing::check,
     cleartext_upstream::check,
     empty_server::check,
     grant_to_suspended::check,

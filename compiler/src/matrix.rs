@@ -11,15 +11,18 @@ use latchkey_gate::{
 use crate::{
     model::{Matrix, MatrixCall, MatrixCaller, Model, Others, Permission, SurfaceName},
     pack::{self, PackError},
+    parallel,
     source::{SourceMap, Span},
 };
 
 mod bless;
 mod discovery;
+pub mod outcome;
 mod report;
 
 pub use bless::{Edits, bless};
-pub use report::{counted, digest, human, json, junit};
+pub use discovery::reachable;
+pub use report::{counted, decided, digest, human, json, junit, rows};
 
 /// What became of every matrix.
 #[derive(Debug, Clone, Default)]
@@ -45,6 +48,10 @@ pub struct CellRun {
     pub span: Span,
     /// What happened.
     pub actual: Answer,
+    /// The rules that matched.
+    pub matched: Vec<String>,
+    /// Bindings that nearly granted, and why not.
+    pub missed: Vec<(String, &'static str)>,
     /// Whether that is as expected.
     pub passed: bool,
 }
@@ -116,19 +123,36 @@ pub fn run_on(model: &Model, files: &pack::Files) -> Result<Run, RunError> {
 
 fn run_slices(
     model: &Model,
-    slice: impl Fn(&str) -> Result<Gate, PackError>,
+    slice: impl Fn(&str) -> Result<Gate, PackError> + Sync,
 ) -> Result<Run, RunError> {
-    let mut gates: BTreeMap<&str, Gate> = BTreeMap::new();
-    let mut run = Run::default();
-    for (name, matrix) in &model.matrices {
-        if !gates.contains_key(matrix.server.as_str()) {
-            gates.insert(&matrix.server, slice(&matrix.server)?);
-        }
-        if let Some(gate) = gates.get(matrix.server.as_str()) {
-            run_matrix(name, matrix, gate, &mut run)?;
-        }
+    let servers: BTreeSet<&str> = model
+        .matrices
+        .values()
+        .map(|it| it.server.as_str())
+        .collect();
+    let servers: Vec<&str> = servers.into_iter().collect();
+    let opened = parallel::map_quietly(&servers, |server| slice(server));
+    let mut gates = BTreeMap::new();
+    for (server, gate) in servers.iter().zip(opened) {
+        gates.insert((*server).to_owned(), gate?);
     }
-    Ok(run)
+    run_gates(model, &gates)
+}
+
+/// Runs the matrices of all servers that are open, over all cores.
+pub fn run_gates(model: &Model, gates: &BTreeMap<String, Gate>) -> Result<Run, RunError> {
+    let matrices: Vec<(&String, &Matrix)> = model.matrices.iter().collect();
+    let runs = parallel::map_quietly(&matrices, |(name, matrix)| {
+        let gate = gates.get(&matrix.server);
+        gate.map_or_else(|| Ok(Run::default()), |gate| run_matrix(name, matrix, gate))
+    });
+    let mut whole = Run::default();
+    for run in runs {
+        let run = run?;
+        whole.cells.extend(run.cells);
+        whole.others.extend(run.others);
+    }
+    Ok(whole)
 }
 
 /// Opens bundle bytes as the sidecar does.
@@ -136,8 +160,10 @@ pub fn open(slice: &[u8], places: &[u8]) -> Result<Gate, PackError> {
     Gate::open(slice, Some(places)).map_err(|error| PackError(error.to_string()))
 }
 
-fn run_matrix(name: &str, matrix: &Matrix, gate: &Gate, run: &mut Run) -> Result<(), RunError> {
+/// Runs one matrix.
+pub fn run_matrix(name: &str, matrix: &Matrix, gate: &Gate) -> Result<Run, RunError> {
     let overlay = Overlay::default();
+    let mut run = Run::default();
     // Permissions that some row calls; the statement about others is about the rest.
     let mut tested: BTreeSet<Permission> = BTreeSet::new();
     for cell in &matrix.cells {
@@ -147,8 +173,12 @@ fn run_matrix(name: &str, matrix: &Matrix, gate: &Gate, run: &mut Run) -> Result
         };
         let span = cell.expected.span;
         let stated = stated(matrix, caller, Some(call), span)?;
-        let answer = call::answer(gate, &overlay, &stated);
-        let actual = answer.map_err(|error| RunError::Stated(error.0, call.name.span))?;
+        let verdict = call::verdict(gate, &overlay, &stated);
+        let facts = verdict
+            .map_err(|error| RunError::Stated(error.0, call.name.span))?
+            .facts;
+        let (matched, missed) = (facts.matched.clone(), facts.missed.clone());
+        let actual = Answer::of(None, facts);
         tested.extend(permission(matrix, &actual));
         run.cells.push(CellRun {
             matrix: name.to_owned(),
@@ -156,22 +186,24 @@ fn run_matrix(name: &str, matrix: &Matrix, gate: &Gate, run: &mut Run) -> Result
             call: call.name.value.clone(),
             expected: cell.expected.value.clone(),
             span,
-            passed: agrees(&cell.expected.value, &actual),
+            passed: outcome::agrees(&cell.expected.value, &actual),
             actual,
+            matched,
+            missed,
         });
     }
     for (caller, others) in matrix.callers.iter().zip(&matrix.others) {
         let stated = stated(matrix, caller, None, caller.name.span)?;
-        let reachable = discovery::reachable(gate, &overlay, &stated, matrix.at)
+        let reachable = reachable(gate, &overlay, &stated, matrix.at)
             .map_err(|error| RunError::Stated(error.0, caller.name.span))?;
         run.others
             .push(compare(name, caller, others, &reachable, &tested));
     }
-    Ok(())
+    Ok(run)
 }
 
 /// A call of a matrix in the words of `eval`. Without a call it only says who asks.
-fn stated(
+pub(crate) fn stated(
     matrix: &Matrix,
     caller: &MatrixCaller,
     call: Option<&MatrixCall>,
@@ -195,24 +227,8 @@ fn stated(
     serde_json::from_str(&line).map_err(|error| RunError::Stated(error.to_string(), span))
 }
 
-fn agrees(expected: &str, actual: &Answer) -> bool {
-    match expected.strip_prefix("rule:") {
-        Some(rule) => actual.rule.as_deref() == Some(rule),
-        None => expected == outcome(actual),
-    }
-}
-
-/// An answer in the words of a cell.
-fn outcome(actual: &Answer) -> &str {
-    if actual.decision == "allow" {
-        "allow"
-    } else {
-        actual.reason
-    }
-}
-
 /// The permission that a call was about.
-fn permission(matrix: &Matrix, actual: &Answer) -> Option<Permission> {
+pub(crate) fn permission(matrix: &Matrix, actual: &Answer) -> Option<Permission> {
     let surface = actual.surface.as_deref()?;
     let name = surface.strip_prefix(&matrix.server)?.strip_prefix('/')?;
     Some(Permission {

@@ -19,6 +19,7 @@ mod issuers;
 mod matrices;
 mod places;
 mod roles;
+pub(crate) use roles::flatten as inherit;
 mod rules;
 mod schemas;
 pub(crate) use schemas::locked_is_enforceable;

@@ -9,7 +9,6 @@ use crate::{
 };
 
 mod resolved;
-mod yaml;
 
 /// The arguments of `latchkey show`.
 #[derive(Debug, clap::Args)]
@@ -41,7 +40,7 @@ pub fn run(args: &Args, global: &Global, terminal: &mut Terminal<'_>) -> Result<
     }
     match global.format {
         Format::Json => writeln!(terminal.out, "{shown}")?,
-        _ => write!(terminal.out, "{}", yaml::write(&shown))?,
+        _ => write!(terminal.out, "{}", crate::yaml::write(&shown))?,
     }
     Ok(Exit::Clean)
 }

@@ -1,6 +1,8 @@
-//! `latchkey test`: golden matrices on the compiled bundle.
+//! `latchkey test`: golden matrices on the compiled bundle, and what they leave untested.
 
 use std::io::Write as _;
+
+use latchkey_engine::time::Time;
 
 use super::{Exit, Failure, Sound, Terminal, checked, formats, sound};
 use crate::{
@@ -9,21 +11,48 @@ use crate::{
     source::SourceMap,
 };
 
+mod covered;
+mod mutants;
+
 /// The arguments of `latchkey test`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Rewrite the cells that are not as expected to say what happens; review the change
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["mutate", "coverage"])]
     bless: bool,
+    /// Print every row, with what decided it
+    #[arg(long, conflicts_with_all = ["mutate", "coverage"])]
+    rows: bool,
+    /// Say what of the policy no row exercises
+    #[arg(long, conflicts_with = "mutate")]
+    coverage: bool,
+    /// Change the policy in small ways, and say which changes no row notices
+    #[arg(long)]
+    mutate: bool,
+    /// With `--mutate`: add the rows that would notice to the matrices; review the change
+    #[arg(long, requires = "mutate")]
+    write: bool,
+    /// With `--coverage` or `--mutate`: end with code 1 below this share, in percent
+    #[arg(long, value_name = "PERCENT", value_parser = share)]
+    fail_under: Option<usize>,
+    /// With `--coverage` or `--mutate`: the time of calls to servers that have no matrix yet,
+    /// instead of now
+    #[arg(long, value_name = "TIME", value_parser = super::time)]
+    at: Option<Time>,
 }
 
 /// Runs every matrix, prints what is not as expected, and answers whether anything was.
 pub fn run(args: &Args, global: &Global, terminal: &mut Terminal<'_>) -> Result<Exit, Failure> {
-    formats(
-        "test",
-        global.format,
-        &[Format::Human, Format::Json, Format::Junit],
-    )?;
+    let known: &[Format] = match (args.mutate, args.coverage) {
+        (true, _) => &[Format::Human, Format::Json],
+        (_, true) => &[Format::Human, Format::Json, Format::Lcov],
+        _ => &[Format::Human, Format::Json, Format::Junit],
+    };
+    formats("test", global.format, known)?;
+    if !args.mutate && !args.coverage && (args.fail_under.is_some() || args.at.is_some()) {
+        let what = "`--fail-under` and `--at` are for `--coverage` and `--mutate`";
+        return Err(Failure::usage(what).help("add one of them; a matrix states its own time"));
+    }
     let project = match sound(checked(global, None)?, global, terminal)? {
         Ok(project) => project,
         Err(exit) => return Ok(exit),
@@ -33,8 +62,38 @@ pub fn run(args: &Args, global: &Global, terminal: &mut Terminal<'_>) -> Result<
     if args.bless {
         return bless(&run, &project, global, terminal);
     }
+    if args.mutate || args.coverage {
+        if run.counts().1 > 0 {
+            // Rows that fail already notice everything, and prove nothing.
+            write!(terminal.err, "{}", matrix::human(&run, &project.sources))?;
+            return Ok(Exit::Mismatch);
+        }
+        return if args.coverage {
+            covered::run(args, global, (&project, &run), terminal)
+        } else {
+            mutants::run(args, global, &project, terminal)
+        };
+    }
+    if args.rows && global.format == Format::Human {
+        write!(terminal.out, "{}", matrix::rows(&run, &project.sources))?;
+    }
     print(&run, &project, global.format, terminal)?;
     Ok(ending(&run))
+}
+
+/// Tenths of a percent.
+fn share(text: &str) -> Result<usize, String> {
+    let help = || "write a percentage from 0 to 100, such as 95 or 99.5".to_owned();
+    let (whole, tenth) = text.split_once('.').unwrap_or((text, "0"));
+    let number = |text: &str| text.parse::<usize>().map_err(|_| help());
+    let share = number(whole)?
+        .saturating_mul(10)
+        .saturating_add(number(tenth)?);
+    if tenth.len() == 1 && share <= 1000 {
+        Ok(share)
+    } else {
+        Err(help())
+    }
 }
 
 /// A matrix that cannot be run.
@@ -73,6 +132,14 @@ fn print(
     }
 }
 
+/// Replaces a file of the project whole.
+fn replace(global: &Global, path: &str, text: &str) -> Result<(), Failure> {
+    let path = global.directory.join(path);
+    let aside = super::with_suffix(&path, ".new");
+    let written = std::fs::write(&aside, text).and_then(|()| std::fs::rename(&aside, &path));
+    written.map_err(|error| Failure::file("write", &path, &error))
+}
+
 /// Rewrites the cells. Statements about others are for their author to change.
 fn bless(
     run: &Run,
@@ -82,10 +149,7 @@ fn bless(
 ) -> Result<Exit, Failure> {
     let edits = matrix::bless(run, &project.sources);
     for (path, text) in &edits.files {
-        let path = global.directory.join(path);
-        let aside = super::with_suffix(&path, ".new");
-        let written = std::fs::write(&aside, text).and_then(|()| std::fs::rename(&aside, &path));
-        written.map_err(|error| Failure::file("write", &path, &error))?;
+        replace(global, path, text)?;
     }
     let rest = Run {
         cells: run

@@ -236,6 +236,8 @@ codes! {
         "A matrix expects no denial";
     UNTESTED_SURFACE = "LK6003", "untested-surface", Warning, "No row of a matrix calls a surface";
     UNTESTED_SERVER = "LK6004", "untested-server", Warning, "No matrix tests a server";
+    CLAIM_VALUE_OF_NOTHING = "LK6005", "claim-value-of-nothing", Warning,
+        "A caller of a matrix carries a claim value that no group comes from";
     NOT_ENFORCEABLE = "LK7001", "bundle-not-enforceable", Error,
         "The compiled bundle would not open";
     GIT_UNAVAILABLE = "LK7002", "git-unavailable", Error, "Git cannot be asked for a revision";

@@ -8,7 +8,7 @@ pub(super) fn check(facts: &Facts<'_>, found: &mut Vec<Diagnostic>) {
         let matrices = facts.model.matrices.values();
         let own: Vec<_> = matrices.filter(|it| it.server == *name).collect();
         let mut cells = own.iter().flat_map(|it| &it.cells);
-        let denial = cells.any(|cell| cell.expected.value != "allow");
+        let denial = cells.any(|cell| !cell.expected.value.starts_with("allow"));
         if let Some(first) = own.first().filter(|_| !denial) {
             let message = format!("no matrix of `{name}` expects a denial");
             found.push(

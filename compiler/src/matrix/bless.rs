@@ -21,15 +21,7 @@ pub fn bless(run: &Run, sources: &SourceMap) -> Edits {
     let mut edits = Edits::default();
     for cell in run.cells.iter().filter(|cell| !cell.passed) {
         let path = sources.path(cell.span.file);
-        let rule = cell
-            .actual
-            .rule
-            .as_deref()
-            .filter(|_| cell.expected.starts_with("rule:"));
-        let text = rule.map_or_else(
-            || outcome(&cell.actual).to_owned(),
-            |it| format!("rule:{it}"),
-        );
+        let text = outcome::blessed(&cell.expected, &cell.actual);
         changes.entry(path).or_default().push((cell.span, text));
         edits.cells += 1;
     }

@@ -17,7 +17,7 @@ use latchkey_gate::{
 use crate::model::{Permission, SurfaceName};
 
 /// The permissions of the stated server that some call of this caller could have.
-pub(super) fn reachable(
+pub fn reachable(
     gate: &Gate,
     overlay: &Overlay,
     stated: &Stated,

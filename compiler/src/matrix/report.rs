@@ -54,21 +54,49 @@ pub fn counted(count: usize, one: &str, many: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { many })
 }
 
-/// What happened in a cell, with the rule and its place.
-fn happened(cell: &CellRun) -> String {
-    let mut text = outcome(&cell.actual).to_owned();
-    let by = match &cell.actual.rule {
-        Some(rule) => Some(format!("rule {rule}")),
-        None if !cell.actual.granted_by.is_empty() => {
-            Some(format!("granted by {}", cell.actual.granted_by.join(", ")))
-        }
-        None => None,
-    };
-    let facts: Vec<String> = by.into_iter().chain(cell.actual.place.clone()).collect();
-    if !facts.is_empty() {
-        let _ = write!(text, " ({})", facts.join(", "));
+/// Every row, with what decided it.
+pub fn rows(run: &Run, sources: &SourceMap) -> String {
+    let mut out = String::new();
+    for cell in &run.cells {
+        let verdict = if cell.passed { "ok" } else { "FAILED" };
+        let _ = writeln!(
+            out,
+            "{verdict:6} {}: {}: `{}` calls `{}`: {}",
+            sources.place(cell.span),
+            cell.matrix,
+            cell.caller,
+            cell.call,
+            happened(cell),
+        );
     }
-    text
+    out
+}
+
+/// What happened in a cell, and what decided it.
+fn happened(cell: &CellRun) -> String {
+    format!("{} ({})", outcome::word(&cell.actual), decided(cell))
+}
+
+/// What decided a cell: the rule, the bindings that grant, or which default, with its place.
+pub fn decided(cell: &CellRun) -> String {
+    let actual = &cell.actual;
+    let by = match (&actual.rule, actual.decision, actual.reason) {
+        (Some(rule), ..) => format!("rule {rule}"),
+        (None, "allow", _) if actual.granted_by.is_empty() => "open to this caller".to_owned(),
+        (None, "allow", _) => format!("granted by {}", actual.granted_by.join(", ")),
+        (None, _, "no_permission") => match cell.missed.first() {
+            None => "default: no binding grants it".to_owned(),
+            Some((binding, why)) => {
+                format!("default: no binding grants it, nearest is {binding}: {why}")
+            }
+        },
+        (None, _, "surface_unmatched") => "default: it is not in the registry".to_owned(),
+        (None, _, _) => "default: a check before any rule".to_owned(),
+    };
+    match &actual.place {
+        None => by,
+        Some(place) => format!("{by}, {place}"),
+    }
 }
 
 fn sentence(others: &OthersRun) -> String {
@@ -111,7 +139,9 @@ pub fn json(run: &Run, sources: &SourceMap) -> Json {
                     "reason": cell.actual.reason,
                     "granted_by": cell.actual.granted_by,
                     "rule": cell.actual.rule,
+                    "obligations": cell.actual.obligations,
                 },
+                "decided_by": decided(cell),
                 "passed": cell.passed,
                 "place": sources.place(cell.span),
             })
@@ -167,12 +197,14 @@ pub fn junit(run: &Run, sources: &SourceMap) -> String {
             .map(|cell| Case {
                 name: format!("{} / {}", cell.call, cell.caller),
                 place: sources.place(cell.span),
+                decided: Some(happened(cell)),
                 fault: (!cell.passed)
                     .then(|| format!("expected {}, was {}", cell.expected, happened(cell))),
             })
             .chain(others.map(|others| Case {
                 name: format!("others of {}", others.caller),
                 place: sources.place(others.span),
+                decided: None,
                 fault: (!others.passed()).then(|| sentence(others).trim_end().to_owned()),
             }))
             .collect();
@@ -185,6 +217,7 @@ pub fn junit(run: &Run, sources: &SourceMap) -> String {
 struct Case {
     name: String,
     place: String,
+    decided: Option<String>,
     fault: Option<String>,
 }
 
@@ -197,22 +230,16 @@ fn suite(out: &mut String, name: &str, cases: &[Case]) {
         cases.len(),
     );
     for case in cases {
-        let (title, place) = (escaped(&case.name), escaped(&case.place));
-        let _ = write!(
-            out,
-            "    <testcase classname=\"{}\" name=\"{title}\"",
-            escaped(name)
-        );
-        match &case.fault {
-            None => out.push_str("/>\n"),
-            Some(fault) => {
-                let fault = escaped(fault);
-                let _ = writeln!(
-                    out,
-                    ">\n      <failure message=\"{fault}\">{place}</failure>\n    </testcase>",
-                );
-            }
+        let (class, title, place) = (escaped(name), escaped(&case.name), escaped(&case.place));
+        let _ = writeln!(out, "    <testcase classname=\"{class}\" name=\"{title}\">");
+        if let Some(fault) = &case.fault {
+            let fault = escaped(fault);
+            let _ = writeln!(out, "      <failure message=\"{fault}\">{place}</failure>");
         }
+        if let Some(decided) = &case.decided {
+            let _ = writeln!(out, "      <system-out>{}</system-out>", escaped(decided));
+        }
+        out.push_str("    </testcase>\n");
     }
     out.push_str("  </testsuite>\n");
 }
@@ -227,7 +254,7 @@ fn escaped(text: &str) -> String {
             '>' => out.push_str("&gt;"),
             '"' => out.push_str("&quot;"),
             '\n' => out.push_str("&#10;"),
-            c if c.is_control() => out.push(' '),
+            c if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') => out.push(' '),
             c => out.push(c),
         }
     }

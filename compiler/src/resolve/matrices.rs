@@ -7,7 +7,8 @@ use serde_json::{Map, Value as Json, json};
 
 use super::{Resolver, callers::spanned, places, selectors::Use, unknown};
 use crate::{
-    diag::codes,
+    diag::{Diagnostic, codes},
+    matrix::outcome::{CARRIES, RULE, unknown_obligation},
     model::{Cell, Matrix, MatrixCall, MatrixCaller, Model, Others, Server},
     source::Spanned,
     syntax::{
@@ -194,7 +195,18 @@ impl Resolver<'_> {
         if known.contains(&word) {
             return;
         }
-        if let Some(rule) = word.strip_prefix("rule:") {
+        if let Some(list) = word.strip_prefix(CARRIES) {
+            if let Some(part) = unknown_obligation(list) {
+                let message = format!("`{part}` is no obligation of an allowed call");
+                let help = "write `allow+rate:30/m`, `allow+concurrency:4`, several joined by `+`, \
+                            or `allow+none`";
+                self.report(
+                    Diagnostic::new(&codes::UNKNOWN_OUTCOME, expected.span, message).help(help),
+                );
+            }
+            return;
+        }
+        if let Some(rule) = word.strip_prefix(RULE) {
             let name = Spanned::new(
                 rule.to_owned(),
                 super::tail(self.sources, expected.span, rule),
@@ -204,7 +216,8 @@ impl Resolver<'_> {
             return;
         }
         let message = format!("`{word}` is no outcome of a call");
-        let help = "write `allow`, the word of a reason, or `rule:<name>`".to_owned();
+        let help =
+            "write `allow`, `allow+rate:30/m`, the word of a reason, or `rule:<name>`".to_owned();
         self.report(unknown(
             &codes::UNKNOWN_OUTCOME,
             expected,

@@ -111,7 +111,7 @@ impl Resolver<'_> {
 }
 
 /// Gives every role what it inherits; ends on cycles as well.
-fn flatten(roles: &mut BTreeMap<String, Role>) {
+pub(crate) fn flatten(roles: &mut BTreeMap<String, Role>) {
     let names: Vec<String> = roles.keys().cloned().collect();
     for name in names {
         let mut seen = BTreeSet::from([name.clone()]);

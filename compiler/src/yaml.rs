@@ -8,7 +8,7 @@ use serde_json::Value as Json;
 const LINE: usize = 80;
 
 /// The value in block style, with a line break at its end.
-pub(super) fn write(value: &Json) -> String {
+pub(crate) fn write(value: &Json) -> String {
     let mut out = String::new();
     match value {
         Json::Object(fields) if !fields.is_empty() => block(value, 0, &mut out),
@@ -59,7 +59,8 @@ fn below(value: &Json, depth: usize, out: &mut String) {
     }
 }
 
-fn inline(value: &Json) -> String {
+/// The value on one line, in flow style.
+pub(crate) fn inline(value: &Json) -> String {
     match value {
         Json::String(it) => text(it),
         Json::Array(items) => {
@@ -83,7 +84,7 @@ const WORDS: &[&str] = &[
 ];
 
 /// Plain where every YAML version reads it as this text, quoted as JSON otherwise.
-fn text(text: &str) -> String {
+pub(crate) fn text(text: &str) -> String {
     let plain = text.starts_with(|c: char| c.is_ascii_alphabetic())
         && text
             .chars()
