@@ -38,6 +38,7 @@ use latchkey_gate::{
     gate::Gate,
 };
 
+pub(crate) use self::instance::plainest;
 pub use self::{
     cause::{Cause, How},
     render::human::bare as human,

@@ -35,7 +35,7 @@ pub(crate) use judge::Bench;
 pub use paste::apply;
 pub use report::{human, json};
 pub use row::Row;
-pub(crate) use row::call_json;
+pub(crate) use row::{call_json, key};
 pub(crate) use rules::narrower;
 
 /// The kind of a change.

@@ -7,10 +7,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use latchkey_engine::{
-    index::{Access, PrincipalType},
+    index::{Access, PrincipalType, SurfaceKind},
     time::Time,
 };
-use latchkey_gate::call::Stated;
 use serde_json::{Value as Json, json};
 
 use crate::{
@@ -18,7 +17,7 @@ use crate::{
     diag::{Levels, Severity},
     diff,
     matrix::{self, RunError, outcome},
-    model::{Binding, Model, Period, Permission, Role, Server, SurfaceName, Who},
+    model::{Binding, Model, Period, Permission, Role, Server, Surface, SurfaceName, Who},
     mutate::{self, MutateError},
     pack,
     parallel::Progress,
@@ -239,57 +238,102 @@ fn calls(model: &Model, name: &str, at: Time) -> Result<Vec<(String, Json)>, Tru
     bare.rules.clear();
     let closed = open(&bare)?;
     let report = diff::compare(&closed, &open(model)?, at);
-    let mut found: Vec<(String, Stated)> = Vec::new();
+    let mut found: Vec<(String, Json)> = Vec::new();
     let mut seen: BTreeSet<String> = BTreeSet::new();
-    let held = report
-        .findings
-        .into_iter()
-        .map(|it| (it.surface, it.operation, it.witness));
-    grant_everything(&mut bare, name, server);
-    let opened = diff::compare(&closed, &open(&bare)?, at);
-    let unheld = opened
-        .findings
-        .into_iter()
-        .map(|it| (it.surface, it.operation, it.witness));
     let mut called: BTreeSet<(String, Option<String>)> = BTreeSet::new();
-    for (surface, operation, witness) in held {
-        called.insert((surface.clone(), operation));
-        if seen.insert(mutate::call_json(&witness).to_string()) {
-            found.push((surface, witness));
+    for finding in report.findings {
+        called.insert((finding.surface.clone(), finding.operation));
+        let call = mutate::call_json(&finding.witness);
+        if seen.insert(call.to_string()) {
+            found.push((finding.surface, call));
         }
     }
-    for (surface, operation, witness) in unheld {
-        if called.insert((surface.clone(), operation)) {
-            found.push((surface, witness));
+    grant_everything(&mut bare, name, server);
+    for finding in diff::compare(&closed, &open(&bare)?, at).findings {
+        if called.insert((finding.surface.clone(), finding.operation)) {
+            found.push((finding.surface, mutate::call_json(&finding.witness)));
+        }
+    }
+    for permission in everything(name, server).into_keys() {
+        let surface = permission.surface.to_string();
+        if !called.contains(&(surface.clone(), permission.operation.clone())) {
+            let facts = server.surfaces.get(&permission.surface.name);
+            found.extend(facts.map(|facts| (surface, plain(&permission, facts))));
         }
     }
     found.sort_by(|a, b| a.0.cmp(&b.0));
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
-    let calls = found.into_iter().map(|(surface, witness)| {
+    let calls = found.into_iter().map(|(surface, call)| {
         let stem = surface
             .split_once('/')
             .map_or(surface.as_str(), |(_, name)| name);
         let count = counts.entry(stem.to_owned()).or_default();
         *count += 1;
-        (format!("{stem} {count}"), mutate::call_json(&witness))
+        (format!("{stem} {count}"), call)
     });
     Ok(calls.collect())
+}
+
+/// The plainest call of a surface, where the analysis found none that is accepted: it may need
+/// other arguments.
+fn plain(permission: &Permission, surface: &Surface) -> Json {
+    let schema = surface
+        .schema
+        .as_ref()
+        .map_or(Json::Null, |it| it.json.clone());
+    let mut arguments = diff::plainest(&schema);
+    if let (Some(operations), Some(operation)) = (&surface.operations, &permission.operation)
+        && let Some(name) = operations.argument.value.first()
+        && let Some(members) = arguments.as_object_mut()
+    {
+        members.insert(name.clone(), json!(operation));
+    }
+    match &surface.kind {
+        SurfaceKind::Tool | SurfaceKind::Prompt => {
+            let arguments = if arguments.is_object() {
+                arguments
+            } else {
+                json!({})
+            };
+            json!({ permission.surface.name.as_str(): arguments })
+        }
+        SurfaceKind::Resource { uri } => json!({ "uri": filled(uri) }),
+        SurfaceKind::Route { method, path } => match arguments.get("body") {
+            Some(body) => json!({ "method": method, "path": filled(path), "body": body }),
+            None => json!({ "method": method, "path": filled(path) }),
+        },
+    }
+}
+
+/// A template with `1` for each parameter.
+fn filled(template: &str) -> String {
+    let mut out = String::new();
+    let mut rest = template;
+    while let Some((before, after)) = rest.split_once('{') {
+        out.push_str(before);
+        out.push('1');
+        rest = after.split_once('}').map_or("", |(_, rest)| rest);
+    }
+    out + rest
+}
+
+/// Every permission of a server.
+fn everything(name: &str, server: &Server) -> BTreeMap<Permission, Span> {
+    let permissions = server.surfaces.iter().flat_map(|(surface, facts)| {
+        facts.permissions(&SurfaceName {
+            server: name.to_owned(),
+            name: surface.clone(),
+        })
+    });
+    permissions
+        .map(|(permission, _)| (permission, server.span))
+        .collect()
 }
 
 /// A binding that gives everything of a server to everybody who is declared.
 fn grant_everything(model: &mut Model, name: &str, server: &Server) {
     let span = server.span;
-    let all: BTreeMap<Permission, Span> = server
-        .surfaces
-        .iter()
-        .flat_map(|(surface, facts)| {
-            facts.permissions(&SurfaceName {
-                server: name.to_owned(),
-                name: surface.clone(),
-            })
-        })
-        .map(|(permission, _)| (permission, span))
-        .collect();
+    let all = everything(name, server);
     let role = Role {
         span,
         inherits: Vec::new(),
@@ -321,9 +365,7 @@ fn grant_everything(model: &mut Model, name: &str, server: &Server) {
 fn fill(draft: &mut Draft, run: &matrix::Run) {
     for cell in run.cells.iter().filter(|it| it.matrix == draft.name) {
         let key = (cell.call.clone(), cell.caller.clone());
-        draft
-            .words
-            .insert(key, outcome::word(&cell.actual).to_owned());
+        draft.words.insert(key, outcome::full(&cell.actual));
     }
     for others in run.others.iter().filter(|it| it.matrix == draft.name) {
         let listed = draft.others.entry(others.caller.clone()).or_default();
@@ -359,7 +401,7 @@ impl Draft {
         for (name, call) in &self.calls {
             lines.push(format!(
                 "      {}: {}",
-                yaml::text(name),
+                mutate::key(name),
                 yaml::inline(call)
             ));
         }

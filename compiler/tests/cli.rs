@@ -159,10 +159,12 @@ fn a_build_depends_on_the_files_and_on_nothing_else() {
         [
             "all.lkb",
             "desk.lkb",
+            "files.lkb",
             "github.lkb",
             "payments.lkb",
             "places.lkm",
-            "release.json"
+            "release.json",
+            "warehouse.lkb"
         ]
     );
     for name in names(&first) {

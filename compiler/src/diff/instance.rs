@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 const MAX_DEPTH: usize = 16;
 
 /// A small value that the schema is likely to accept: whether it does is for the validator to say.
-pub(super) fn plainest(schema: &Value) -> Value {
+pub(crate) fn plainest(schema: &Value) -> Value {
     build(schema, MAX_DEPTH)
 }
 

@@ -43,6 +43,15 @@ pub fn carrying(actual: &Answer) -> String {
     format!("{CARRIES}{}", parts.join("+"))
 }
 
+/// An answer in the shortest word that says all of it: what an allow carries, if anything.
+pub fn full(actual: &Answer) -> String {
+    if actual.obligations.is_empty() {
+        word(actual).to_owned()
+    } else {
+        carrying(actual)
+    }
+}
+
 /// What a cell should say, in the manner in which it says something else now.
 pub fn blessed(expected: &str, actual: &Answer) -> String {
     match &actual.rule {

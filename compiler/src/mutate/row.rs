@@ -93,11 +93,11 @@ pub(super) fn build(
     pair: [&Gate; 2],
     names: &mut Names,
 ) -> Option<Row> {
-    for (name, matrix) in model
-        .matrices
-        .iter()
-        .filter(|(_, it)| it.server == stated.server)
-    {
+    let own = model.matrices.iter().filter(|(_, it)| it.server == stated.server);
+    let mut own: Vec<_> = own.collect();
+    // The matrix that asks the most is where another row is at home.
+    own.sort_by_key(|(_, it)| std::cmp::Reverse(it.cells.len()));
+    for (name, matrix) in own {
         let Some(layout) = paste::Layout::of(matrix, sources) else {
             continue;
         };
@@ -105,11 +105,7 @@ pub(super) fn build(
         let cells = cells(matrix, &facts, pair)?;
         if cells.iter().any(|(.., kills)| *kills) {
             let call = names.call(name, &stem(stated));
-            let line = format!(
-                "{}: {}",
-                yaml::text(&call),
-                yaml::inline(&call_json(stated))
-            );
+            let line = format!("{}: {}", key(&call), yaml::inline(&call_json(stated)));
             let words: Vec<&str> = cells.iter().map(|(_, word, _)| word.as_str()).collect();
             return Some(Row {
                 matrix: name.clone(),
@@ -159,6 +155,21 @@ fn cell(asked: &Stated, [original, mutant]: [&Gate; 2]) -> Option<(String, bool)
         return Some((word, false));
     }
     Some((carried, true))
+}
+
+/// A key of several plain words, which YAML reads as they are; quoted otherwise.
+pub(crate) fn key(name: &str) -> String {
+    let plain = |word: &str| {
+        !word.is_empty()
+            && word
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || "_-./".contains(c))
+    };
+    if name.contains(' ') && name.starts_with(char::is_alphabetic) && name.split(' ').all(plain) {
+        name.to_owned()
+    } else {
+        yaml::text(name)
+    }
 }
 
 /// What names a call in a table: its surface, as far as a key may hold it.
@@ -235,18 +246,7 @@ fn whole(
     if !kills {
         return None;
     }
-    let label: String = format!("{}-{}", stated.server, stem(stated))
-        .chars()
-        .map(|c| {
-            if c.is_ascii_alphanumeric() {
-                c.to_ascii_lowercase()
-            } else {
-                '-'
-            }
-        })
-        .take(50)
-        .collect();
-    let name = names.matrix(label.trim_matches('-'));
+    let name = names.matrix(&label(&format!("{}-{}", stated.server, stem(stated))));
     let caller = caller_name(stated);
     let call = names.call(&name, &stem(stated));
     let others = others(stated, pair[0])?;
@@ -257,14 +257,10 @@ fn whole(
         format!("  at: {}", json!(stated.at)),
         format!(
             "  callers: {{{caller}: {}}}",
-            yaml::inline(&caller_json(stated))
+            yaml::inline(&caller_json(model, stated))
         ),
         "  calls:".to_owned(),
-        format!(
-            "    {}: {}",
-            yaml::text(&call),
-            yaml::inline(&call_json(stated))
-        ),
+        format!("    {}: {}", key(&call), yaml::inline(&call_json(stated))),
         "  expect: |".to_owned(),
         format!("    {:width$}{caller}", "."),
         format!("    {call:width$}{word}"),
@@ -283,37 +279,35 @@ fn caller_name(stated: &Stated) -> String {
         return "anonymous".to_owned();
     };
     let name = caller.principal.as_ref().or(caller.subject.as_ref());
-    let label = |c: char| {
-        if c.is_ascii_alphanumeric() {
-            c.to_ascii_lowercase()
-        } else {
-            '-'
-        }
-    };
-    let name: String = name
-        .map_or("caller", String::as_str)
-        .chars()
-        .map(label)
-        .take(40)
-        .collect();
-    match name.trim_matches('-') {
-        "" => "caller".to_owned(),
+    match label(name.map_or("caller", String::as_str)) {
+        name if name.is_empty() => "caller".to_owned(),
         name if name.starts_with(|c: char| c.is_ascii_digit()) => format!("s-{name}"),
-        name => name.to_owned(),
+        name => name,
     }
 }
 
+/// A text as a label: words in lower case, joined by `-`.
+fn label(text: &str) -> String {
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric());
+    let words: Vec<String> = words
+        .filter(|it| !it.is_empty())
+        .map(str::to_ascii_lowercase)
+        .collect();
+    let label: String = words.join("-").chars().take(50).collect();
+    label.trim_end_matches('-').to_owned()
+}
+
 /// The caller as a matrix writes it.
-fn caller_json(stated: &Stated) -> Json {
+fn caller_json(model: &Model, stated: &Stated) -> Json {
     let Some(caller) = &stated.caller else {
         return json!({ "anonymous": true });
     };
-    let mut members = actor(caller);
+    let mut members = actor(model, caller);
     if !stated.on_behalf_of.is_empty() {
         let chain: Vec<Json> = stated
             .on_behalf_of
             .iter()
-            .map(|it| Json::Object(actor(it)))
+            .map(|it| Json::Object(actor(model, it)))
             .collect();
         members.insert("on_behalf_of".to_owned(), Json::Array(chain));
     }
@@ -328,11 +322,18 @@ fn caller_json(stated: &Stated) -> Json {
     Json::Object(members)
 }
 
-fn actor(caller: &StatedCaller) -> Map<String, Json> {
+fn actor(model: &Model, caller: &StatedCaller) -> Map<String, Json> {
     let mut members = Map::new();
+    let declared = caller
+        .principal
+        .as_ref()
+        .and_then(|name| model.principals.get(name));
+    // Where a principal has one identity, nobody needs to be told its issuer.
+    let known = declared.is_some_and(|it| it.identities.len() == 1);
+    let issuer = caller.issuer.clone().filter(|_| !known);
     let texts = [
         ("principal", &caller.principal),
-        ("issuer", &caller.issuer),
+        ("issuer", &issuer),
         ("subject", &caller.subject),
     ];
     for (key, value) in texts {
