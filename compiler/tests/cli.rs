@@ -471,7 +471,7 @@ fn inspect_counts_what_slices_hold() {
     latchkey(&folder, &["build", "--out", "out"]);
     let output = latchkey(&folder, &["inspect", "out", "--format", "json"]);
     let facts: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
-    assert_eq!(facts["slices"].as_array().expect("slices").len(), 4);
+    assert_eq!(facts["slices"].as_array().expect("slices").len(), 6);
     assert_eq!(facts["slices"][1]["servers"][0], "desk");
     fs::write(folder.join("out/bad.lkb"), "nonsense").expect("written");
     assert_eq!(code(&latchkey(&folder, &["inspect", "out"])), 4);

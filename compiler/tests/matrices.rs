@@ -213,8 +213,8 @@ fn every_form_of_the_outcome_says_what_decided() {
 
     edit(
         &library.join("tests/github.yaml"),
-        "push to Main       no_permission",
-        "push to Main       allow        ",
+        "push to Main      no_permission",
+        "push to Main      allow        ",
     );
     let (code, out, _) = latchkey(&library, &["test", "--format", "junit"]);
     assert_eq!(code, 3);

@@ -98,7 +98,8 @@ pub fn trust(project: &str) -> TrustRoot {
     TrustRoot::of_one_key(project, "main", "ci", key)
 }
 
-/// The model with the tests' keys, and with all servers where the test's own one is.
+/// The model with the tests' keys, and with all servers where the test's own one is. That one has
+/// no definitions of tools, so nothing is pinned; programs are servers like any other.
 #[must_use]
 pub fn relocated(model: &Model, upstream: &Upstream) -> Model {
     let mut model = model.clone();
@@ -110,6 +111,11 @@ pub fn relocated(model: &Model, upstream: &Upstream) -> Model {
             latchkey_engine::index::Transport::Mcp => format!("http://{}/mcp", upstream.address),
             latchkey_engine::index::Transport::Http => format!("http://{}", upstream.address),
         };
+        server.settings.command.clear();
+        server.settings.environment.clear();
+        for surface in server.surfaces.values_mut() {
+            surface.settings.pin = None;
+        }
     }
     model
 }

@@ -287,11 +287,7 @@ impl Gates {
 }
 
 fn expected(golden: &Golden, cell: &Cell, expected: &str, answer: &Answer) {
-    let right = match expected.strip_prefix("rule:") {
-        Some(rule) => answer.rule.as_deref() == Some(rule),
-        None if expected == "allow" => answer.decision == "allow",
-        None => answer.reason == expected,
-    };
+    let right = matrix::outcome::agrees(expected, answer);
     assert!(
         right,
         "{}: {cell}: {expected} expected\n{answer:#?}",

@@ -47,7 +47,7 @@ fn a_slice_answers_like_the_whole() {
                 compared += 1;
             }
             let stated = stated(matrix, caller, None, caller.name.span).unwrap();
-            let reach = |gate| discovery::reachable(gate, &overlay, &stated, matrix.at).unwrap();
+            let reach = |gate| reachable(gate, &overlay, &stated, matrix.at).unwrap();
             assert_eq!(reach(&slice), reach(&whole), "{}", caller.name.value);
         }
     }

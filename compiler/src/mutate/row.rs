@@ -93,7 +93,10 @@ pub(super) fn build(
     pair: [&Gate; 2],
     names: &mut Names,
 ) -> Option<Row> {
-    let own = model.matrices.iter().filter(|(_, it)| it.server == stated.server);
+    let own = model
+        .matrices
+        .iter()
+        .filter(|(_, it)| it.server == stated.server);
     let mut own: Vec<_> = own.collect();
     // The matrix that asks the most is where another row is at home.
     own.sort_by_key(|(_, it)| std::cmp::Reverse(it.cells.len()));
