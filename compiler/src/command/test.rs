@@ -16,6 +16,10 @@ mod mutants;
 
 /// The arguments of `latchkey test`.
 #[derive(Debug, clap::Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag on the command line"
+)]
 pub struct Args {
     /// Rewrite the cells that are not as expected to say what happens; review the change
     #[arg(long, conflicts_with_all = ["mutate", "coverage"])]

@@ -40,7 +40,7 @@ pub(super) enum Verdict {
     /// Some row no longer holds.
     Killed,
     /// Nothing noticed it.
-    Survived(Lives),
+    Survived(Box<Lives>),
 }
 
 /// A difference that no row shows.
@@ -136,7 +136,7 @@ impl<'m> Bench<'m> {
         }
         Ok(match differ_among(changed, self.at) {
             None => Verdict::Equivalent,
-            Some(lives) => Verdict::Survived(lives),
+            Some(lives) => Verdict::Survived(Box::new(lives)),
         })
     }
 

@@ -128,10 +128,10 @@ pub(super) fn whole(model: &Model, sources: &SourceMap, server: &str, lines: Vec
     matrices.sort_by_key(|it| (it.server != server, it.span.file, it.span.start));
     let place = matrices.iter().find_map(|matrix| {
         let (offset, indent) = line_of(matrix.span, sources)?;
-        let text = lines
+        let indented = lines
             .iter()
-            .map(|line| format!("{indent}{line}\n"))
-            .collect();
+            .map(|line| [indent.as_str(), line, "\n"].concat());
+        let text = indented.collect::<String>();
         Some((
             sources.path(matrix.span.file).to_owned(),
             Insert { offset, text },
