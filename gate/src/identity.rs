@@ -114,6 +114,14 @@ pub struct IdentityError {
     pub token: Option<TokenError>,
 }
 
+impl IdentityError {
+    /// What exactly is wrong, where that is more than the reason, for audit events.
+    #[must_use]
+    pub fn detail(&self) -> Option<String> {
+        (self.what != self.reason.title()).then(|| self.what.clone())
+    }
+}
+
 impl fmt::Display for IdentityError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.reason, self.what)

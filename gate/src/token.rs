@@ -6,6 +6,7 @@
 
 mod claims;
 pub mod dpop;
+pub mod jws;
 mod keys;
 mod live;
 pub mod mint;
@@ -24,6 +25,8 @@ pub use claims::{Actor, Claims, PERMISSIONS_TYPE};
 pub use keys::{Algorithm, KeySet, KeySetError, KeyUse, SkippedKey};
 pub use live::LiveKeys;
 pub use proof::{Confirmation, ProofRule, Shown};
+
+use jws::Parts;
 
 use crate::json::{self, Limits, Object};
 
@@ -250,8 +253,6 @@ impl std::error::Error for TokenError {}
 
 /// The `typ` values of an RFC 9068 access token.
 const ACCESS_TOKEN_TYPES: [&str; 2] = ["at+jwt", "application/at+jwt"];
-/// Header members that change what is signed or which key is meant, by mere presence.
-const REFUSED_HEADERS: [&str; 3] = ["crit", "b64", "jwk"];
 /// The `typ` values of a JWT-SVID, which may also leave it out.
 const SVID_TYPES: [&str; 2] = ["JWT", "JOSE"];
 
@@ -266,74 +267,25 @@ enum DeclaredType {
     Svid,
 }
 
-struct Parts<'t> {
-    header: &'t str,
-    payload: &'t str,
-    signature: &'t str,
-    signed: &'t str,
-}
-
-impl<'t> Parts<'t> {
-    fn split(token: &'t str) -> Result<Self, TokenError> {
-        if token.len() > MAX_TOKEN {
-            return Err(TokenError::TooLarge);
-        }
-        let shape = TokenError::Malformed("form");
-        let (signed, signature) = token.rsplit_once('.').ok_or(shape)?;
-        let (header, payload) = signed.split_once('.').ok_or(shape)?;
-        if payload.contains('.') || [header, payload, signature].contains(&"") {
-            return Err(shape);
-        }
-        Ok(Self {
-            header,
-            payload,
-            signature,
-            signed,
-        })
-    }
-}
-
 /// Checks header and signature; what comes back is authentic but not yet judged.
 fn check_signature(
     parts: &Parts<'_>,
     profile: &IssuerProfile,
     live: &LiveKeys,
 ) -> Result<DeclaredType, TokenError> {
-    let header = decode(parts.header).map_err(|_| TokenError::Malformed("header"))?;
+    let header = parts.header()?;
     let document = object_limits(&header).map_err(|_| TokenError::Malformed("header"))?;
-    let header = document
-        .root()
-        .as_object()
-        .ok_or(TokenError::Malformed("header"))?;
-    for name in REFUSED_HEADERS {
-        if header.get(name).is_some() {
-            return Err(TokenError::Header(name));
-        }
-    }
-    let declared = declared_type(header, profile)?;
-    let algorithm = header
-        .get("alg")
-        .and_then(|alg| alg.as_text())
-        .and_then(Algorithm::from_jose)
-        .filter(|algorithm| profile.algorithms.contains(algorithm))
-        .ok_or(TokenError::Algorithm)?;
-    let kid = match header.get("kid") {
-        Some(kid) => Some(kid.as_text().ok_or(TokenError::Header("kid"))?),
-        None => None,
-    };
+    let header = jws::Header::read(&document)?;
+    let declared = declared_type(header.object(), profile)?;
+    let algorithm = header.algorithm(&profile.algorithms)?;
+    let kid = header.key_name()?;
     let keys = match (&profile.keys, live.development(&profile.issuer)) {
         (_, Some(keys)) | (Keys::Pinned(keys), None) => keys,
         (Keys::Live(uri), None) => live
             .get(&profile.issuer, uri.as_deref())
             .ok_or(TokenError::KeysUnavailable)?,
     };
-    let key = keys.find(kid, algorithm)?;
-    let signature = URL_SAFE_NO_PAD
-        .decode(parts.signature)
-        .map_err(|_| TokenError::Malformed("signature"))?;
-    if !key.verifies(parts.signed.as_bytes(), &signature) {
-        return Err(TokenError::Signature);
-    }
+    parts.check(keys, kid, algorithm)?;
     Ok(declared)
 }
 

@@ -10,7 +10,7 @@ use latchkey_engine::{index::Disclose, reason::Reason};
 
 pub use table::reasons_markdown;
 
-use crate::{admit::Facts, classify::Fault};
+use crate::{admit::Facts, classify::Fault, token::dpop};
 
 /// A refusal, ready to be told to its caller.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +27,8 @@ pub struct Exchange<'a> {
     pub request_id: &'a str,
     /// The URL of the server's RFC 9728 metadata, for challenges.
     pub resource_metadata: Option<&'a str>,
+    /// Whether its policy asks for proofs of possession (RFC 9449), for challenges.
+    pub proofs: bool,
     /// After how many seconds another try makes sense.
     pub retry_after: Option<u32>,
 }
@@ -156,8 +158,11 @@ impl Refusal {
     pub fn response(&self, exchange: &Exchange<'_>) -> Response {
         let mut headers = Vec::new();
         let mut status = self.status(exchange);
-        if let Some(challenge) = self.challenge(exchange) {
-            headers.push(("www-authenticate", challenge));
+        if let Some(parameters) = self.challenge(exchange) {
+            headers.push(("www-authenticate", challenge("Bearer", &parameters)));
+            if exchange.proofs {
+                headers.push(("www-authenticate", proof_challenge(parameters)));
+            }
         }
         if let Some(seconds) = exchange.retry_after {
             headers.push(("retry-after", seconds.to_string()));
@@ -206,26 +211,38 @@ impl Refusal {
         }
     }
 
-    fn challenge(&self, exchange: &Exchange<'_>) -> Option<String> {
-        let (error, scope) = match self.told.reason {
-            Reason::Unauthenticated => ("", String::new()),
+    /// The parameters of a challenge, where a new token could help.
+    fn challenge(&self, exchange: &Exchange<'_>) -> Option<Vec<String>> {
+        let mut parameters = match self.told.reason {
+            Reason::Unauthenticated => Vec::new(),
             Reason::TokenExpired | Reason::TokenReplayed | Reason::TokenRevoked => {
-                (" error=\"invalid_token\"", String::new())
+                vec!["error=\"invalid_token\"".to_owned()]
             }
             Reason::TokenScope => {
                 exchange.resource_metadata?;
-                let scope = format!(", scope=\"{}\"", self.told.step_up.join(" "));
-                (" error=\"insufficient_scope\"", scope)
+                let scope = format!("scope=\"{}\"", self.told.step_up.join(" "));
+                vec!["error=\"insufficient_scope\"".to_owned(), scope]
             }
             _ => return None,
         };
-        let mut challenge = format!("Bearer{error}{scope}");
         if let Some(url) = exchange.resource_metadata {
-            let comma = if error.is_empty() { "" } else { "," };
-            challenge = format!("{challenge}{comma} resource_metadata=\"{url}\"");
+            parameters.push(format!("resource_metadata=\"{url}\""));
         }
-        Some(challenge)
+        Some(parameters)
     }
+}
+
+fn challenge(scheme: &str, parameters: &[String]) -> String {
+    match parameters {
+        [] => scheme.to_owned(),
+        _ => format!("{scheme} {}", parameters.join(", ")),
+    }
+}
+
+/// The challenge for a token that comes with a proof (RFC 9449 7.1).
+fn proof_challenge(mut parameters: Vec<String>) -> String {
+    parameters.push(format!("algs=\"{}\"", dpop::algorithms().join(" ")));
+    challenge("DPoP", &parameters)
 }
 
 /// What the caller is told of a decision.

@@ -69,17 +69,17 @@ impl Callers {
         &self,
         shared: &Shared,
         asking: &Asking<'_>,
-    ) -> Result<Option<Arc<Identity>>, Reason> {
-        match Authorization::read(asking.headers)? {
-            Some(authorization) => {
-                let identity = self.by_token(shared, asking, authorization).await;
-                identity.map(Some)
-            }
-            None => match asking.certificate {
+    ) -> Result<Option<Arc<Identity>>, IdentityError> {
+        let identified = match Authorization::read(asking.headers) {
+            Ok(Some(it)) => self.by_token(shared, asking, it).await.map(Some),
+            Ok(None) => match asking.certificate {
                 Some(certificate) => self.by_certificate(shared, asking, certificate),
                 None => Ok(None),
             },
-        }
+            Err(reason) => Err(reason.into()),
+        };
+        identified
+            .inspect_err(|error| tracing::debug!(target: "identity", %error, "caller refused"))
     }
 
     /// The identity behind a request whose answer still runs, by the bundle and the keys in force
@@ -117,19 +117,9 @@ impl Callers {
         shared: &Shared,
         asking: &Asking<'_>,
         Authorization { scheme, token }: Authorization<'_>,
-    ) -> Result<Arc<Identity>, Reason> {
+    ) -> Result<Arc<Identity>, IdentityError> {
         let active = asking.active;
-        let era = (active.generation, shared.issuer_keys.generation());
-        let vouched = match self.tokens.recall(token, era) {
-            Some(vouched) => {
-                shared.metrics.token_hits.inc();
-                if vouched.expires_at() <= asking.now {
-                    return Err(Reason::TokenExpired);
-                }
-                vouched
-            }
-            None => self.verify(shared, asking, token).await?,
-        };
+        let vouched = self.vouched(shared, active, token, asking.now).await?;
         let proof = match scheme {
             Scheme::Bearer => None,
             Scheme::Dpop => Some(prove(asking, token)?),
@@ -138,12 +128,31 @@ impl Callers {
             key: proof.map(|proof| proof.thumbprint),
             certificate: asking.certificate.map(|it| it.fingerprint),
         };
-        let identity = vouched.check(&shown).map_err(refused)?;
+        let identity = vouched.check(&shown)?;
         // Last, so that only who holds a bound token has a place in that memory.
         if let Some(proof) = proof {
-            shared.proofs.take(&proof, asking.now)?;
+            replay::take(shared, active, &proof, asking.now).await?;
         }
         Ok(Arc::clone(identity))
+    }
+
+    /// What a token says, remembered or verified; what it is bound to is not checked.
+    pub(crate) async fn vouched(
+        &self,
+        shared: &Shared,
+        active: &Active,
+        token: &[u8],
+        now: Time,
+    ) -> Result<Arc<Vouched>, IdentityError> {
+        let era = (active.generation, shared.issuer_keys.generation());
+        let Some(vouched) = self.tokens.recall(token, era) else {
+            return self.verify(shared, active, token, now).await;
+        };
+        shared.metrics.token_hits.inc();
+        if vouched.expires_at() <= now {
+            return Err(TokenError::Expired.into());
+        }
+        Ok(vouched)
     }
 
     /// Verifies a token that is not remembered. A key that is not known, and keys that are not at
@@ -151,13 +160,13 @@ impl Callers {
     async fn verify(
         &self,
         shared: &Shared,
-        asking: &Asking<'_>,
+        active: &Active,
         token: &[u8],
-    ) -> Result<Arc<Vouched>, Reason> {
+        now: Time,
+    ) -> Result<Arc<Vouched>, IdentityError> {
         // A token that is remembered was legal.
         let text = legal(token).ok_or(Reason::Unauthenticated)?;
         shared.metrics.token_misses.inc();
-        let Asking { active, now, .. } = *asking;
         let mut asked = false;
         loop {
             let keys = &shared.issuer_keys;
@@ -172,8 +181,8 @@ impl Callers {
             );
             // Other keys may have come since they were looked at.
             let changed = keys.generation() != era.1;
-            if asked || !lacks_keys || !(changed || has_asked(shared, asking, text).await) {
-                return Err(refused(error));
+            if asked || !lacks_keys || !(changed || has_asked(shared, active, text).await) {
+                return Err(error);
             }
             asked = true;
         }
@@ -184,26 +193,25 @@ impl Callers {
         shared: &Shared,
         asking: &Asking<'_>,
         certificate: &ClientCertificate,
-    ) -> Result<Option<Arc<Identity>>, Reason> {
+    ) -> Result<Option<Arc<Identity>>, IdentityError> {
         let Asking { active, now, .. } = *asking;
         let era = (active.generation, 0);
         let fingerprint = &certificate.fingerprint;
         if let Some(identity) = self.certificates.recall(fingerprint, era) {
             shared.metrics.token_hits.inc();
             if identity.expires_at() <= now {
-                return Err(Reason::TokenExpired);
+                return Err(Reason::TokenExpired.into());
             }
             return Ok(Some(identity));
         }
         shared.metrics.token_misses.inc();
-        let identity = active.gate.certificate(certificate, now);
-        let identity = identity.map_err(refused)?;
+        let identity = active.gate.certificate(certificate, now)?;
         Ok(identity.map(|it| self.certificates.remember(fingerprint, it, era)))
     }
 }
 
 /// The proof that a request carries (RFC 9449), when it is about this request and token.
-fn prove(asking: &Asking<'_>, token: &[u8]) -> Result<dpop::Proof, Reason> {
+fn prove(asking: &Asking<'_>, token: &[u8]) -> Result<dpop::Proof, IdentityError> {
     let urls = asking.active.urls(asking.path);
     let expected = dpop::Expected {
         method: asking.method,
@@ -213,14 +221,13 @@ fn prove(asking: &Asking<'_>, token: &[u8]) -> Result<dpop::Proof, Reason> {
         now: asking.now.0,
     };
     let proof = dpop::verify(proof(asking.headers)?, &expected);
-    proof.map_err(|error| refused(TokenError::from(error)))
+    Ok(proof.map_err(TokenError::from)?)
 }
 
 /// Whether the issuer that a token names was asked for its keys.
-async fn has_asked(shared: &Shared, asking: &Asking<'_>, token: &str) -> bool {
+async fn has_asked(shared: &Shared, active: &Active, token: &str) -> bool {
     let issuer = {
         let live = shared.issuer_keys.live();
-        let active = asking.active;
         let verifier = active.gate.verifier(active.server, &live);
         verifier.claimed_issuer(token).map(|it| it.issuer.clone())
     };
@@ -228,10 +235,4 @@ async fn has_asked(shared: &Shared, asking: &Asking<'_>, token: &str) -> bool {
         Some(issuer) => shared.issuer_keys.refetched(&issuer).await,
         None => false,
     }
-}
-
-fn refused(error: impl Into<IdentityError>) -> Reason {
-    let error = error.into();
-    tracing::debug!(target: "identity", %error, "caller refused");
-    error.reason
 }

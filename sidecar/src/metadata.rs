@@ -10,7 +10,7 @@ use hyper::{
 };
 use latchkey_engine::{
     id::{PermissionId, ServerId},
-    index::{Disclose, Index},
+    index::{Disclose, Transport},
     policy::Policy,
 };
 use latchkey_gate::token::{ProofRule, dpop, resource};
@@ -40,38 +40,22 @@ pub fn document(shared: &Arc<Shared>, request: &Request<Incoming>) -> Option<Res
     Some(response)
 }
 
-/// The resource that the tokens of a slice are for: the only audience of its issuers, or the one
-/// whose path ends with the server's name. `None` when that leaves a choice.
-pub fn resource(index: &Index, server: &str) -> Option<String> {
-    let mut audiences: Vec<&str> = index
-        .issuers
-        .iter()
-        .flat_map(|issuer| issuer.audiences.iter().map(String::as_str))
-        .collect();
-    audiences.sort_unstable();
-    audiences.dedup();
-    let named = |audience: &&&str| audience.rsplit('/').next() == Some(server);
-    match audiences.as_slice() {
-        [only] => Some(resource::canonical(only).into_owned()),
-        several => match several.iter().filter(named).collect::<Vec<_>>().as_slice() {
-            [only] => Some(resource::canonical(only).into_owned()),
-            _ => None,
-        },
-    }
-}
-
-/// The URLs that a request with this path may have been sent to: the resource itself, the path
-/// below it, and the path at its origin where that is below it. What stands before the sidecar may
-/// take a part of the path away; the names are the policy's all the same.
-pub fn urls(resource: Option<&str>, path: &str) -> Vec<String> {
+/// The URLs that a request with this path may have been sent to: the path below the resource, the
+/// path at the resource's origin where that is below it, and for an MCP server, which has one URL,
+/// the resource itself. What stands before the sidecar may take a part of the path away; the names
+/// are the policy's all the same.
+pub fn urls(resource: Option<&str>, transport: Transport, path: &str) -> Vec<String> {
     let Some((origin, own)) = resource.and_then(resource::split) else {
         return Vec::new();
     };
     let path = path.trim_end_matches('/');
-    let mut urls = vec![format!("{origin}{own}"), format!("{origin}{own}{path}")];
+    let mut urls = vec![format!("{origin}{own}{path}")];
     let below = path.strip_prefix(own);
     if below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) {
         urls.push(format!("{origin}{path}"));
+    }
+    if transport == Transport::Mcp {
+        urls.push(format!("{origin}{own}"));
     }
     urls
 }
@@ -157,5 +141,34 @@ mod tests {
             assert_eq!(location(resource).as_deref(), Some(expected));
         }
         assert_eq!(location("urn:tools"), None);
+    }
+
+    #[test]
+    fn a_request_was_sent_to_the_urls_of_its_server_and_to_no_others() {
+        let of = |transport, path| urls(Some("https://api.acme.example/v1"), transport, path);
+        let http = |path| of(Transport::Http, path);
+        assert_eq!(http("/"), ["https://api.acme.example/v1"]);
+        assert_eq!(
+            http("/v1/tickets/7"),
+            [
+                "https://api.acme.example/v1/v1/tickets/7",
+                "https://api.acme.example/v1/tickets/7"
+            ]
+        );
+        assert_eq!(
+            http("/tickets"),
+            ["https://api.acme.example/v1/tickets"],
+            "what is before the sidecar has taken the rest away"
+        );
+        assert_eq!(http("/v10"), ["https://api.acme.example/v1/v10"]);
+        assert_eq!(
+            of(Transport::Mcp, "/mcp"),
+            [
+                "https://api.acme.example/v1/mcp",
+                "https://api.acme.example/v1"
+            ]
+        );
+        assert!(urls(None, Transport::Mcp, "/mcp").is_empty());
+        assert!(urls(Some("urn:tools"), Transport::Http, "/a").is_empty());
     }
 }

@@ -258,7 +258,11 @@ async fn identify(
             identity,
             capability: None,
         }),
-        Err(reason) => Err(received.refuse(exchange, reason)),
+        Err(error) => {
+            let refused = received.refuse(exchange, error.reason);
+            exchange.facts.detail = error.detail();
+            Err(refused)
+        }
     }
 }
 
@@ -671,13 +675,12 @@ fn unfilterable(worker: &Worker, mut exchange: Box<Exchange>) -> Response<Answer
 
 /// Answers with a refusal, once its event is recorded.
 fn refuse(worker: &Worker, mut exchange: Box<Exchange>, refused: &Refused) -> Response<Answer> {
-    let metadata = worker.shared.active();
-    let metadata = metadata
-        .as_deref()
-        .and_then(|active| active.resource_metadata.as_deref());
+    let active = worker.shared.active();
+    let active = active.as_deref();
     let response = refused.refusal.response(&wire::Exchange {
         request_id: exchange.request_id(),
-        resource_metadata: metadata,
+        resource_metadata: active.and_then(|active| active.resource_metadata.as_deref()),
+        proofs: active.is_some_and(|active| active.proofs),
         retry_after: refused.retry_after,
     });
     exchange.status = response.status;

@@ -14,6 +14,7 @@ pub mod live;
 pub mod node;
 pub mod peer;
 pub mod program;
+pub mod provider;
 pub mod publisher;
 pub mod reference;
 pub mod tokens;

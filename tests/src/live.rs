@@ -322,7 +322,9 @@ impl Drop for Program {
     }
 }
 
-fn free_port() -> SocketAddr {
+/// An address on loopback that nobody listens on.
+#[must_use]
+pub fn free_port() -> SocketAddr {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap()
 }

@@ -2,15 +2,19 @@
 
 use std::{
     fs::{self, File},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::Command,
 };
 
+use serde_json::Value;
+
 use crate::golden::root;
 
-/// The DSSE library of the in-toto and TUF projects, and what it builds on.
-const PACKAGES: [&str; 4] = [
+/// The DSSE library of the in-toto and TUF projects, a JOSE library, and what they build on.
+const PACKAGES: [&str; 6] = [
     "securesystemslib==1.6.0",
+    "jwcrypto==1.6.1",
+    "typing_extensions==4.16.0",
     "cryptography==50.0.2",
     "cffi==2.1.1",
     "pycparser==3.12",
@@ -79,6 +83,21 @@ pub fn server_everything() -> PathBuf {
         fs::write(&done, PACKAGE).unwrap();
     }
     folder.join("node_modules/.bin/mcp-server-everything")
+}
+
+/// The folder of a crate in the cache of the registry, at the version of the lock file.
+#[must_use]
+pub fn package(name: &str) -> PathBuf {
+    let output = Command::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".into()))
+        .args(["metadata", "--format-version=1", "--locked", "--offline"])
+        .current_dir(root())
+        .output()
+        .unwrap();
+    let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let packages = metadata["packages"].as_array().unwrap();
+    let found = packages.iter().find(|it| it["name"] == name).unwrap();
+    let manifest = Path::new(found["manifest_path"].as_str().unwrap());
+    manifest.parent().unwrap().to_owned()
 }
 
 /// Tests are processes of their own, and one of them installs.

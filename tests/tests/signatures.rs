@@ -13,7 +13,6 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::Command,
 };
 
 use curve25519_dalek::{EdwardsPoint, Scalar, constants::EIGHT_TORSION};
@@ -23,7 +22,7 @@ use latchkey_gate::supply::{
     keyless::{SigstoreKeyless, unverified_bundle_payload},
     keys,
 };
-use latchkey_tests::golden::root;
+use latchkey_tests::{golden::root, peer::package};
 use serde_json::Value;
 use sha2::Digest as _;
 use sigstore_verify::{
@@ -243,20 +242,6 @@ fn identity(subject: &str, issuer: &str, root: &[u8]) -> Identity {
         subject: subject.to_owned(),
         trusted_root_sha256: Digest::of(root),
     }
-}
-
-/// The folder of a package in the cache of the registry, at the version of the lock file.
-fn package(name: &str) -> PathBuf {
-    let output = Command::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".into()))
-        .args(["metadata", "--format-version=1", "--locked", "--offline"])
-        .current_dir(root())
-        .output()
-        .unwrap();
-    let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let packages = metadata["packages"].as_array().unwrap();
-    let found = packages.iter().find(|it| it["name"] == name).unwrap();
-    let manifest = Path::new(found["manifest_path"].as_str().unwrap());
-    manifest.parent().unwrap().to_owned()
 }
 
 #[test]

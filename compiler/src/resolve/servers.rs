@@ -15,7 +15,7 @@ use crate::{
     model::{Operation, Operations, ScopeSource, Server, Surface},
     source::{Span, Spanned},
     syntax::{
-        self,
+        self, issuer,
         limit::{self, Holder},
         scalar::{ByteSize, Millis},
         server::{self as written, ServerLimits},
@@ -86,6 +86,7 @@ impl Resolver<'_> {
             }
             self.unused_facts(entry, &server);
             self.own_audience(entry);
+            self.url_of_proofs(name, entry);
             servers.insert(name.clone(), server);
         }
         servers
@@ -115,6 +116,28 @@ impl Resolver<'_> {
             )
         };
         self.report(Diagnostic::new(&codes::BAD_VALUE, audience.span, what).help(help));
+    }
+
+    /// A proof names the URL of its request: where proofs are asked for, the policy has one.
+    fn url_of_proofs(&mut self, name: &str, entry: &syntax::Server) {
+        let issuers = || self.syntax.issuers.values();
+        let asks = |proof: &&Spanned<issuer::Proof>| proof.value == issuer::Proof::Dpop;
+        let own = entry.proof.as_ref().filter(asks);
+        let asked = own.or_else(|| issuers().find_map(|it| it.proof.as_ref().filter(asks)));
+        let Some(asked) = asked else {
+            return;
+        };
+        let audiences = issuers().flat_map(|it| it.audiences.iter().flat_map(|it| it.iter()));
+        let audiences = audiences.map(|it| it.value.as_str());
+        let audience = entry.audience.as_ref().map(|it| it.value.as_str());
+        let resource = resource::of_server(audience, audiences, name);
+        if resource.as_deref().and_then(resource::split).is_some() {
+            return;
+        }
+        let what = format!("no proof could be for `{name}`: the policy does not say its URL");
+        let help = "give the server an `audience` that is an `https://` URL, and add it to the \
+                    `audiences` of its issuer: proofs name the URL of their request";
+        self.report(Diagnostic::new(&codes::BAD_VALUE, asked.span, what).help(help));
     }
 
     fn bytes(&mut self, size: Option<&Spanned<ByteSize>>, default: u32) -> u32 {

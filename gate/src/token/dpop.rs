@@ -10,7 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest as _, Sha256};
 
-use super::{Algorithm, Parts, TokenError, keys::jwk, resource};
+use super::{Algorithm, TokenError, jws::Parts, keys::jwk, resource};
 use crate::json::Object;
 
 /// Longest proof that is looked at, in bytes.
@@ -150,7 +150,7 @@ pub fn verify(proof: &str, expected: &Expected<'_>) -> Result<Proof, ProofError>
 /// Checks the header and the signature by the key in it; answers that key's thumbprint.
 fn check_signature(parts: &Parts<'_>) -> Result<[u8; 32], ProofError> {
     let malformed = |_| ProofError::Malformed("header");
-    let header = super::decode(parts.header).map_err(malformed)?;
+    let header = parts.header().map_err(malformed)?;
     let document = super::object_limits(&header).map_err(malformed)?;
     let header = document.root().as_object();
     let header = header.ok_or(ProofError::Malformed("header"))?;
@@ -174,9 +174,9 @@ fn check_signature(parts: &Parts<'_>) -> Result<[u8; 32], ProofError> {
     let public = jwk::read(key, "sig").map_err(ProofError::Key)?;
     let public = public.into_iter().find(|(of, _)| *of == algorithm);
     let (_, public) = public.ok_or(ProofError::Algorithm)?;
-    let signature = URL_SAFE_NO_PAD.decode(parts.signature);
+    let signature = parts.signature();
     let signature = signature.map_err(|_| ProofError::Malformed("signature"))?;
-    let verified = public.verify_sig(parts.signed.as_bytes(), &signature);
+    let verified = public.verify_sig(parts.signed(), &signature);
     verified.map_err(|_| ProofError::Signature)?;
     jwk::thumbprint(key).ok_or(ProofError::Malformed("jwk"))
 }

@@ -223,8 +223,24 @@ impl KeySet {
         Ok(())
     }
 
+    /// Checks that the key which `kid` and `alg` mean has signed a message.
+    ///
+    /// Where the set has one key it need not be named. [`TokenError::UnknownKey`],
+    /// [`TokenError::Algorithm`] or [`TokenError::Signature`] says what is wrong.
+    pub fn verify(
+        &self,
+        kid: Option<&str>,
+        algorithm: Algorithm,
+        message: &[u8],
+        signature: &[u8],
+    ) -> Result<(), TokenError> {
+        let key = self.find(kid, algorithm)?;
+        let verified = key.public.verify_sig(message, signature);
+        verified.map_err(|_| TokenError::Signature)
+    }
+
     /// The key that a token's `kid` and `alg` mean.
-    pub(super) fn find(&self, kid: Option<&str>, algorithm: Algorithm) -> Result<&Key, TokenError> {
+    fn find(&self, kid: Option<&str>, algorithm: Algorithm) -> Result<&Key, TokenError> {
         let first = self.keys.first().ok_or(TokenError::UnknownKey)?;
         let single = self.keys.iter().all(|key| key.index == first.index);
         let meant = |key: &&Key| match kid {
@@ -244,16 +260,10 @@ impl KeySet {
 
 /// One public key with one algorithm that it is good for.
 #[derive(Clone, Debug)]
-pub(super) struct Key {
+struct Key {
     /// The key's place in the set: one that names no algorithm may be here twice.
     index: usize,
     kid: Option<String>,
     algorithm: Algorithm,
     public: ParsedPublicKey,
-}
-
-impl Key {
-    pub(super) fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
-        self.public.verify_sig(message, signature).is_ok()
-    }
 }

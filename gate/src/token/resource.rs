@@ -30,6 +30,30 @@ pub fn split(url: &str) -> Option<(&str, &str)> {
     url.split_at_checked(end)
 }
 
+/// The resource that the tokens of a server are for: its own audience, or else the only one of
+/// its issuers, or the one whose path ends with the server's name. `None` when that leaves a
+/// choice.
+#[must_use]
+pub fn of_server<'a>(
+    own: Option<&str>,
+    audiences: impl Iterator<Item = &'a str>,
+    server: &str,
+) -> Option<String> {
+    if let Some(own) = own {
+        return Some(own.to_owned());
+    }
+    let mut audiences: Vec<&str> = audiences.collect();
+    audiences.sort_unstable();
+    audiences.dedup();
+    if audiences.len() > 1 {
+        audiences.retain(|audience| audience.rsplit('/').next() == Some(server));
+    }
+    match audiences.as_slice() {
+        [only] => Some(canonical(only).into_owned()),
+        _ => None,
+    }
+}
+
 struct Parts<'u> {
     scheme: &'static str,
     host: &'u str,
@@ -113,6 +137,18 @@ mod tests {
         }
         for opaque in ["urn:Tools:GitHub/", "Client-ID", "", "spiffe://Acme/x/"] {
             assert_eq!(canonical(opaque), opaque);
+        }
+    }
+
+    #[test]
+    fn a_server_has_one_resource_or_none() {
+        let of = |own, audiences: &[&str]| of_server(own, audiences.iter().copied(), "git");
+        let (git, pay) = ("https://h/git", "https://h/pay");
+        assert_eq!(of(None, &["https://H/any/"]).unwrap(), "https://h/any");
+        assert_eq!(of(None, &[git, pay, git]).unwrap(), git);
+        assert_eq!(of(Some(pay), &[git, pay]).unwrap(), pay);
+        for unclear in [&[][..], &[pay, "https://h"], &[git, "https://g/git"]] {
+            assert_eq!(of(None, unclear), None, "{unclear:?}");
         }
     }
 

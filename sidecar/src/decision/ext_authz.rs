@@ -166,10 +166,11 @@ impl Point {
         let mut exchange = self.open(traceparent.and_then(|it| it.to_str().ok()));
         exchange.bytes_in = asked.body.len() as u64;
         let mut retry_after = None;
-        let mut metadata = None;
+        let (mut metadata, mut proofs) = (None, false);
         let refusal = if let Some((active, now)) = self.policy() {
             exchange.under(&active);
             metadata.clone_from(&active.resource_metadata);
+            proofs = active.proofs;
             let verdict = self.judge(&active, asked, fault, now).await;
             exchange.facts = verdict.facts;
             match verdict.outcome {
@@ -190,6 +191,7 @@ impl Point {
             refusal.response(&wire::Exchange {
                 request_id: exchange.request_id(),
                 resource_metadata: metadata.as_deref(),
+                proofs,
                 retry_after,
             })
         });
@@ -221,7 +223,7 @@ impl Point {
     ) -> admit::Verdict {
         let path = asked.target.split('?').next().unwrap_or_default();
         let identity = if let Some(reason) = fault.or_else(|| asked.cut_off()) {
-            Err(reason)
+            Err(reason.into())
         } else {
             let asking = Asking {
                 active,
@@ -248,7 +250,11 @@ impl Point {
             peer: asked.peer,
         };
         match identity {
-            Err(reason) => admit::refuse(&active.gate, &inbound, reason),
+            Err(error) => {
+                let mut verdict = admit::refuse(&active.gate, &inbound, error.reason);
+                verdict.facts.detail = error.detail();
+                verdict
+            }
             Ok(identity) => {
                 let overlay = self.shared.overlay();
                 admit::admit(&active.gate, &overlay, &inbound, identity.as_deref(), now)

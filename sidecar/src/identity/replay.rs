@@ -3,10 +3,14 @@
 use std::{
     collections::{BTreeMap, HashSet},
     sync::{Mutex, PoisonError},
+    time::Duration,
 };
 
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use latchkey_engine::{reason::Reason, time::Time};
 use latchkey_gate::token::dpop::Proof;
+
+use crate::{run::Shared, supply::Active};
 
 /// How long the proofs of one set end one after the other, in seconds.
 const WIDTH: i64 = 10;
@@ -20,6 +24,32 @@ pub struct Proofs {
     since: Time,
     seen: Mutex<BTreeMap<i64, HashSet<[u8; 32]>>>,
     most: usize,
+}
+
+/// Takes a proof, unless it was taken before or that cannot be said: here, and by the other
+/// sidecars of the server where they share a store.
+pub(super) async fn take(
+    shared: &Shared,
+    active: &Active,
+    proof: &Proof,
+    now: Time,
+) -> Result<(), Reason> {
+    shared.proofs.take(proof, now)?;
+    let settings = active.gate.server_settings(active.server);
+    if !settings.is_some_and(|it| it.shared_store) {
+        return Ok(());
+    }
+    let store = shared.store.as_ref().ok_or(Reason::TokenReplayed)?;
+    let id = ["proof:", &URL_SAFE_NO_PAD.encode(proof.replay_key)].concat();
+    // By the store's own clock it is kept for longer than by any clock that would take it again.
+    let left = u64::try_from(proof.until.saturating_sub(now.0)).unwrap_or_default();
+    let kept = Duration::from_secs(left.saturating_add(WIDTH.unsigned_abs()));
+    let fresh = store.use_once(&id, proof.issued_at, kept).await;
+    fresh
+        .ok()
+        .filter(|fresh| *fresh)
+        .map(|_| ())
+        .ok_or(Reason::TokenReplayed)
 }
 
 impl Proofs {

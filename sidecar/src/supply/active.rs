@@ -7,7 +7,12 @@ use latchkey_engine::{
     index::{Server as ServerEntry, Transport},
     time::Time,
 };
-use latchkey_gate::{gate::Gate, settings::ServerSettings, supply::Digest};
+use latchkey_gate::{
+    gate::Gate,
+    settings::ServerSettings,
+    supply::Digest,
+    token::{ProofRule, resource},
+};
 
 use super::{SupplyError, offered::Package};
 use crate::{config::Config, metadata, stdio::Launch, upstream::Target};
@@ -33,6 +38,8 @@ pub struct Active {
     pub metadata: Option<String>,
     /// The URL of that document.
     pub resource_metadata: Option<String>,
+    /// Whether the server or an issuer asks for tokens with proofs, or takes them for enough.
+    pub proofs: bool,
     /// Counts the bundles that this process has put in force.
     pub generation: u64,
     /// When it was put in force.
@@ -107,9 +114,11 @@ impl Active {
             );
             return Err(SupplyError::refused("store_missing", text));
         }
-        let own = settings.audience.clone();
-        let resource = own.or_else(|| metadata::resource(index, name));
+        let issuers = index.issuers.iter();
+        let audiences = issuers.flat_map(|issuer| issuer.audiences.iter().map(String::as_str));
+        let resource = resource::of_server(settings.audience.as_deref(), audiences, name);
         let bound = Some(settings.proof);
+        let proofs = asks_for_proofs(&gate, settings);
         let grace = i64::try_from(config.bundle.serve_expired_for.0.as_secs()).unwrap_or(0);
         Ok(Self {
             server,
@@ -119,6 +128,7 @@ impl Active {
                 .as_deref()
                 .map(|resource| metadata::describe(gate.policy(), server, resource, bound)),
             resource_metadata: resource.as_deref().and_then(metadata::location),
+            proofs,
             resource,
             ends: release
                 .not_after
@@ -135,7 +145,9 @@ impl Active {
     /// policy says is the server's own, and its path.
     #[must_use]
     pub fn urls(&self, path: &str) -> Vec<String> {
-        metadata::urls(self.resource.as_deref(), path)
+        let entry = self.gate.policy().server_entry(self.server);
+        let transport = entry.map_or(Transport::Http, |entry| entry.transport);
+        metadata::urls(self.resource.as_deref(), transport, path)
     }
 
     /// The server's name.
@@ -156,6 +168,13 @@ impl Active {
     pub fn has_ended(&self, now: Time) -> bool {
         self.ends.is_some_and(|end| end <= now)
     }
+}
+
+/// Whether the policy has a caller prove that a token is its own by a key (RFC 9449).
+fn asks_for_proofs(gate: &Gate, server: &ServerSettings) -> bool {
+    let issuers = gate.issuers().iter().map(|issuer| issuer.proof);
+    let mut rules = issuers.chain([server.proof]);
+    rules.any(|rule| matches!(rule, ProofRule::Dpop | ProofRule::Bound))
 }
 
 impl Way {

@@ -96,10 +96,13 @@ pub(super) async fn exchange(
     let subject = form
         .get("subject_token")
         .ok_or_else(|| missing("subject_token"))?;
-    let subject = asking.party(subject)?;
+    let subject = asking.party(subject).await?;
     exchange.facts.who = Arc::clone(subject.identity.who());
     let actor = form.get("actor_token");
-    let actor = actor.map(|token| asking.party(token)).transpose()?;
+    let actor = match actor {
+        Some(token) => Some(asking.party(token).await?),
+        None => None,
+    };
     let origin = chain(&subject, actor.as_ref())?;
     let draft = asking.draft(&subject, origin)?;
     let permissions = asking.granted(&draft, &subject, actor.as_ref())?;
@@ -127,7 +130,7 @@ pub(super) async fn exchange(
 
 impl Asking<'_> {
     /// Verifies a token as a request with it would, and reads who it speaks of.
-    fn party(&self, token: &str) -> Result<Party, Fault> {
+    async fn party(&self, token: &str) -> Result<Party, Fault> {
         let Self {
             worker,
             active,
@@ -149,9 +152,10 @@ impl Asking<'_> {
                 capability: Some(shown.capability),
             });
         }
-        let live = shared.issuer_keys.live();
-        let vouched = active.gate.verify(token, active.server, &live, now);
-        let vouched = vouched.map_err(|error| refused(error.reason))?;
+        let vouched = worker
+            .callers
+            .vouched(shared, active, token.as_bytes(), now);
+        let vouched = vouched.await.map_err(|error| refused(error.reason))?;
         // What is bound to a key or certificate is shown without it here, so it is not taken.
         let identity = vouched.check(&Shown::default());
         let identity = identity.map_err(|_| refused(Reason::Unauthenticated))?;

@@ -75,6 +75,7 @@ fn misleads(name: &HeaderName) -> bool {
         | "connection"
         | "content-length"
         | "cookie"
+        | "dpop"
         | "expect"
         | "forwarded"
         | "host"
@@ -128,6 +129,7 @@ mod tests {
         let headers = [
             ("authorization", "Bearer x"),
             ("cookie", "s=1"),
+            ("dpop", "a.b.c"),
             ("connection", "close, x-secret-hop"),
             ("x-secret-hop", "1"),
             ("x-http-method-override", "DELETE"),

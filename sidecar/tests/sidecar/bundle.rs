@@ -2,8 +2,7 @@
 
 use std::path::Path;
 
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as B64};
-use ed25519_dalek::{Signer, SigningKey};
+use ed25519_dalek::SigningKey;
 use latchkey_engine::{
     bundle,
     index::{Access, Index, Obligation, PrincipalType, Risk, Unlock},
@@ -14,7 +13,12 @@ use latchkey_gate::{
     pin::{ListKind, Pin},
     settings::{PinMode, ServerSettings, Settings as _, SurfaceSettings},
     supply::{self, Statement, Subject, TrustRoot, dsse},
+    token::mint::Mint,
 };
+use serde_json::{Value, json};
+
+/// The secret of the test's issuer.
+const ISSUER: [u8; 32] = [7; 32];
 
 /// A release of the test policy.
 pub(crate) struct Release {
@@ -40,6 +44,10 @@ pub(crate) struct Release {
     pub(crate) pin_mode: PinMode,
     /// What else holds for the server.
     pub(crate) settings: ServerSettings,
+    /// What else is in the policy.
+    pub(crate) world: fn(&mut World),
+    /// What is different in the bundle.
+    pub(crate) index: fn(&mut Index),
 }
 
 impl Release {
@@ -57,6 +65,8 @@ impl Release {
             pins: Vec::new(),
             pin_mode: PinMode::Enforce,
             settings: ServerSettings::default(),
+            world: |_| {},
+            index: |_| {},
         }
     }
 
@@ -98,7 +108,9 @@ impl Release {
     }
 
     pub(crate) fn index(&self, upstream: &str) -> Index {
-        let mut index = self.world().index();
+        let mut world = self.world();
+        (self.world)(&mut world);
+        let mut index = world.index();
         index.issuers[0].keys = jwks();
         for server in &mut index.servers {
             upstream.clone_into(&mut server.upstream);
@@ -118,6 +130,7 @@ impl Release {
             let surface = surfaces.find(|it| it.name == *tool).unwrap();
             surface.settings = SurfaceSettings { pin }.to_text().unwrap();
         }
+        (self.index)(&mut index);
         index
     }
 
@@ -143,12 +156,7 @@ impl Release {
         surfaces.push(surface("delete_repository"));
         World {
             organizations: vec![("acme".to_owned(), vec!["payments".to_owned()])],
-            issuers: vec![IssuerEntry {
-                name: "idp".to_owned(),
-                organizations: vec!["acme".to_owned()],
-                undeclared: false,
-                undeclared_type: None,
-            }],
+            issuers: vec![issuer("idp")],
             principals: vec![principal("alice"), principal("bob")],
             servers: vec![("github".to_owned(), "acme".to_owned())],
             surfaces,
@@ -172,42 +180,61 @@ pub(crate) fn token(subject: &str) -> String {
 
 /// A token that has this many seconds to live.
 pub(crate) fn minted(subject: &str, seconds: i64) -> String {
-    let now = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .unwrap()
-        .as_secs();
-    let now = i64::try_from(now).unwrap();
-    let header = serde_json::json!({"alg": "EdDSA", "typ": "at+jwt", "kid": "test"});
-    let claims = serde_json::json!({
+    let now = now();
+    signed(&json!({
         "iss": "https://idp.example", "sub": subject, "aud": "https://tools.example",
         "client_id": "test", "iat": now.min(now + seconds) - 1, "exp": now + seconds,
         "jti": format!("{subject}-{seconds}"),
+    }))
+}
+
+/// A token of the test's issuer with these claims.
+pub(crate) fn signed(claims: &Value) -> String {
+    let header = json!({"alg": "EdDSA", "typ": "at+jwt", "kid": "test"});
+    Mint::from_seed("test", ISSUER).sign_raw(&header.to_string(), &claims.to_string())
+}
+
+/// A token of alice's that differs in these claims.
+pub(crate) fn with(changes: &Value) -> String {
+    let now = now();
+    let mut claims = json!({
+        "iss": "https://idp.example", "sub": "alice", "aud": "https://tools.example",
+        "client_id": "test", "iat": now - 1, "exp": now + 600,
     });
-    let signed = format!(
-        "{}.{}",
-        B64.encode(header.to_string()),
-        B64.encode(claims.to_string())
-    );
-    let signature = issuer_key().sign(signed.as_bytes()).to_bytes();
-    format!("{signed}.{}", B64.encode(signature))
+    for (name, value) in changes.as_object().unwrap() {
+        claims[name] = value.clone();
+    }
+    signed(&claims)
+}
+
+/// Seconds since 1970.
+pub(crate) fn now() -> i64 {
+    let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
+    now.cast_signed()
 }
 
 fn release_key() -> SigningKey {
     SigningKey::from_bytes(&[9; 32])
 }
 
-fn issuer_key() -> SigningKey {
-    SigningKey::from_bytes(&[7; 32])
-}
-
 fn jwks() -> String {
-    let x = B64.encode(issuer_key().verifying_key().to_bytes());
-    format!(
-        r#"{{"keys":[{{"alg":"EdDSA","crv":"Ed25519","kid":"test","kty":"OKP","use":"sig","x":"{x}"}}]}}"#
-    )
+    let keys = Mint::from_seed("test", ISSUER).jwks();
+    let keys: Value = serde_json::from_str(&keys).unwrap();
+    keys.to_string()
 }
 
-fn principal(name: &str) -> PrincipalEntry {
+/// An issuer of the test organization.
+pub(crate) fn issuer(name: &str) -> IssuerEntry {
+    IssuerEntry {
+        name: name.to_owned(),
+        organizations: vec!["acme".to_owned()],
+        undeclared: false,
+        undeclared_type: None,
+    }
+}
+
+/// A person, known to the usual issuer by the same name.
+pub(crate) fn principal(name: &str) -> PrincipalEntry {
     PrincipalEntry {
         name: name.to_owned(),
         kind: PrincipalType::Human,
@@ -220,7 +247,8 @@ fn principal(name: &str) -> PrincipalEntry {
     }
 }
 
-fn binding(who: &str, role: &str) -> BindingEntry {
+/// What gives somebody a role in the whole organization.
+pub(crate) fn binding(who: &str, role: &str) -> BindingEntry {
     BindingEntry {
         name: who.to_owned(),
         who: vec![Who::Principal(who.to_owned())],

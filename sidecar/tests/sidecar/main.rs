@@ -4,6 +4,7 @@
 mod asked;
 #[cfg(test)]
 mod bridging;
+mod audiences;
 #[cfg(test)]
 mod bundle;
 #[cfg(test)]
@@ -24,6 +25,8 @@ mod http2;
 mod limits;
 #[cfg(test)]
 mod pins;
+#[cfg(test)]
+mod proofs;
 #[cfg(test)]
 mod redis;
 #[cfg(test)]
@@ -55,3 +58,5 @@ mod upstreams;
 mod waiting;
 #[cfg(test)]
 mod web;
+#[cfg(test)]
+mod workloads;

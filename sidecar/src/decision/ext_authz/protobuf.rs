@@ -183,6 +183,7 @@ pub(super) fn write(refusal: Option<&Response>) -> Vec<u8> {
     let (code, which) = match refusal {
         None => {
             put(&mut http, 5, b"authorization");
+            put(&mut http, 5, b"dpop");
             (0, 3)
         }
         Some(refusal) => {
