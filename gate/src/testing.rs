@@ -490,6 +490,7 @@ pub(crate) fn told(verdict: Verdict) -> Response {
     refusal(verdict).response(&Exchange {
         request_id: "r-1",
         resource_metadata: Some("https://tools.example/.well-known/oauth-protected-resource"),
+        proofs: false,
         retry_after: None,
     })
 }

@@ -412,6 +412,7 @@ fn obligations_come_with_the_bucket_they_are_counted_in() {
     let limited = permit.refusal(Reason::RateLimited).response(&Exchange {
         request_id: "r",
         resource_metadata: None,
+        proofs: false,
         retry_after: Some(3),
     });
     let body: serde_json::Value = serde_json::from_slice(&limited.body).unwrap();

@@ -39,7 +39,7 @@ pub(crate) struct Release {
     pub(crate) command: Vec<String>,
     pub(crate) environment: Vec<(String, Option<String>)>,
     /// The reviewed definitions of tools.
-    pub(crate) pins: Vec<(&'static str, serde_json::Value)>,
+    pub(crate) pins: Vec<(&'static str, Value)>,
     /// What becomes of calls whose definition was not seen.
     pub(crate) pin_mode: PinMode,
     /// What else holds for the server.

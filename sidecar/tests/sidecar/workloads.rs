@@ -155,8 +155,10 @@ fn a_jwt_svid_says_which_workload_calls() {
     let stranger = svid(&none, &of("spiffe://tokens.example/ci/stranger"));
     assert_eq!(
         rig.call(&stranger, "get_issue").outcome(),
-        "principal_unknown"
+        "surface_unmatched"
     );
+    let event = rig.events().pop().unwrap();
+    assert_eq!(event["reason"], "principal_unknown", "{event}");
     // The usual issuer has no say about workloads.
     let forged = with(&of(BUILDER));
     assert_ne!(rig.call(&forged, "get_issue").outcome(), "ok");
@@ -174,11 +176,13 @@ fn keys_of_a_trust_domain_for_something_else_verify_nothing() {
             }
         }
     };
-    let folder = tempfile::tempdir().unwrap();
-    release.write(folder.path(), "http://127.0.0.1:1/mcp");
-    let error = crate::rig::sidecar(folder.path(), "");
-    let served = error.is_ok_and(|it| it.shared().active().is_some());
-    assert!(!served, "a bundle without a usable key is refused");
+    let rig = Rig::with(&release, "");
+    let svid = svid(&json!({}), &json!({}));
+    assert_eq!(rig.call(&svid, "get_issue").status, 401);
+    let event = rig.events().pop().unwrap();
+    let detail = event["detail"].as_str().unwrap();
+    assert!(detail.contains("`kid`"), "{detail}");
+    assert_eq!(rig.call(&token("alice"), "get_issue").outcome(), "ok");
 }
 
 /// A sidecar with TLS that asks for client certificates of this authority.
@@ -241,8 +245,8 @@ fn a_client_certificate_says_which_workload_calls() {
             ),
             "principal_unknown",
         ),
-        (named(&["stranger.acme.example"], &[]), "unauthenticated"),
-        (named(&["*.acme.example"], &[]), "unauthenticated"),
+        (named(&["stranger.acme.example"], &[]), "principal_unknown"),
+        (named(&["*.acme.example"], &[]), "principal_unknown"),
     ] {
         let said = outcome(&pair);
         let event = rig.events().pop().unwrap();
