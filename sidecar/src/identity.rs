@@ -92,7 +92,9 @@ impl Callers {
         let Asking { active, now, .. } = *asking;
         let Some(Authorization { token, .. }) = Authorization::read(asking.headers)? else {
             return match asking.certificate {
-                Some(certificate) => self.by_certificate(shared, asking, certificate),
+                Some(certificate) => self
+                    .by_certificate(shared, asking, certificate)
+                    .map_err(|error| error.reason),
                 None => Ok(None),
             };
         };
