@@ -3,8 +3,9 @@
 #[cfg(test)]
 mod asked;
 #[cfg(test)]
-mod bridging;
 mod audiences;
+#[cfg(test)]
+mod bridging;
 #[cfg(test)]
 mod bundle;
 #[cfg(test)]
