@@ -17,6 +17,7 @@ mod counting;
 mod facts;
 mod issuers;
 mod matrices;
+mod passage;
 mod places;
 mod roles;
 pub(crate) use roles::flatten as inherit;

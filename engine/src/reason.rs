@@ -70,6 +70,9 @@ reasons! {
     ServerRequestDenied, "server_request_denied", "LK9033", "the tool server asks its client for what the policy does not allow it";
     IssuerUnavailable, "issuer_unavailable", "LK9034", "the keys of the token's issuer cannot be fetched, or are too old";
     Overloaded, "overloaded", "LK9035", "too many requests are under way";
+    UpgradeDenied, "upgrade_denied", "LK9036", "the surface may not become a WebSocket";
+    ResponseTooLarge, "response_too_large", "LK9037", "the tool server's answer is larger than the policy allows";
+    StreamEnded, "stream_ended", "LK9038", "the stream has lasted as long as the policy allows";
 }
 
 impl Reason {

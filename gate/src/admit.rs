@@ -28,6 +28,7 @@ use crate::{
     gate::Gate,
     identity::Identity,
     inbound::Inbound,
+    passage,
     seal::Sealer,
     session::Bond,
     wire::{Refusal, Reply},
@@ -223,6 +224,10 @@ impl Stage<'_> {
             Err(reason) => return Self::unbound(facts, asked.reply, reason),
         };
         let modern = matches!(asked.reply, Reply::Rpc { modern: true, .. });
+        let called = match &asked.what {
+            What::Surface(surface, _) => Some(*surface),
+            _ => None,
+        };
         let mut verdict = match asked.what {
             What::Surface(surface, source) => self.surface(facts, asked.reply, surface, &source),
             What::Protocol(kind) => self.protocol(facts, asked.reply, kind),
@@ -233,15 +238,15 @@ impl Stage<'_> {
             What::Completion(surface) => self.completion(facts, asked.reply, surface),
             What::Unmatched { surface } => self.unmatched(facts, asked.reply, surface),
         };
+        if let Some(reason) = self.pass_unread(called, &mut verdict.outcome) {
+            return Self::withdrawn(verdict, reason);
+        }
         if let Outcome::Forward(permit) = &mut verdict.outcome {
             if let Message::Rpc(document) = &message {
                 match self.within_rules(document, bond.as_ref(), permit) {
                     Ok(None) => {}
                     Ok(Some(body)) => permit.rewrite(body),
-                    Err(reason) => {
-                        let refusal = permit.refusal(reason);
-                        return Self::told(verdict.facts, refusal);
-                    }
+                    Err(reason) => return Self::withdrawn(verdict, reason),
                 }
             }
             if self.sealer.is_some() && matches!(message, Message::Rpc(_)) {
@@ -282,6 +287,33 @@ impl Stage<'_> {
     /// A handle that was not given to this caller; nothing else is said of it.
     fn unbound(facts: Facts, reply: Reply, reason: Reason) -> Verdict {
         Self::told(facts, Refusal::plain(reason, reply))
+    }
+
+    /// Says what of an allowed request may pass unread; a reason where it asks for more.
+    fn pass_unread(&self, called: Option<SurfaceId>, outcome: &mut Outcome) -> Option<Reason> {
+        let Outcome::Forward(permit) = outcome else {
+            return None;
+        };
+        let settings = called.and_then(|surface| self.gate.surface_settings(surface));
+        if settings.is_some_and(|it| it.body.is_some()) {
+            permit.stream();
+        }
+        if passage::asks_for_web_socket(self.inbound) {
+            let may = settings.is_some_and(|it| it.web_socket) && self.inbound.body.is_empty();
+            if !may {
+                return Some(Reason::UpgradeDenied);
+            }
+            permit.tunnel();
+        }
+        None
+    }
+
+    /// An allowed request that asks for something besides that it may not have.
+    fn withdrawn(verdict: Verdict, reason: Reason) -> Verdict {
+        match verdict.outcome {
+            Outcome::Forward(permit) => Self::told(verdict.facts, permit.refusal(reason)),
+            Outcome::Refuse(_) => verdict,
+        }
     }
 
     fn told(mut facts: Facts, refusal: Refusal) -> Verdict {

@@ -15,7 +15,7 @@ use latchkey_engine::{
 };
 
 use crate::{
-    bind,
+    bind, passage,
     route::Routes,
     schema::{self, SchemaError, Validator},
     settings::{IssuerSettings, ServerSettings, Settings, SurfaceSettings},
@@ -31,6 +31,8 @@ pub struct Gate {
     routes: Routes,
     issuers: Vec<IssuerProfile>,
     settings: AllSettings,
+    /// Whether any of its routes streams bodies.
+    streams: bool,
     places: Option<Places>,
     /// Positions in the identities, sorted by principal; made on first use.
     identities: OnceLock<Vec<(PrincipalId, u32)>>,
@@ -89,7 +91,9 @@ impl Gate {
         let routes = Routes::build(policy.index())?;
         bind::check_forced(policy.index())?;
         let settings = AllSettings::read(policy.index())?;
+        passage::check(&policy, &settings.surfaces)?;
         Ok(Self {
+            streams: settings.surfaces.iter().any(|it| it.body.is_some()),
             issuers: profiles::read(policy.index(), &settings.issuers)?,
             settings,
             places,
@@ -188,6 +192,12 @@ impl Gate {
         rest.iter()
             .take_while(move |(it, _)| *it == principal)
             .map(|(_, at)| *at as usize)
+    }
+
+    /// Whether any route streams bodies.
+    #[must_use]
+    pub fn streams(&self) -> bool {
+        self.streams
     }
 
     /// The tables that turn names, URIs and paths into surfaces.

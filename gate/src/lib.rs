@@ -19,6 +19,7 @@ pub mod identity;
 pub mod inbound;
 pub mod json;
 pub mod method;
+pub mod passage;
 pub mod pin;
 mod route;
 pub mod schema;

@@ -18,9 +18,11 @@ pub use requests::{Elicitation, ServerRequests, is_host};
 
 mod counting;
 mod exchange;
+mod streamed;
 
 pub use counting::{Breaker, OnLoss, Sharing, StoreLoss};
 pub use exchange::{Binding, TokenExchange};
+pub use streamed::{Streamed, is_media_range};
 
 /// What else holds for the tokens of an issuer.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -100,6 +102,12 @@ pub struct ServerSettings {
     /// The most streams that one caller may keep open; 0 is no limit.
     #[serde(skip_serializing_if = "is_usual")]
     pub streams: u32,
+    /// The largest answer, in bytes; 0 is no limit.
+    #[serde(skip_serializing_if = "is_usual")]
+    pub response: u64,
+    /// How long an event stream or a tunnel may last, in milliseconds; 0 is no limit.
+    #[serde(skip_serializing_if = "is_usual")]
+    pub stream_duration: u64,
     /// What is given in exchange for access tokens; nothing, if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token: Option<TokenExchange>,
@@ -144,6 +152,12 @@ pub struct SurfaceSettings {
     /// The reviewed form of its definition, where the server's lock has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pin: Option<Pin>,
+    /// Which bodies pass as they come; none, if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub body: Option<Streamed>,
+    /// Whether it may become a WebSocket.
+    #[serde(skip_serializing_if = "is_usual")]
+    pub web_socket: bool,
 }
 
 /// Why a text holds no settings.

@@ -391,7 +391,12 @@ pub(crate) fn pinned(
         }
         for surface in index.surfaces.iter_mut().filter(|it| it.name == tool) {
             let pin = Pin::of(ListKind::Tools, definition);
-            surface.settings = SurfaceSettings { pin }.to_text().unwrap();
+            surface.settings = SurfaceSettings {
+                pin,
+                ..SurfaceSettings::default()
+            }
+            .to_text()
+            .unwrap();
         }
     })
 }

@@ -1,5 +1,6 @@
 //! The body of an answer: a refusal, a passed-on stream, or a stream that is filtered on its way.
 
+mod bounds;
 mod standing;
 
 use std::{
@@ -23,6 +24,7 @@ use latchkey_gate::{
 };
 use tokio::time::{Instant, Sleep};
 
+pub use bounds::Bounds;
 use standing::Over;
 pub use standing::Standing;
 
@@ -42,6 +44,7 @@ pub struct Answer {
     content: Content,
     /// The exchange that the end of the body closes.
     open: Option<Box<Exchange>>,
+    bounds: Option<Box<Bounds>>,
 }
 
 #[derive(Debug)]
@@ -138,6 +141,8 @@ pub enum AnswerError {
     Upstream(BrokeOff),
     /// The tool server's answer cannot be filtered.
     Filter,
+    /// The tool server's answer is larger than the policy allows.
+    TooLarge,
     /// The end of the answer cannot be recorded.
     Audit,
 }
@@ -147,6 +152,7 @@ impl fmt::Display for AnswerError {
         match self {
             Self::Upstream(error) => write!(f, "the tool server broke off: {error}"),
             Self::Filter => f.write_str("the tool server's answer cannot be filtered"),
+            Self::TooLarge => f.write_str(Reason::ResponseTooLarge.title()),
             Self::Audit => f.write_str("the audit event cannot be recorded"),
         }
     }
@@ -161,21 +167,34 @@ impl Answer {
         Self {
             content: Content::Whole(Some(bytes).filter(|bytes| !bytes.is_empty())),
             open: None,
+            bounds: None,
         }
     }
 
     /// The tool server's body as it comes; its end closes the exchange.
     #[must_use]
-    pub fn passed(first: First, incoming: Arriving, exchange: Box<Exchange>) -> Self {
+    pub fn passed(
+        first: First,
+        incoming: Arriving,
+        bounds: Option<Box<Bounds>>,
+        exchange: Box<Exchange>,
+    ) -> Self {
         Self {
             content: Content::Passed(Box::new(Passed { first, incoming })),
             open: Some(exchange),
+            bounds,
         }
     }
 
     /// The tool server's event stream, filtered; its end closes the exchange.
     #[must_use]
-    pub fn lines(incoming: Arriving, rules: Rules, most: usize, exchange: Box<Exchange>) -> Self {
+    pub fn lines(
+        incoming: Arriving,
+        rules: Rules,
+        most: usize,
+        bounds: Option<Box<Bounds>>,
+        exchange: Box<Exchange>,
+    ) -> Self {
         Self {
             content: Content::Lines(Box::new(Lines {
                 incoming,
@@ -189,6 +208,7 @@ impl Answer {
                 over: None,
             })),
             open: Some(exchange),
+            bounds,
         }
     }
 
@@ -223,18 +243,42 @@ impl Answer {
         open.close(outcome).map_err(|_| AnswerError::Audit)
     }
 
+    /// Its time is over: it ends as if the server had ended it.
+    fn expire(&mut self) -> Result<(), AnswerError> {
+        let Some(mut open) = self.open.take() else {
+            return Ok(());
+        };
+        open.facts.reason = Reason::StreamEnded;
+        open.facts.detail = Some("limits.streamDuration".to_owned());
+        open.close(EventOutcome::Timeout)
+            .map_err(|_| AnswerError::Audit)
+    }
+
     fn fail(&mut self, error: AnswerError) -> AnswerError {
         if let Some(mut open) = self.open.take() {
+            if matches!(error, AnswerError::TooLarge) {
+                open.facts.reason = Reason::ResponseTooLarge;
+                open.facts.detail = Some("limits.response: cut off".to_owned());
+            }
             // The answer breaks off either way.
             let _ = open.close(EventOutcome::UpstreamError);
         }
         error
     }
 
-    fn count(&mut self, frame: &Frame<Bytes>) {
-        if let (Some(open), Some(data)) = (&mut self.open, frame.data_ref()) {
-            open.bytes_out += data.len() as u64;
+    /// Counts what is passed on; false when it is too much.
+    fn count(&mut self, frame: &Frame<Bytes>) -> bool {
+        let Some(data) = frame.data_ref() else {
+            return true;
+        };
+        let count = data.len() as u64;
+        if self.bounds.as_mut().is_some_and(|it| !it.take(count)) {
+            return false;
         }
+        if let Some(open) = &mut self.open {
+            open.bytes_out += count;
+        }
+        true
     }
 
     fn next(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
@@ -268,10 +312,14 @@ impl Body for Answer {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, AnswerError>>> {
+        if self.bounds.as_mut().is_some_and(|it| it.is_over(cx)) {
+            return Poll::Ready(self.expire().err().map(Err));
+        }
         let answer = match ready!(self.next(cx)) {
             Some(Ok((frame, last))) => {
-                self.count(&frame);
-                if last && let Err(error) = self.end() {
+                if !self.count(&frame) {
+                    Some(Err(self.fail(AnswerError::TooLarge)))
+                } else if last && let Err(error) = self.end() {
                     Some(Err(error))
                 } else {
                     Some(Ok(frame))

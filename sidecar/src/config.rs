@@ -24,7 +24,7 @@ use std::{
 use latchkey_carrier::{Location, Token, pace};
 use serde::{Deserialize, Deserializer};
 
-pub use decision::{DecisionConfig, Door};
+pub use decision::DecisionConfig;
 pub use handles::HandlesConfig;
 pub use identity::{DevelopmentIssuer, IdentityConfig};
 pub use listen::{ClientAuth, Http2Config, ListenConfig, TlsConfig};
@@ -263,9 +263,8 @@ impl Config {
         if let Some(keys) = &mut self.token.key_file {
             join(keys);
         }
-        let password = self.store.as_mut().and_then(|it| it.password_file.as_mut());
-        if let Some(password) = password {
-            join(password);
+        if let Some(store) = &mut self.store {
+            store.resolve(join);
         }
         self.upstream.resolve(join);
     }

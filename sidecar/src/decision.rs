@@ -10,9 +10,10 @@ mod decide;
 mod entities;
 mod ext_authz;
 mod lines;
+mod listeners;
 mod search;
 
-use std::{convert::Infallible, net::IpAddr, path::Path, sync::Arc, time::Duration};
+use std::{convert::Infallible, net::IpAddr, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
@@ -20,27 +21,14 @@ use hyper::{
     HeaderMap, Method, Request, Response, StatusCode,
     body::{Body as _, Incoming},
     header::{self, HeaderName, HeaderValue},
-    service::service_fn,
-};
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::conn::auto,
 };
 use latchkey_engine::reason::Reason;
 use latchkey_gate::event::DigestKey;
 use serde_json::{Value, json};
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::{TcpListener, UnixListener},
-    sync::Semaphore,
-};
 
-use crate::{
-    config::{DecisionConfig, Door},
-    identity::Callers,
-    ids,
-    run::Shared,
-};
+pub use listeners::Listeners;
+
+use crate::{config::DecisionConfig, identity::Callers, ids, run::Shared};
 
 /// The body of an answer.
 type Body = UnsyncBoxBody<Bytes, Infallible>;
@@ -64,76 +52,6 @@ pub struct Point {
     seal: DigestKey,
 }
 
-/// The listeners of a decision point, bound.
-#[derive(Debug)]
-pub struct Listeners {
-    calls: Option<Listening>,
-    lines: Option<std::os::unix::net::UnixListener>,
-}
-
-#[derive(Debug)]
-enum Listening {
-    Tcp(std::net::TcpListener),
-    Unix(std::os::unix::net::UnixListener),
-}
-
-impl Listeners {
-    /// Binds what the settings name. The error names the key and says what to do.
-    pub fn bind(config: &DecisionConfig) -> Result<Self, String> {
-        let calls = match &config.address {
-            None => None,
-            Some(Door::Tcp(address)) => {
-                let listener = std::net::TcpListener::bind(address)
-                    .and_then(|it| it.set_nonblocking(true).map(|()| it));
-                Some(Listening::Tcp(listener.map_err(|error| {
-                    format!(
-                        "[decision] address = \"{address}\": {error}: choose a free address of \
-                         this machine"
-                    )
-                })?))
-            }
-            Some(Door::Unix(path)) => Some(Listening::Unix(socket(path, "address")?)),
-        };
-        let lines = config.lines.as_deref();
-        let lines = lines.map(|path| socket(path, "lines")).transpose()?;
-        Ok(Self { calls, lines })
-    }
-
-    /// Where enforcement points are served over TCP.
-    #[must_use]
-    pub fn address(&self) -> Option<std::net::SocketAddr> {
-        match &self.calls {
-            Some(Listening::Tcp(listener)) => listener.local_addr().ok(),
-            _ => None,
-        }
-    }
-}
-
-/// A socket that only its owner can connect to. One that a dead process left is replaced.
-fn socket(path: &Path, key: &str) -> Result<std::os::unix::net::UnixListener, String> {
-    use std::os::unix::{fs::PermissionsExt, net::UnixListener, net::UnixStream};
-    let fault = |error: std::io::Error| {
-        format!(
-            "[decision] {key}: {}: {error}: name a path in a folder that this user may write to",
-            path.display()
-        )
-    };
-    if path.exists() {
-        if UnixStream::connect(path).is_ok() {
-            return Err(format!(
-                "[decision] {key}: {}: another process listens there: stop it, or choose another \
-                 path",
-                path.display()
-            ));
-        }
-        std::fs::remove_file(path).map_err(fault)?;
-    }
-    let listener = UnixListener::bind(path).map_err(fault)?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(fault)?;
-    listener.set_nonblocking(true).map_err(fault)?;
-    Ok(listener)
-}
-
 impl Point {
     /// A decision point; fails where the operating system has no randomness.
     pub fn new(shared: Arc<Shared>, config: DecisionConfig) -> std::io::Result<Self> {
@@ -147,44 +65,7 @@ impl Point {
 
     /// Serves until the sidecar drains, and then what is open.
     pub async fn serve(self, listeners: Listeners) {
-        let point = Arc::new(self);
-        let places = Arc::new(Semaphore::new(CONNECTIONS));
-        if let Some(socket) = listeners.lines
-            && let Ok(listener) = UnixListener::from_std(socket)
-        {
-            tokio::spawn(lines::accept(Arc::clone(&point), listener));
-        }
-        match listeners.calls {
-            None => {
-                let mut draining = point.shared.draining();
-                let _ = draining.wait_for(|draining| *draining).await;
-            }
-            Some(Listening::Tcp(listener)) => {
-                let Ok(listener) = TcpListener::from_std(listener) else {
-                    return;
-                };
-                accept(
-                    &point,
-                    async || listener.accept().await.map(|it| it.0),
-                    &places,
-                )
-                .await;
-            }
-            Some(Listening::Unix(listener)) => {
-                let Ok(listener) = UnixListener::from_std(listener) else {
-                    return;
-                };
-                accept(
-                    &point,
-                    async || listener.accept().await.map(|it| it.0),
-                    &places,
-                )
-                .await;
-            }
-        }
-        // Each connection ends with the question that it is at.
-        let all = u32::try_from(CONNECTIONS).unwrap_or(u32::MAX);
-        let _ = tokio::time::timeout(PATIENCE, places.acquire_many(all)).await;
+        listeners::serve(Arc::new(self), listeners).await;
     }
 
     async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Response<Body> {
@@ -276,66 +157,6 @@ impl Point {
             Err(_) => unrecorded(),
         }
     }
-}
-
-/// Accepts connections until the sidecar drains.
-async fn accept<S>(
-    point: &Arc<Point>,
-    mut next: impl AsyncFnMut() -> std::io::Result<S>,
-    places: &Arc<Semaphore>,
-) where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let mut draining = point.shared.draining();
-    loop {
-        let Ok(place) = Arc::clone(places).acquire_owned().await else {
-            return;
-        };
-        let stream = tokio::select! {
-            biased;
-            _ = draining.wait_for(|draining| *draining) => return,
-            accepted = next() => accepted,
-        };
-        let Ok(stream) = stream else {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-            continue;
-        };
-        let point = Arc::clone(point);
-        tokio::spawn(async move {
-            connection(point, stream).await;
-            drop(place);
-        });
-    }
-}
-
-async fn connection<S>(point: Arc<Point>, stream: S)
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let mut draining = point.shared.draining();
-    let service = service_fn(|request| {
-        let point = Arc::clone(&point);
-        async move { Ok::<_, Infallible>(point.answer(request).await) }
-    });
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(PATIENCE)
-        .max_buf_size(64 << 10);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(256)
-        .max_header_list_size(64 << 10);
-    let connection = builder.serve_connection(TokioIo::new(stream), service);
-    let mut connection = std::pin::pin!(connection);
-    tokio::select! {
-        _ = connection.as_mut() => return,
-        _ = draining.wait_for(|draining| *draining) => connection.as_mut().graceful_shutdown(),
-    }
-    // An enforcement point that breaks off harms nobody.
-    let _ = connection.await;
 }
 
 /// Reads a question of at most `most` bytes.

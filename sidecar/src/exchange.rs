@@ -2,7 +2,10 @@
 
 use std::{
     cell::RefCell,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::{Duration, Instant},
 };
 
@@ -54,6 +57,8 @@ pub struct Exchange {
     pub status: u16,
     /// Bytes of the request's body.
     pub bytes_in: u64,
+    /// Bytes of what is passed on as it comes, so far.
+    pub passed_in: Option<Arc<AtomicU64>>,
     /// Bytes of the answer's body so far.
     pub bytes_out: u64,
 }
@@ -85,6 +90,7 @@ impl Exchange {
             facts: Facts::blank(Reason::MalformedRequest),
             status: 0,
             bytes_in: 0,
+            passed_in: None,
             bytes_out: 0,
         })
     }
@@ -99,6 +105,12 @@ impl Exchange {
     /// The bundle that decides.
     pub fn under(&mut self, active: &Arc<Active>) {
         self.active = Some(Arc::clone(active));
+    }
+
+    /// What is known of its connection.
+    #[must_use]
+    pub fn meter(&self) -> &Arc<Meter> {
+        &self.meter
     }
 
     /// The body was not read to its end, so nothing on this connection can follow.
@@ -253,7 +265,7 @@ impl Exchange {
             outcome,
             latency_us: 0,
             upstream_latency_us: self.upstream.map_or(0, microseconds),
-            bytes_in: self.bytes_in,
+            bytes_in: self.bytes_in + self.passed_in.as_ref().map_or(0, |it| it.load(Relaxed)),
             bytes_out: self.bytes_out,
             sidecar_id: self.shared.audit.sidecar(),
             sidecar_version: env!("CARGO_PKG_VERSION"),

@@ -23,10 +23,68 @@ use rustix::net::{
 };
 use tokio::net::UnixListener;
 
-use crate::{config::Config, run::Shared};
+use crate::{
+    config::Config,
+    listen::{Address, Bound},
+    run::Shared,
+};
 
 /// Listening sockets, each with the address that the settings name it by.
 pub type Sockets = Vec<(String, OwnedFd)>;
+
+/// The addresses of the settings, each with the label of its socket.
+#[must_use]
+pub fn labels(config: &Config) -> Vec<(Address, String)> {
+    let listen = config.listen.addresses.iter();
+    let listen = listen.map(|address| (address.clone(), address.to_string()));
+    let admin = Address::Tcp(config.admin.address);
+    let admin = (admin, admin_label(config));
+    let point = config.decision.iter().flat_map(|it| {
+        let lines = it.lines.clone().map(Address::Unix);
+        it.address.clone().into_iter().chain(lines)
+    });
+    let point = point.map(|address| {
+        let label = point_label(&address);
+        (address, label)
+    });
+    listen.chain([admin]).chain(point).collect()
+}
+
+/// The label of the socket for operators.
+pub(crate) fn admin_label(config: &Config) -> String {
+    format!("admin {}", config.admin.address)
+}
+
+/// The label of a socket for enforcement points.
+pub(crate) fn point_label(address: &Address) -> String {
+    format!("decision {address}")
+}
+
+/// Sockets that are there already: of the process before, or of the service manager.
+#[derive(Debug, Default)]
+pub struct Inherited(Sockets);
+
+impl Inherited {
+    /// What was handed over.
+    #[must_use]
+    pub fn new(sockets: Sockets) -> Self {
+        Self(sockets)
+    }
+
+    /// The one with this label, once.
+    pub fn take(&mut self, label: &str) -> Option<OwnedFd> {
+        let at = self.0.iter().position(|(its, _)| its == label)?;
+        Some(self.0.swap_remove(at).1)
+    }
+
+    /// The one with this label, or a new one at this address.
+    pub fn bind(&mut self, label: &str, address: &Address, mode: u32) -> io::Result<Bound> {
+        match self.take(label) {
+            Some(descriptor) => Bound::inherited(address, descriptor),
+            None => Bound::new(address, mode),
+        }
+    }
+}
 
 /// The most sockets of one sidecar.
 const MOST: usize = 16;
@@ -58,10 +116,14 @@ pub fn take(config: &Config) -> io::Result<Sockets> {
         count = sockets.len(),
         "took the sockets over; waiting for the other to end"
     );
-    match stream.read(&mut [0; 1]) {
-        Ok(0) => Ok(sockets),
-        Ok(_) => Err(io::ErrorKind::InvalidData.into()),
-        Err(error) => Err(error),
+    loop {
+        match stream.read(&mut [0; 1]) {
+            Ok(0) => return Ok(sockets),
+            Ok(_) => return Err(io::ErrorKind::InvalidData.into()),
+            // A signal, such as the one to stop: it counts once this process runs.
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
     }
 }
 

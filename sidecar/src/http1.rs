@@ -9,6 +9,7 @@ mod body;
 mod chunks;
 mod framing;
 mod head;
+mod streamed;
 
 use std::{
     fmt,
@@ -24,8 +25,9 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 
 pub use body::{Body, Home};
 use framing::Framing;
+pub use streamed::Turn;
 
-use crate::socket::Channel;
+use crate::{socket::Channel, upload::Stopped};
 
 /// How much is read at once.
 const BLOCK: usize = 4096;
@@ -63,6 +65,8 @@ pub enum Fault {
     Broken(io::Error),
     /// The answer cannot be read in one way only.
     Unreadable(&'static str),
+    /// The body that goes with the request does not get through.
+    Stopped(Stopped),
 }
 
 impl fmt::Display for Fault {
@@ -70,6 +74,7 @@ impl fmt::Display for Fault {
         match self {
             Self::Unsent(error) | Self::Broken(error) => error.fmt(f),
             Self::Unreadable(what) => write!(f, "its answer cannot be read: {what}"),
+            Self::Stopped(stopped) => stopped.fmt(f),
         }
     }
 }
@@ -94,6 +99,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.read.is_empty() && self.poll_read(cx).is_pending()
     }
 
+    /// The stream, and what was read of it already.
+    pub fn into_parts(self) -> (S, BytesMut) {
+        (self.stream, self.read)
+    }
+
     /// Where the head of the next request is written to.
     pub fn head(&mut self) -> &mut Vec<u8> {
         self.head.clear();
@@ -113,21 +123,35 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let mut interim = 0;
         loop {
             poll_fn(|cx| self.poll_exchange(cx, &mut sent, &body)).await?;
-            while let Some(head) = head::parse(&mut self.read)? {
-                if !head.parts.status.is_informational() {
-                    return Ok(answered(head, &sent, bodiless));
-                }
-                interim += 1;
-                if interim > MOST_INTERIM || head.parts.status.as_u16() == 101 {
-                    return Err(Fault::Unreadable(
-                        "an interim answer that was not asked for",
-                    ));
-                }
-            }
-            if self.read.len() > LONGEST_HEAD {
-                return Err(Fault::Unreadable("its head is too long"));
+            if let Some(head) = self.take_head(&mut interim, false)? {
+                return Ok(answered(head, sent.all, bodiless));
             }
         }
+    }
+
+    /// Takes the head of the answer off what was read, once all of it is there. `may_switch` says
+    /// whether the connection may change its protocol.
+    fn take_head(
+        &mut self,
+        interim: &mut usize,
+        may_switch: bool,
+    ) -> Result<Option<head::Head>, Fault> {
+        while let Some(head) = head::parse(&mut self.read)? {
+            let switches = head.parts.status.as_u16() == 101;
+            if !head.parts.status.is_informational() || (switches && may_switch) {
+                return Ok(Some(head));
+            }
+            *interim += 1;
+            if *interim > MOST_INTERIM || switches {
+                return Err(Fault::Unreadable(
+                    "an interim answer that was not asked for",
+                ));
+            }
+        }
+        if self.read.len() > LONGEST_HEAD {
+            return Err(Fault::Unreadable("its head is too long"));
+        }
+        Ok(None)
     }
 
     /// Writes what is left of the request, and reads something of the answer.
@@ -194,7 +218,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 }
 
-fn answered(head: head::Head, sent: &Sent, bodiless: bool) -> Answered {
+fn answered(head: head::Head, all_sent: bool, bodiless: bool) -> Answered {
     let bodiless = bodiless || matches!(head.parts.status.as_u16(), 204 | 304);
     let framing = if bodiless {
         Framing::Length(0)
@@ -203,7 +227,7 @@ fn answered(head: head::Head, sent: &Sent, bodiless: bool) -> Answered {
     };
     Answered {
         // A server that answers before it has read all will not read the rest either.
-        lasting: head.lasting && sent.all && !matches!(framing, Framing::Close),
+        lasting: head.lasting && all_sent && !matches!(framing, Framing::Close),
         parts: head.parts,
         framing,
     }

@@ -24,7 +24,7 @@ use crate::{run::Shared, supply::Active};
 use authorization::{Authorization, Scheme, legal, proof};
 use memory::Memory;
 
-pub(crate) use keeper::Keeper;
+pub(crate) use keeper::{Keeper, development_keys};
 
 /// The callers that one worker has verified.
 #[derive(Debug)]

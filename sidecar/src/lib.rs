@@ -4,6 +4,7 @@
 //! way upstream, the supply of bundles, the audit log, metrics. The order of a request is one
 //! function, in [`pipeline`].
 
+pub mod activation;
 pub mod admin;
 pub mod answer;
 pub mod arriving;
@@ -39,4 +40,5 @@ pub mod supply;
 pub mod telemetry;
 pub mod tls;
 pub mod token_endpoint;
+mod upload;
 pub mod upstream;

@@ -2,6 +2,7 @@
 //!
 //! Labels come from closed sets only (surfaces of the bundle, reasons); never from a request.
 
+mod children;
 mod issuers;
 mod supply;
 mod telemetry;
@@ -24,6 +25,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
+pub use children::{ChildMetrics, CountedChild};
 pub use issuers::IssuerMetrics;
 pub use supply::SupplyMetrics;
 pub use telemetry::TelemetryMetrics;
@@ -66,6 +68,8 @@ pub struct Metrics {
     pub supply: SupplyMetrics,
     /// The keys of issuers.
     pub issuers: IssuerMetrics,
+    /// The tool server that the sidecar runs.
+    pub children: ChildMetrics,
     bundle: Family<BundleLabels, Gauge>,
     bundle_version: Gauge<u64, AtomicU64>,
     bundle_age: Gauge,
@@ -168,6 +172,7 @@ impl Metrics {
             swaps: Counter::default(),
             supply: SupplyMetrics::default(),
             issuers: IssuerMetrics::default(),
+            children: ChildMetrics::default(),
             bundle: Family::default(),
             bundle_version: Gauge::default(),
             bundle_age: Gauge::default(),
@@ -179,6 +184,7 @@ impl Metrics {
         metrics.register_state();
         metrics.supply.register(&mut metrics.registry);
         metrics.issuers.register(&mut metrics.registry);
+        metrics.children.register(&mut metrics.registry);
         metrics.telemetry.register(&mut metrics.registry);
         metrics
     }
@@ -409,6 +415,7 @@ mod tests {
         let dashboard: serde_json::Value = serde_json::from_str(dashboard).unwrap();
         let panels = dashboard["panels"].as_array().unwrap();
         let annotations = dashboard["annotations"]["list"].as_array().unwrap();
+        let annotations = annotations.iter().map(|it| &it["target"]);
         let targets = panels
             .iter()
             .flat_map(|panel| panel["targets"].as_array().into_iter().flatten());

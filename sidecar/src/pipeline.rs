@@ -4,6 +4,8 @@
 //! `accept -> receive -> identify -> admit -> hold -> throttle -> record -> forward -> filter -> close`,
 //! where `admit` is the gate's `parse -> classify -> coarse -> bind -> validate -> decide`.
 
+mod tunnel;
+
 use std::{
     convert::Infallible,
     future::poll_fn,
@@ -30,12 +32,13 @@ use latchkey_gate::{
     filter::{self, Filter, FilterError, FilterKind},
     identity::Identity,
     inbound::Inbound,
+    passage,
     session::Bond,
     wire::{self, Refusal},
 };
 
 use crate::{
-    answer::{Answer, First, Rules, Standing, now},
+    answer::{Answer, Bounds, First, Rules, Standing, now},
     arriving::Arriving,
     bridge,
     config::ListenConfig,
@@ -53,19 +56,27 @@ use crate::{
     supply::Active,
     telemetry::Stage,
     token_endpoint,
+    upload::{Patience, Upload},
     upstream::{Inflow, Outbound},
 };
+use tunnel::{Opened, Switched};
 
-/// A request whose body is complete and within its limits.
+pub(crate) use tunnel::Slot;
+
+/// A request whose body is complete and within its limits, or passes as it comes.
+#[derive(Debug)]
 struct Received {
     active: Arc<Active>,
     head: Parts,
     body: Bytes,
+    /// The body that nobody reads.
+    upload: Option<Box<Upload>>,
     peer: Arc<Peer>,
     now: Time,
 }
 
 /// A request whose token, when it carries one, is verified.
+#[derive(Debug)]
 struct Identified {
     received: Received,
     identity: Option<Arc<Identity>>,
@@ -86,6 +97,13 @@ struct Throttled(Admitted);
 
 /// A request whose intent outlives the sidecar.
 struct Recorded(Admitted);
+
+/// What the tool server answers.
+#[expect(clippy::large_enum_variant, reason = "an answer is the rule")]
+enum Sent {
+    Answer(Forwarded),
+    Tunnel(Box<Switched>),
+}
 
 /// The answer to a request, with the eyes that it is filtered for.
 struct Forwarded {
@@ -146,7 +164,8 @@ pub async fn serve(
     }
     Ok(
         match forward_if_allowed(&worker, &mut exchange, peer, request).await {
-            Ok(forwarded) => pass(&worker, exchange, forwarded).await,
+            Ok(Sent::Answer(forwarded)) => pass(&worker, exchange, forwarded).await,
+            Ok(Sent::Tunnel(switched)) => tunnel::begin(&worker, exchange, *switched),
             Err(refused) => refuse(&worker, exchange, &refused),
         },
     )
@@ -157,7 +176,7 @@ async fn forward_if_allowed(
     exchange: &mut Exchange,
     peer: Arc<Peer>,
     request: Request<Incoming>,
-) -> Result<Forwarded, Refused> {
+) -> Result<Sent, Refused> {
     let received = receive(worker, exchange, peer, request).await;
     let received = exchange.after(Stage::Receive, received)?;
     let identified = identify(worker, exchange, received).await;
@@ -189,23 +208,17 @@ async fn receive(
     };
     exchange.under(&active);
     let (head, body) = request.into_parts();
-    let limit = active.max_body;
-    let (body, fault) = match read(body, limit, worker.shared.config.listen.body_timeout.0).await {
-        Ok(body) => (body, None),
-        Err((body, reason)) => {
-            exchange.leave_unread();
-            (body, Some(reason))
-        }
-    };
-    exchange.bytes_in = body.len() as u64;
-    let now = now();
-    let received = Received {
+    let mut received = Received {
         active,
         head,
-        body,
+        body: Bytes::new(),
+        upload: None,
         peer,
-        now,
+        now: now(),
     };
+    let fault = received.take(worker, exchange, body).await.err();
+    let now = now();
+    received.now = now;
     let fault = match fault {
         None if !received.is_for(&worker.shared.config.listen) => {
             let refused = received.refuse(exchange, Reason::MalformedRequest);
@@ -369,10 +382,11 @@ async fn throttle(
     let mut charges = admitted.permit.obligations();
     if let Some(most) = settings.map(|it| it.streams).filter(|most| *most > 0)
         && received.head.method == Method::GET
-        && charges.is_empty()
     {
         let identity = admitted.identified.identity.as_deref();
-        stream = [limit::stream(most, identity.map(Identity::name))];
+        let mut all = charges.to_vec();
+        all.push(limit::stream(most, identity.map(Identity::name)));
+        stream = all;
         charges = &stream;
     }
     if charges.is_empty() {
@@ -412,12 +426,15 @@ async fn forward(
     worker: &Worker,
     exchange: &mut Exchange,
     recorded: Recorded,
-) -> Result<Forwarded, Refused> {
+) -> Result<Sent, Refused> {
     let Recorded(Admitted {
         identified,
         permit,
         overlay,
     }) = recorded;
+    if permit.tunnels() {
+        return Box::pin(turn(worker, exchange, identified, permit, overlay)).await;
+    }
     let Identified {
         received, identity, ..
     } = identified;
@@ -425,6 +442,7 @@ async fn forward(
         active,
         mut head,
         body,
+        upload,
         peer,
         ..
     } = received;
@@ -458,13 +476,14 @@ async fn forward(
         uri: &head.uri,
         headers: head.headers,
         body,
+        upload,
         request_id: exchange.request_id(),
         traceparent: &traceparent,
     };
     let sent = bridge::send(worker, &active, permit, outbound, identity.as_deref()).await;
     asking.settle(sent.as_ref().err().map(Refusal::reason));
     match sent {
-        Ok(inflow) => Ok(Forwarded {
+        Ok(inflow) => Ok(Sent::Answer(Forwarded {
             inflow,
             active,
             identity,
@@ -480,12 +499,61 @@ async fn forward(
                 kept,
             },
             crossing,
-        }),
-        Err(refusal) => {
-            exchange.facts.reason = refusal.reason();
-            Err(refusal.into())
-        }
+        })),
+        Err(refusal) => Err(bounced(exchange, refusal)),
     }
+}
+
+/// Asks the server to make the connection a WebSocket.
+async fn turn(
+    worker: &Worker,
+    exchange: &mut Exchange,
+    identified: Identified,
+    permit: Permit,
+    overlay: Arc<Overlay>,
+) -> Result<Sent, Refused> {
+    let received = &identified.received;
+    let active = Arc::clone(&received.active);
+    let identity = identified.identity.clone();
+    let asked = Asked {
+        method: received.head.method.clone(),
+        uri: received.head.uri.clone(),
+        peer: Arc::clone(&received.peer),
+        named: session::Named::default(),
+        overlay,
+        kept: None,
+    };
+    Ok(
+        match tunnel::open(worker, exchange, identified, permit).await? {
+            Opened::Tunnel(switched) => Sent::Tunnel(switched),
+            Opened::Answer(inflow) => Sent::Answer(Forwarded {
+                inflow: *inflow,
+                active,
+                identity,
+                bond: None,
+                request: Bytes::new(),
+                denied: None,
+                asked,
+                crossing: None,
+            }),
+        },
+    )
+}
+
+/// A refusal of what was allowed and could not be done.
+fn bounced(exchange: &mut Exchange, refusal: Refusal) -> Refused {
+    exchange.facts.reason = refusal.reason();
+    refusal.into()
+}
+
+/// A head without what belongs to its connection.
+fn head_only(head: &Parts) -> Parts {
+    let (mut kept, ()) = Request::new(()).into_parts();
+    kept.method.clone_from(&head.method);
+    kept.uri.clone_from(&head.uri);
+    kept.version = head.version;
+    kept.headers.clone_from(&head.headers);
+    kept
 }
 
 /// Passes an answer on: as it comes, or filtered where it could show what the caller may not use.
@@ -513,12 +581,23 @@ async fn pass(
     if let Some(counted) = &exchange.counted {
         counted.told.write(&mut head.headers);
     }
-    let most = worker.shared.config.upstream.max_filtered;
     let streams = is_event_stream(&head.headers);
+    let settings = active.gate.server_settings(active.server);
+    let bounds = Bounds::of(settings, streams);
+    let least = incoming.size_hint().lower();
+    if bounds.as_ref().is_some_and(|it| it.is_under(least)) {
+        return too_large(worker, exchange);
+    }
+    let largest = settings.map_or(0, |it| it.response);
+    let most = worker.shared.config.upstream.max_filtered;
+    let most = match usize::try_from(largest) {
+        Ok(largest @ 1..) => most.min(largest),
+        _ => most,
+    };
     // Traffic of the protocol is only watched for requests of the server, which come on streams.
     let watched = |it: &Filter| it.kind != FilterKind::Answer || streams;
     let Some(filter) = inflow.filter.filter(watched) else {
-        return unwatched(head, incoming, exchange).await;
+        return unwatched(worker, head, incoming, bounds, exchange).await;
     };
     let slowest = worker.shared.config.listen.write_timeout.0;
     let mut read_already = None;
@@ -526,13 +605,15 @@ async fn pass(
     if filter.kind == FilterKind::Call && passes && !is_encoded(&head.headers) {
         let sealed = bond.as_ref().is_some_and(|bond| seals(bond, &request));
         match look(&mut incoming, sealed, most, slowest).await {
-            Looked::Whole(body) => return whole(head, exchange, body).await,
+            Looked::Whole(body) if !is_under(bounds.as_deref(), &body) => {
+                return whole(head, exchange, body).await;
+            }
+            Looked::Whole(_) => return too_large(worker, exchange),
             Looked::Passed(first) => {
-                let answer = Answer::passed(first, incoming, exchange);
-                return Response::from_parts(head, answer);
+                return passed(worker, head, first, incoming, bounds, exchange);
             }
             Looked::Filtered(body) => read_already = Some(body),
-            Looked::Unread => return unfilterable(worker, exchange),
+            Looked::Unread => return unread(worker, exchange, most, largest),
         }
     }
     let rules = Rules {
@@ -551,7 +632,7 @@ async fn pass(
     }
     head.headers.remove(header::CONTENT_LENGTH);
     if streams {
-        let answer = Answer::lines(incoming, rules, most, exchange);
+        let answer = Answer::lines(incoming, rules, most, bounds, exchange);
         return Response::from_parts(head, answer);
     }
     let body = match read_already {
@@ -559,15 +640,17 @@ async fn pass(
         None => read(incoming, most, slowest).await,
     };
     let Ok(body) = body else {
-        return unfilterable(worker, exchange);
+        return unread(worker, exchange, most, largest);
     };
     filtered(head, exchange, &rules, body, denied).await
 }
 
 /// An answer in which nothing is looked for.
 async fn unwatched(
+    worker: &Worker,
     head: hyper::http::response::Parts,
     mut incoming: Arriving,
+    bounds: Option<Box<Bounds>>,
     exchange: Box<Exchange>,
 ) -> Response<Answer> {
     let first = match at_hand(&mut incoming).await {
@@ -575,12 +658,44 @@ async fn unwatched(
         Poll::Ready(Some(Ok(frame))) if incoming.is_end_stream() => {
             frame.into_data().unwrap_or_default()
         }
-        first => {
-            let answer = Answer::passed(first, incoming, exchange);
-            return Response::from_parts(head, answer);
-        }
+        first => return passed(worker, head, first, incoming, bounds, exchange),
     };
+    if is_under(bounds.as_deref(), &first) {
+        return too_large(worker, exchange);
+    }
     whole(head, exchange, first).await
+}
+
+/// An answer that is passed on as it comes, of which this has come.
+fn passed(
+    worker: &Worker,
+    head: hyper::http::response::Parts,
+    first: First,
+    incoming: Arriving,
+    bounds: Option<Box<Bounds>>,
+    exchange: Box<Exchange>,
+) -> Response<Answer> {
+    if let Poll::Ready(Some(Ok(frame))) = &first
+        && frame
+            .data_ref()
+            .is_some_and(|it| is_under(bounds.as_deref(), it))
+    {
+        return too_large(worker, exchange);
+    }
+    Response::from_parts(head, Answer::passed(first, incoming, bounds, exchange))
+}
+
+/// Whether an answer is larger than the policy allows.
+fn is_under(bounds: Option<&Bounds>, body: &Bytes) -> bool {
+    bounds.is_some_and(|it| it.is_under(body.len() as u64))
+}
+
+/// An answer that had to be read and could not be: by whose limit?
+fn unread(worker: &Worker, exchange: Box<Exchange>, most: usize, largest: u64) -> Response<Answer> {
+    if most as u64 == largest {
+        return too_large(worker, exchange);
+    }
+    unfilterable(worker, exchange)
 }
 
 /// An answer that is one JSON text, as its caller may see it.
@@ -673,6 +788,16 @@ fn unfilterable(worker: &Worker, mut exchange: Box<Exchange>) -> Response<Answer
     )
 }
 
+fn too_large(worker: &Worker, mut exchange: Box<Exchange>) -> Response<Answer> {
+    exchange.facts.reason = Reason::ResponseTooLarge;
+    exchange.facts.detail = Some("limits.response".to_owned());
+    refuse(
+        worker,
+        exchange,
+        &Refusal::http(Reason::ResponseTooLarge).into(),
+    )
+}
+
 /// Answers with a refusal, once its event is recorded.
 fn refuse(worker: &Worker, mut exchange: Box<Exchange>, refused: &Refused) -> Response<Answer> {
     let active = worker.shared.active();
@@ -687,7 +812,7 @@ fn refuse(worker: &Worker, mut exchange: Box<Exchange>, refused: &Refused) -> Re
     exchange.bytes_out = response.body.len() as u64;
     let outcome = match refused.refusal.reason() {
         Reason::UpstreamTimeout => EventOutcome::Timeout,
-        Reason::UpstreamUnavailable => EventOutcome::UpstreamError,
+        Reason::UpstreamUnavailable | Reason::ResponseTooLarge => EventOutcome::UpstreamError,
         Reason::MalformedRequest | Reason::PayloadTooLarge => EventOutcome::ClientError,
         Reason::AuditUnavailable | Reason::Internal => EventOutcome::Internal,
         _ => EventOutcome::Denied,
@@ -729,6 +854,41 @@ fn build(response: wire::Response) -> Response<Answer> {
 }
 
 impl Received {
+    /// Takes the whole body, or gets it ready to pass as it comes.
+    async fn take(
+        &mut self,
+        worker: &Worker,
+        exchange: &mut Exchange,
+        body: Incoming,
+    ) -> Result<(), Reason> {
+        let patience = worker.shared.config.listen.body_timeout.0;
+        let gate = &self.active.gate;
+        let unread = match &self.active.way {
+            Way::Connect(target) if gate.streams() && !body.is_end_stream() => self
+                .inbound(|inbound| passage::streamed(gate, inbound))
+                .map(|most| (most, target.timeout())),
+            _ => None,
+        };
+        if let Some((most, server)) = unread {
+            let caller = patience;
+            let upload = Upload::new(body, most, Patience { caller, server }, exchange.meter());
+            let upload = upload.inspect_err(|_| exchange.leave_unread())?;
+            exchange.passed_in = Some(upload.counter());
+            self.upload = Some(Box::new(upload));
+            return Ok(());
+        }
+        let (body, fault) = match read(body, self.active.max_body, patience).await {
+            Ok(body) => (body, Ok(())),
+            Err((body, reason)) => {
+                exchange.leave_unread();
+                (body, Err(reason))
+            }
+        };
+        exchange.bytes_in = body.len() as u64;
+        self.body = body;
+        fault
+    }
+
     /// Whether it names the listener that it came to.
     fn is_for(&self, config: &ListenConfig) -> bool {
         let Parts { uri, headers, .. } = &self.head;

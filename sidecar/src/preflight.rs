@@ -9,7 +9,15 @@ use std::{
 use latchkey_carrier::Location;
 use latchkey_gate::supply::TrustRoot;
 
-use crate::config::Config;
+use crate::{
+    config::{Config, TlsConfig},
+    handles::Handles,
+    identity::development_keys,
+    listen::tls::Certificates,
+    tls,
+    token_endpoint::Capabilities,
+    upstream::Trusted,
+};
 
 /// What keeps a sidecar from serving with these settings; each says what, where, and what to do.
 #[must_use]
@@ -35,6 +43,13 @@ pub fn faults(config: &Config) -> Vec<String> {
     let files = [
         ("[bundle] token_file", config.bundle.token_file.as_deref()),
         (
+            "[store] password_file",
+            config
+                .store
+                .as_ref()
+                .and_then(|it| it.password_file.as_deref()),
+        ),
+        (
             "[overlay] file",
             config.overlay.as_ref().map(|it| it.file.as_path()),
         ),
@@ -56,6 +71,8 @@ pub fn faults(config: &Config) -> Vec<String> {
     for (key, path) in files {
         faults.extend(path.and_then(|path| unreadable(key, path)));
     }
+    keys(config, &mut faults);
+    certificates(config, &mut faults);
     let audit = &config.audit.file;
     if audit.as_os_str() != "-" {
         faults.extend(unwritable("[audit] file", audit.parent()));
@@ -65,6 +82,40 @@ pub fn faults(config: &Config) -> Vec<String> {
         Some(&config.state.directory),
     ));
     faults
+}
+
+/// The keys that the settings name; where they name none, the sidecar makes its own.
+fn keys(config: &Config, faults: &mut Vec<String>) {
+    if config.handles.key_file.is_some() {
+        faults.extend(Handles::open(config).err());
+    }
+    if config.token.key_file.is_some() {
+        faults.extend(Capabilities::open(config).err());
+    }
+    let issuer = config.identity.development_issuer.as_ref();
+    faults.extend(issuer.and_then(|it| development_keys(it).err()));
+}
+
+/// The certificates, private keys and authorities that the settings name: readable, of the right
+/// kind, and fit for one another.
+fn certificates(config: &Config, faults: &mut Vec<String>) {
+    let mut note = |section: &str, error: Option<String>| {
+        faults.extend(error.map(|error| format!("{section} {error}")));
+    };
+    let seen = |tls: Option<&TlsConfig>| {
+        let opened = tls.map(|tls| Certificates::open(tls, true));
+        opened.and_then(|it| it.err().map(|error| error.to_string()))
+    };
+    note("[listen.tls]", seen(config.listen.tls.as_ref()));
+    let point = config.decision.as_ref().and_then(|it| it.tls.as_ref());
+    note("[decision.tls]", seen(point));
+    let upstream = Trusted::open(&config.upstream).err();
+    note("[upstream]", upstream.map(|error| error.to_string()));
+    let store = config.store.as_ref().and_then(|it| it.client().err());
+    note("[store]", store.map(|error| error.to_string()));
+    let issuers = config.identity.ca_file.as_deref();
+    let issuers = issuers.and_then(|path| tls::authorities(path).err());
+    note("[identity] ca_file", issuers.map(|error| error.to_string()));
 }
 
 fn trust(config: &Config, faults: &mut Vec<String>) {

@@ -25,14 +25,14 @@ use tokio::{
 };
 
 use crate::{
-    admin,
+    activation, admin,
     audit::Audit,
     breaker::Breaker,
     bridge::Bridge,
-    config::{Config, ListenConfig, OnStale},
+    config::{Config, OnStale, TlsConfig},
     decision::{Listeners, Point},
     handles::{Change, Handles},
-    handover::{self, Sockets},
+    handover::{self, Inherited, Sockets},
     identity::{Callers, Keeper, keys::IssuerKeys, replay::Proofs},
     limit::Limits,
     listen::{self, Address, Bound, Listener, Places, tls::Certificates},
@@ -96,6 +96,8 @@ pub struct Shared {
     pub places: Places,
     /// The certificate that callers see.
     pub certificates: Option<Certificates>,
+    /// The certificate that enforcement points see.
+    pub point_certificates: Option<Certificates>,
     /// Whom tool servers are verified by.
     pub trusted: Arc<Trusted>,
     draining: watch::Sender<bool>,
@@ -149,7 +151,7 @@ impl Shared {
     /// All that is opened before anybody is served, and what keeps the store open.
     fn open(
         config: Config,
-        certificates: Option<Certificates>,
+        [certificates, point_certificates]: [Option<Certificates>; 2],
         trusted: Trusted,
     ) -> Result<(Arc<Self>, Option<impl Future<Output = ()> + Send + use<>>), StartError> {
         let metrics = Arc::new(Metrics::new());
@@ -163,6 +165,7 @@ impl Shared {
         let store = config.store.as_ref();
         let store = store.map(|it| Store::open(it, &config.bundle.server));
         let (store, link) = store.transpose().map_err(StartError)?.unzip();
+        let children = Children::new(&metrics.children);
         let shared = Arc::new(Shared {
             metrics,
             audit,
@@ -176,7 +179,7 @@ impl Shared {
             pins: Pins::default(),
             status: ArcSwap::default(),
             overlay_error: ArcSwapOption::empty(),
-            children: Children::default(),
+            children,
             active: ArcSwapOption::empty(),
             retired: Mutex::default(),
             overlays: Overlays::default(),
@@ -185,6 +188,7 @@ impl Shared {
             freshness: Freshness::default(),
             places: Places::new(&config.listen),
             certificates,
+            point_certificates,
             telemetry,
             trusted: Arc::new(trusted),
             draining: watch::Sender::new(false),
@@ -320,17 +324,20 @@ impl Running {
     /// Opens the audit log, loads the bundle, binds both addresses and serves. A bundle that is
     /// missing or bad does not stop the start: every call is refused until there is a good one.
     pub fn start(config: Config) -> Result<Self, StartError> {
-        let certificates = certificates(&config.listen)?;
+        let certificates = certificates(&config)?;
         let trusted = Trusted::open(&config.upstream)
             .map_err(|error| StartError(format!("[upstream] {error}")))?;
-        let inherited = inherit(&config)?;
+        let mut inherited = inherit(&config)?;
         let (shared, link) = Shared::open(config, certificates, trusted)?;
         let mut threads = Vec::new();
         let mut housekeeping = Housekeeping::new(&shared);
         housekeeping.look(&shared);
         // Before the first thread, so that a start that fails leaves none behind.
-        let (calls, operators) = bind(&shared.config, inherited)?;
-        let offered = offered(&shared.config, &calls, &operators)?;
+        let (calls, operators) = bind(&shared.config, &mut inherited)?;
+        let settings = shared.config.decision.as_ref();
+        let listeners = settings.map(|it| Listeners::bind(it, &mut inherited));
+        let listeners = listeners.transpose().map_err(StartError)?;
+        let offered = offered(&shared.config, &calls, &operators, listeners.as_ref())?;
         let addresses = calls
             .iter()
             .map(Bound::address)
@@ -339,8 +346,6 @@ impl Running {
         let admin = operators
             .local_addr()
             .map_err(|error| fault("read an address", &error))?;
-        let listeners = shared.config.decision.as_ref().map(Listeners::bind);
-        let listeners = listeners.transpose().map_err(StartError)?;
         let decision = listeners.as_ref().and_then(Listeners::address);
         threads.push(supply(&shared)?);
         threads.push(keys(&shared)?);
@@ -528,7 +533,8 @@ impl Housekeeping {
         shared.free_retired();
         shared.keep_children();
         shared.audit.retry();
-        if let Some(certificates) = &shared.certificates {
+        let certificates = [&shared.certificates, &shared.point_certificates];
+        for certificates in certificates.into_iter().flatten() {
             certificates.look();
         }
         shared.trusted.look();
@@ -603,52 +609,52 @@ fn spawn<F: Future<Output = ()>>(
         .map_err(|error| fault("start a thread", &error))
 }
 
-fn certificates(listen: &ListenConfig) -> Result<Option<Certificates>, StartError> {
-    let Some(tls) = &listen.tls else {
-        return Ok(None);
+/// The certificates that callers and enforcement points see.
+fn certificates(config: &Config) -> Result<[Option<Certificates>; 2], StartError> {
+    let point = config.decision.as_ref().and_then(|it| it.tls.as_ref());
+    let open = |section, files: Option<&TlsConfig>, http2| {
+        let opened = files
+            .map(|files| Certificates::open(files, http2))
+            .transpose();
+        opened.map_err(|error| StartError(format!("[{section}.tls] {error}")))
     };
-    let opened = Certificates::open(listen, tls);
-    opened
-        .map(Some)
-        .map_err(|error| StartError(format!("[listen.tls] {error}")))
+    let listen = &config.listen;
+    let callers = open("listen", listen.tls.as_ref(), listen.http2.tls)?;
+    Ok([callers, open("decision", point, true)?])
 }
 
-/// What the process that runs hands over, where the settings say so. It has ended then.
-fn inherit(config: &Config) -> Result<Sockets, StartError> {
+/// What the process that runs hands over, where the settings say so, and what a service manager
+/// passes. The process that ran has ended then.
+fn inherit(config: &Config) -> Result<Inherited, StartError> {
+    let passed = activation::take(config).map_err(StartError)?;
     if !config.listen.handover {
-        return Ok(Vec::new());
+        return Ok(Inherited::new(passed));
     }
-    handover::take(config).map_err(|error| {
+    let handed = handover::take(config).map_err(|error| {
         let path = handover::path(config);
         StartError(format!(
             "{}: the process that runs does not hand over: {error}; stop it, then start again",
             path.display()
         ))
-    })
+    })?;
+    Ok(Inherited::new(handed.into_iter().chain(passed).collect()))
 }
 
 /// Takes the sockets that were handed over, and binds the others.
 fn bind(
     config: &Config,
-    mut inherited: Sockets,
+    inherited: &mut Inherited,
 ) -> Result<(Vec<Bound>, std::net::TcpListener), StartError> {
-    let mut of = |label: &str| {
-        let at = inherited.iter().position(|(its, _)| its == label)?;
-        Some(inherited.swap_remove(at).1)
-    };
     let listen = &config.listen;
     let calls = listen.addresses.iter().map(|address| {
-        let bound = match of(&address.to_string()) {
-            Some(descriptor) => Bound::inherited(address, descriptor),
-            None => Bound::new(address, listen.unix_mode),
-        };
+        let bound = inherited.bind(&address.to_string(), address, listen.unix_mode);
         bound.map_err(|error| {
             StartError(format!("[listen] address = \"{address}\": {error}: {FREE}"))
         })
     });
     let calls = calls.collect::<Result<_, _>>()?;
     let address = config.admin.address;
-    let listener = match of(&admin_label(config)) {
+    let listener = match inherited.take(&handover::admin_label(config)) {
         Some(descriptor) => Ok(descriptor.into()),
         None => std::net::TcpListener::bind(address),
     };
@@ -663,6 +669,7 @@ fn offered(
     config: &Config,
     calls: &[Bound],
     operators: &std::net::TcpListener,
+    point: Option<&Listeners>,
 ) -> Result<Option<Sockets>, StartError> {
     if !config.listen.handover {
         return Ok(None);
@@ -675,12 +682,12 @@ fn offered(
     }
     let admin = operators.try_clone();
     let admin = admin.map_err(|error| fault("copy a socket", &error))?;
-    sockets.push((admin_label(config), admin.into()));
+    sockets.push((handover::admin_label(config), admin.into()));
+    if let (Some(point), Some(settings)) = (point, &config.decision) {
+        let asked = point.sockets(settings);
+        sockets.extend(asked.map_err(|error| fault("copy a socket", &error))?);
+    }
     Ok(Some(sockets))
-}
-
-fn admin_label(config: &Config) -> String {
-    format!("admin {}", config.admin.address)
 }
 
 async fn offer(shared: Arc<Shared>, sockets: Sockets) {

@@ -101,6 +101,7 @@ pub(crate) fn answer_server(rules: &Rules, permit: Permit) {
     let identity = rules.identity.clone();
     tokio::spawn(async move {
         let outbound = Outbound {
+            upload: None,
             method: Method::POST,
             uri: &Uri::from_static("/"),
             headers,

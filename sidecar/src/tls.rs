@@ -7,7 +7,7 @@ use std::{
 };
 
 use tokio_rustls::rustls::{
-    RootCertStore,
+    ClientConfig, RootCertStore,
     crypto::{CryptoProvider, aws_lc_rs},
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
 };
@@ -111,6 +111,41 @@ pub(crate) fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsErro
                     not encrypted";
         TlsError::of(path, &what)
     })
+}
+
+/// How servers are verified, by the authorities of a file or those of the system, and what is shown to
+/// them.
+pub(crate) fn client(
+    ca: Option<&Path>,
+    shown: Option<(&Path, &Path)>,
+) -> Result<ClientConfig, TlsError> {
+    let roots = match ca {
+        Some(path) => authorities(path)?,
+        None => of_the_system()?,
+    };
+    let builder = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(|error| TlsError::general(&error))?
+        .with_root_certificates(roots);
+    let Some((certificate, key)) = shown else {
+        return Ok(builder.with_no_client_auth());
+    };
+    let built = builder.with_client_auth_cert(certificates(certificate)?, private_key(key)?);
+    built.map_err(|error| {
+        let what = format!("does not go with {}: {error}", key.display());
+        TlsError::of(certificate, &what)
+    })
+}
+
+fn of_the_system() -> Result<RootCertStore, TlsError> {
+    let found = rustls_native_certs::load_native_certs();
+    let mut store = RootCertStore::empty();
+    let (added, _) = store.add_parsable_certificates(found.certs);
+    if added == 0 {
+        let what = "this system has no certificate authorities: name a file with `ca`";
+        return Err(TlsError::general(&what));
+    }
+    Ok(store)
 }
 
 /// The authorities of a PEM file, each of which must be usable.

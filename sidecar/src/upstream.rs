@@ -2,6 +2,7 @@
 
 mod connect;
 mod head;
+mod passage;
 mod target;
 
 use std::{
@@ -25,12 +26,14 @@ use latchkey_gate::{
 };
 
 pub use connect::Trusted;
+pub use passage::Turned;
 pub use target::{Target, TargetError};
 
 use crate::{
     arriving::Arriving,
     config::UpstreamConfig,
     http1::{self, Connection, Fault, Home},
+    upload::Upload,
 };
 
 /// The connections of one worker to tool servers.
@@ -59,6 +62,8 @@ pub struct Outbound<'a> {
     pub headers: HeaderMap,
     /// The caller's body.
     pub body: Bytes,
+    /// The caller's body in place of that, where it goes as it comes.
+    pub upload: Option<Box<Upload>>,
     /// The id that the audit event carries.
     pub request_id: &'a str,
     /// The W3C trace context of this hop.
@@ -84,7 +89,7 @@ impl Target {
         &self,
         outbound: &Outbound<'_>,
         plain: bool,
-        length: usize,
+        length: Option<u64>,
         out: &mut Vec<u8>,
     ) -> Option<()> {
         out.extend_from_slice(outbound.method.as_str().as_bytes());
@@ -98,6 +103,7 @@ impl Target {
             traceparent: outbound.traceparent,
             plain,
             length,
+            upgrade: false,
         };
         head.write(&outbound.headers, out);
         Some(())
@@ -121,10 +127,21 @@ impl Upstream {
         self: &Arc<Self>,
         target: &Target,
         permit: Permit,
-        outbound: Outbound<'_>,
+        mut outbound: Outbound<'_>,
     ) -> Result<Inflow, Refusal> {
         let started = Instant::now();
         let filter = permit.filter();
+        if let Some(upload) = outbound.upload.take() {
+            let streamed = Box::pin(self.stream(target, &permit, &outbound, upload)).await;
+            return streamed
+                .map(|response| Inflow {
+                    response,
+                    filter,
+                    asked: outbound.headers,
+                    waited: started.elapsed(),
+                })
+                .map_err(|reason| permit.refusal(reason));
+        }
         let body = match permit.body() {
             Body::Original => outbound.body.clone(),
             Body::Rewritten(bytes) => Bytes::copy_from_slice(bytes),
@@ -166,6 +183,7 @@ impl Upstream {
             uri: &Uri::default(),
             headers,
             body: Bytes::copy_from_slice(ask.body.as_bytes()),
+            upload: None,
             request_id: "",
             traceparent: "",
         };
@@ -193,14 +211,14 @@ impl Upstream {
                 None => self.connect(target).await?,
             };
             target
-                .write_head(outbound, plain, body.len(), connection.head())
+                .write_head(outbound, plain, Some(body.len() as u64), connection.head())
                 .ok_or(Reason::Internal)?;
             let bodiless = outbound.method == Method::HEAD;
             match connection.exchange(body.clone(), bodiless).await {
                 Ok(answered) => {
                     let home: Arc<dyn Home> = Arc::clone(self) as _;
                     let (parts, body) =
-                        http1::Body::new(connection, answered, home, Arc::clone(address));
+                        http1::Body::new(connection, answered, home, Arc::clone(address), None);
                     return Ok(Response::from_parts(parts, Arriving::Http(body)));
                 }
                 Err(Fault::Unsent(_)) if !is_new => {}
@@ -281,10 +299,13 @@ mod tests {
             uri: &asked.parse().unwrap(),
             headers: HeaderMap::new(),
             body: Bytes::new(),
+            upload: None,
             request_id: "",
             traceparent: "",
         };
-        target.write_head(&outbound, false, 0, &mut out).unwrap();
+        target
+            .write_head(&outbound, false, Some(0), &mut out)
+            .unwrap();
         let text = String::from_utf8(out).unwrap();
         text.lines().next().unwrap().to_owned()
     }

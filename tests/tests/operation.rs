@@ -219,6 +219,47 @@ fn check_config_checks_all_and_shows_where_each_setting_comes_from() {
     );
 }
 
+/// Keys and certificates are read as they would be at the start.
+#[test]
+fn check_config_reads_keys_and_certificates() {
+    let rig = rig();
+    let write = |name: &str, text: &str| fs::write(rig.path().join(name), text).unwrap();
+    write("bad.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
+    write("bad.key", "no key");
+    let path = rig.path().join("sidecar.toml");
+    let more = "
+        listen.tls = {certificate = \"bad.pem\", key = \"bad.key\"}
+        upstream = {ca = \"none.pem\"}
+        handles = {key_file = \"bad.key\"}
+        token = {key_file = \"none.key\"}
+        store = {redis = \"rediss://localhost:1\", ca = \"bad.key\", password_file = \"none\"}
+        identity = {ca_file = \"bad.key\", development_issuer = {name = \"x\", jwks = \"bad.key\"}}
+        profile = {development = true}
+        [decision]
+        address = \"127.0.0.1:0\"
+        tls = {certificate = \"none.pem\", key = \"bad.key\"}";
+    fs::write(&path, rig.settings(more)).unwrap();
+    let said = sidecar(&["--config", path.to_str().unwrap(), "--check-config"], &[]);
+    assert_eq!(said.code, Some(1), "{}", said.err);
+    for key in [
+        "[listen.tls] ",
+        "[decision.tls] ",
+        "[upstream] ",
+        "[handles] key_file",
+        "[token] key_file",
+        "[store] password_file",
+        "[store] ",
+        "[identity] ca_file",
+        "[identity] development_issuer",
+    ] {
+        let line = said.err.lines().find(|line| line.contains(key));
+        let line = line.unwrap_or_else(|| panic!("{key} is not in\n{}", said.err));
+        assert!(line.contains("bad.") || line.contains("none"), "{line}");
+    }
+    assert!(!said.err.contains("no key\n"), "{}", said.err);
+    assert!(!rig.path().join("state").exists(), "a check changes nothing");
+}
+
 /// `latchkey dev`, running.
 struct Dev(Child);
 

@@ -18,6 +18,7 @@ use latchkey_tests::{
     client::get,
     golden::{Cell, Golden, root},
     live::{Rig, request, wait_for},
+    node::Packages,
     tokens::token,
 };
 use serde_json::Value;
@@ -334,4 +335,43 @@ fn without_the_section_no_stage_is_timed_and_the_log_may_be_json() {
         "{log}"
     );
     assert_eq!(sidecar.stop(), Some(0));
+}
+
+/// The dashboard is what Grafana's own published types say that a dashboard is: a key that it does not
+/// know, or one of the wrong kind, is found.
+#[test]
+fn the_dashboard_fits_the_published_schema_of_grafana() {
+    let packages = Packages::install(
+        "grafana-schema",
+        &["@grafana/schema@13.2.3", "typescript@5.9.3"],
+    );
+    let text = std::fs::read_to_string(root().join("docs/grafana/latchkey.json")).unwrap();
+    let mut dashboard: Value = serde_json::from_str(&text).unwrap();
+    // What the import asks for is not part of the dashboard.
+    let inputs = dashboard.as_object_mut().unwrap().remove("__inputs");
+    assert_eq!(inputs.unwrap()[0]["pluginId"], "prometheus");
+    let errors = |dashboard: &Value| {
+        // A literal, so that unknown keys are errors, too. Queries are those of Prometheus.
+        let source = format!(
+            "import type {{AnnotationQuery, Dashboard, DataQuery}} from '@grafana/schema';\n\
+             type Query = DataQuery & {{expr: string}};\n\
+             type Checked = Omit<Dashboard, 'annotations'>\n\
+               & {{annotations: {{list: AnnotationQuery<Query>[]}}}};\n\
+             export const dashboard: Checked = {dashboard};\n"
+        );
+        let file = packages.folder().join("dashboard.ts");
+        std::fs::write(&file, source).unwrap();
+        let output = packages
+            .run("typescript/bin/tsc")
+            .args(["--noEmit", "--strict", "--skipLibCheck", "--target", "es2022"])
+            .args(["--module", "esnext", "--moduleResolution", "bundler"])
+            .arg(&file)
+            .output()
+            .unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert_eq!(errors(&dashboard), "");
+    let mut broken = dashboard.clone();
+    broken["panels"][1]["gridPos"]["w"] = "wide".into();
+    assert!(errors(&broken).contains("is not assignable"), "the check finds nothing");
 }

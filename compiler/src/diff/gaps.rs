@@ -139,7 +139,12 @@ mod tests {
         let text = |description: &str| {
             let definition = json!({"name": "t", "description": description});
             let pin = Pin::of(ListKind::Tools, &definition);
-            SurfaceSettings { pin }.to_text().unwrap()
+            SurfaceSettings {
+                pin,
+                ..SurfaceSettings::default()
+            }
+            .to_text()
+            .unwrap()
         };
         let said = settings(&text("Reads."), &text("Writes."));
         assert_eq!(said, "another definition was reviewed: description changed");

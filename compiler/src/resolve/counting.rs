@@ -30,6 +30,10 @@ pub(super) fn settings(entry: &written::Server) -> ServerSettings {
         }),
         token: entry.token.as_ref().and_then(token_exchange),
         streams: limits.and_then(|it| it.streams).map_or(0, |it| it.value.0),
+        stream_duration: limits
+            .and_then(|it| it.stream_duration)
+            .map_or(0, |it| it.value.0),
+        response: limits.and_then(|it| it.response).map_or(0, |it| it.value.0),
         ..ServerSettings::default()
     }
 }
@@ -74,10 +78,11 @@ impl Resolver<'_> {
                 matches!(rule.effect, Effect::Require(_))
                     && touched().any(|it| it.surface.server == *name)
             });
+            let streams = server.settings.streams > 0;
             let unbound =
                 |it: settings::TokenExchange| !it.reusable && it.binding == settings::Binding::None;
             let tokens = server.settings.token.is_some_and(unbound);
-            if !own && !required && !tokens {
+            if !own && !required && !streams && !tokens {
                 continue;
             }
             let written = self.syntax.servers.get(name);

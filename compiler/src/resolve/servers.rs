@@ -9,7 +9,7 @@ use latchkey_gate::{
     token::resource,
 };
 
-use super::{Resolver, counting, issuers};
+use super::{Resolver, counting, issuers, passage};
 use crate::{
     diag::{Diagnostic, codes},
     model::{Operation, Operations, ScopeSource, Server, Surface},
@@ -38,6 +38,8 @@ pub(super) struct Written<'s> {
     pub(super) surface: &'s syntax::Surface,
     /// How a request names it.
     pub(super) kind: SurfaceKind,
+    /// What else a route says.
+    pub(super) route: Option<&'s surfaces::Route>,
 }
 
 impl Resolver<'_> {
@@ -190,6 +192,7 @@ impl Resolver<'_> {
             audit: BTreeSet::new(),
             settings: SurfaceSettings {
                 pin: self.pin(entry, written),
+                ..passage::settings(written, server)
             },
         };
         if access == Access::Public && risk == Risk::Destructive {
@@ -204,6 +207,7 @@ impl Resolver<'_> {
             );
         }
         self.arguments(entry, server, written, &mut surface);
+        self.unread_body(written, &surface);
         surface
     }
 
@@ -331,11 +335,13 @@ pub(super) fn written(server: &syntax::Server) -> Vec<Written<'_>> {
         name: &entry.name,
         surface: &entry.value.surface,
         kind: SurfaceKind::Tool,
+        route: None,
     });
     let prompts = server.prompts.values().map(|entry| Written {
         name: &entry.name,
         surface: &entry.value.surface,
         kind: SurfaceKind::Prompt,
+        route: None,
     });
     let resources = server.resources.values().map(|entry| Written {
         name: &entry.name,
@@ -343,6 +349,7 @@ pub(super) fn written(server: &syntax::Server) -> Vec<Written<'_>> {
         kind: SurfaceKind::Resource {
             uri: entry.uri.value.clone(),
         },
+        route: None,
     });
     let routes = server.routes.values().map(|entry| Written {
         name: &entry.name,
@@ -351,6 +358,7 @@ pub(super) fn written(server: &syntax::Server) -> Vec<Written<'_>> {
             method: entry.method.value.text().to_owned(),
             path: entry.path.value.clone(),
         },
+        route: Some(&entry.value),
     });
     tools
         .chain(prompts)

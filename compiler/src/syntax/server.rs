@@ -110,6 +110,10 @@ record! {
         breaker "breaker": Option<Breaker>;
         /// How many event streams a caller may keep open; any number if absent.
         streams "streams": Option<Spanned<Count>>;
+        /// How long an event stream or a WebSocket may last; for ever if absent.
+        stream_duration "streamDuration": Option<Spanned<Millis>>;
+        /// The largest answer, and of an MCP event stream the longest line; any size if absent.
+        response "response": Option<Spanned<ByteSize>>;
     }
 }
 

@@ -6,9 +6,10 @@ use crate::syntax::collection::{List, Names};
 use crate::syntax::limit::Limit;
 use crate::syntax::node::Node;
 use crate::syntax::reference::Risk;
-use crate::syntax::scalar::{ArgumentName, Count, Rate, choice};
+use crate::syntax::scalar::{ArgumentName, ByteSize, Count, Rate, choice};
 use crate::syntax::scope_source::ScopeSource;
 use crate::syntax::shape::{Map, Reader, record};
+use latchkey_gate::settings::is_media_range;
 
 record! {
     /// A tool, prompt, resource or route of a server.
@@ -71,8 +72,23 @@ record! {
         method "method": Spanned<Method>;
         /// The path, with `{name}` for what may vary.
         path "path": Spanned<String>;
+        /// Bodies that pass as they come, unread. All others are JSON, and read.
+        body "body": Option<RouteBody>;
+        /// Whether it may become a WebSocket; `false` if absent.
+        web_socket "webSocket": Option<Spanned<bool>>;
     }
     check check_route;
+}
+
+record! {
+    /// Bodies of a route that pass as they come, unread.
+    pub struct RouteBody: "route body" {
+        /// Their media types: `application/octet-stream`, `image/*`, or `*/*`.
+        stream "stream": List<Spanned<String>>;
+        /// The largest of them; the server's `limits.body` if absent.
+        limit "limit": Option<Spanned<ByteSize>>;
+    }
+    check check_body;
 }
 
 record! {
@@ -173,7 +189,32 @@ fn check_route(route: &Route, map: &Map<'_>, cx: &mut Reader<'_>) -> bool {
                 .help("start it with `/` and leave out the query and the fragment"),
         );
     }
-    check_surface(&route.surface, map, cx) && rooted
+    let bodiless = "a body comes with POST, PUT, PATCH or DELETE";
+    let handshake = "a WebSocket begins with GET";
+    let passes = match route.method.value {
+        Method::Get => map.must_not_have("body", bodiless, cx),
+        Method::Head | Method::Options => {
+            map.must_not_have("body", bodiless, cx) & map.must_not_have("webSocket", handshake, cx)
+        }
+        Method::Post | Method::Put | Method::Patch | Method::Delete => {
+            map.must_not_have("webSocket", handshake, cx)
+        }
+    };
+    check_surface(&route.surface, map, cx) && rooted && passes
+}
+
+fn check_body(body: &RouteBody, _: &Map<'_>, cx: &mut Reader<'_>) -> bool {
+    let mut sound = true;
+    for media in body.stream.iter().filter(|it| !is_media_range(&it.value)) {
+        let message = format!("`{}` is not a media type", media.value);
+        cx.sink.push(
+            Diagnostic::new(&codes::BAD_VALUE, media.span, message).help(
+                "write it in lower case and without parameters: `image/png`, `image/*` or `*/*`",
+            ),
+        );
+        sound = false;
+    }
+    sound
 }
 
 fn check_limits(limits: &SurfaceLimits, map: &Map<'_>, cx: &mut Reader<'_>) -> bool {

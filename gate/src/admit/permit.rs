@@ -22,6 +22,8 @@ pub struct Permit {
     reply: Reply,
     bond: Option<Bond>,
     crossing: Option<Box<Crossing>>,
+    streams: bool,
+    tunnels: bool,
 }
 
 /// What goes upstream.
@@ -59,6 +61,8 @@ impl Permit {
             reply,
             bond: None,
             crossing: None,
+            streams: false,
+            tunnels: false,
         }
     }
 
@@ -77,6 +81,8 @@ impl Permit {
             },
             bond: Some(bond),
             crossing: None,
+            streams: false,
+            tunnels: false,
         }
     }
 
@@ -102,7 +108,19 @@ impl Permit {
             reply,
             bond: None,
             crossing: None,
+            streams: false,
+            tunnels: false,
         }
+    }
+
+    /// Lets bodies pass that the surface streams.
+    pub(super) fn stream(&mut self) {
+        self.streams = true;
+    }
+
+    /// Lets the connection become a WebSocket, as the request asks.
+    pub(super) fn tunnel(&mut self) {
+        self.tunnels = true;
     }
 
     /// Sends these bytes in place of the ones that came.
@@ -141,6 +159,19 @@ impl Permit {
         self.rewritten
             .as_deref()
             .map_or(Body::Original, Body::Rewritten)
+    }
+
+    /// Whether a body may go upstream that nobody has read: [`streamed`](crate::passage::streamed)
+    /// says which.
+    #[must_use]
+    pub fn streams(&self) -> bool {
+        self.streams
+    }
+
+    /// Whether the connection becomes a WebSocket if the server agrees.
+    #[must_use]
+    pub fn tunnels(&self) -> bool {
+        self.tunnels
     }
 
     /// What must happen to the answer before the caller sees it; pass it to

@@ -22,6 +22,13 @@ pub(super) fn parse<'a>(inbound: &Inbound<'a>, limit: usize) -> Result<Message<'
     }
     check_media_type(inbound)?;
     let document = json::parse(inbound.body).map_err(Fault::Json)?;
+    let named = |name: &str| name.eq_ignore_ascii_case("_method");
+    let members = document.root().as_object();
+    if members.is_some_and(|it| it.members().any(|member| named(member.key))) {
+        return Err(Fault::Target(
+            "a member of the body that overrides the method",
+        ));
+    }
     Ok(Message::Http(Some(document)))
 }
 

@@ -23,7 +23,6 @@ pub struct Draft {
     /// Where the status stands, and the numbers that follow it.
     numbers: Range<usize>,
     event_id: String,
-    bytes_in: u64,
 }
 
 /// How an exchange ended.
@@ -37,6 +36,8 @@ pub struct Ending<'a> {
     pub latency_us: u64,
     /// Of that, waiting for the tool server.
     pub upstream_latency_us: u64,
+    /// Bytes of the request's body.
+    pub bytes_in: u64,
     /// Bytes of the answer's body.
     pub bytes_out: u64,
     /// What else there is to say.
@@ -71,7 +72,7 @@ impl Draft {
         out.comma();
         let start = out.text.len();
         let ending = Ending::of(facts, exchanged);
-        ending.write_numbers(&mut out.text, exchanged.bytes_in);
+        ending.write_numbers(&mut out.text);
         let numbers = start..out.text.len();
         if let Some(address) = facts.address {
             out.key("source_ip");
@@ -86,7 +87,6 @@ impl Draft {
             outcome,
             numbers,
             event_id: exchanged.event_id.to_owned(),
-            bytes_in: exchanged.bytes_in,
         }
     }
 
@@ -113,7 +113,7 @@ impl Draft {
         text.push_str(part(0..self.outcome.start));
         text.push_str(outcome_text(ending.outcome));
         text.push_str(part(self.outcome.end..self.numbers.start));
-        ending.write_numbers(&mut text, self.bytes_in);
+        ending.write_numbers(&mut text);
         text.push_str(part(self.numbers.end..self.text.len()));
         if let Some(detail) = ending.detail {
             text.push_str(",\"detail\":");
@@ -132,12 +132,13 @@ impl<'a> Ending<'a> {
             status: exchanged.status,
             latency_us: exchanged.latency_us,
             upstream_latency_us: exchanged.upstream_latency_us,
+            bytes_in: exchanged.bytes_in,
             bytes_out: exchanged.bytes_out,
             detail: facts.detail.as_deref(),
         }
     }
 
-    fn write_numbers(&self, out: &mut String, bytes_in: u64) {
+    fn write_numbers(&self, out: &mut String) {
         out.push_str("\"status\":");
         push_number(out, u64::from(self.status));
         out.push_str(",\"latency_us\":");
@@ -145,7 +146,7 @@ impl<'a> Ending<'a> {
         out.push_str(",\"upstream_latency_us\":");
         push_number(out, self.upstream_latency_us);
         out.push_str(",\"bytes_in\":");
-        push_number(out, bytes_in);
+        push_number(out, self.bytes_in);
         out.push_str(",\"bytes_out\":");
         push_number(out, self.bytes_out);
     }

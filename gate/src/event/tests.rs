@@ -182,12 +182,14 @@ fn an_end_changes_what_an_intent_left_open_and_nothing_else() {
             status: 200,
             latency_us: 123_456,
             upstream_latency_us: 9,
+            bytes_in: 1_234,
             bytes_out: 10_000,
             detail,
         });
         event.outcome = EventOutcome::Success;
         event.status = 200;
         event.latency_us = 123_456;
+        event.bytes_in = 1_234;
         event.upstream_latency_us = 9;
         event.bytes_out = 10_000;
         event.detail = detail.map(str::to_owned);

@@ -1,25 +1,26 @@
 //! `[decision]`: where other enforcement points ask.
 
-use std::{
-    fmt,
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    str::FromStr,
-};
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Deserializer};
+
+use super::TlsConfig;
+use crate::listen::Address;
 
 /// Where other enforcement points ask for decisions.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DecisionConfig {
     /// The listener for `AuthZEN` and Envoy: `host:port`, or `unix:` and a path.
-    pub address: Option<Door>,
+    #[serde(default, deserialize_with = "address")]
+    pub address: Option<Address>,
     /// The Unix socket that answers JSON lines.
     pub lines: Option<PathBuf>,
     /// The file with the bearer token that enforcement points present. Without one, only a
     /// loopback address or a Unix socket is served.
     pub token_file: Option<PathBuf>,
+    /// The certificate that enforcement points see; absent means that connections are in clear text.
+    pub tls: Option<TlsConfig>,
     /// The `https` URL that enforcement points know this decision point by.
     pub url: Option<String>,
     /// The largest request, in bytes.
@@ -33,45 +34,6 @@ pub struct DecisionConfig {
     pub max_page: usize,
 }
 
-/// Where a listener is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Door {
-    /// A TCP address; port 0 takes a free one.
-    Tcp(SocketAddr),
-    /// A Unix socket.
-    Unix(PathBuf),
-}
-
-impl FromStr for Door {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text.strip_prefix("unix:") {
-            Some("") => Err("`unix:` is followed by the path of a socket".to_owned()),
-            Some(path) => Ok(Self::Unix(PathBuf::from(path))),
-            None => text.parse().map(Self::Tcp).map_err(|_| {
-                format!("`{text}` is neither an address such as `127.0.0.1:9400` nor `unix:PATH`")
-            }),
-        }
-    }
-}
-
-impl fmt::Display for Door {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tcp(address) => write!(f, "{address}"),
-            Self::Unix(path) => write!(f, "unix:{}", path.display()),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for Door {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
-    }
-}
-
 impl DecisionConfig {
     /// Makes relative paths relative to `base`.
     pub(super) fn resolve(&mut self, base: &Path) {
@@ -79,8 +41,11 @@ impl DecisionConfig {
         for path in paths.into_iter().flatten() {
             *path = base.join(&*path);
         }
-        if let Some(Door::Unix(path)) = &mut self.address {
+        if let Some(Address::Unix(path)) = &mut self.address {
             *path = base.join(&*path);
+        }
+        if let Some(tls) = &mut self.tls {
+            tls.resolve(&|path| *path = base.join(&*path));
         }
     }
 
@@ -91,21 +56,27 @@ impl DecisionConfig {
             None if self.lines.is_none() => {
                 return fault("[decision] has neither `address` nor `lines`: set one of them");
             }
-            Some(Door::Tcp(address))
-                if !address.ip().is_loopback() && self.token_file.is_none() =>
+            Some(Address::Tcp(address))
+                if !address.ip().is_loopback()
+                    && self.token_file.is_none()
+                    && !self.tls.as_ref().is_some_and(TlsConfig::asks_everybody) =>
             {
                 return fault(
                     "[decision] address is not a loopback address: name the file with the \
-                     enforcement points' token in `token_file`, or use a Unix socket",
+                     enforcement points' token in `token_file`, ask for their certificates under \
+                     [decision.tls], or use a Unix socket",
                 );
             }
-            None if self.token_file.is_some() || self.url.is_some() => {
+            None if self.token_file.is_some() || self.url.is_some() || self.tls.is_some() => {
                 return fault(
-                    "[decision] token_file and url belong to `address`, which is not set: \
+                    "[decision] token_file, tls and url belong to `address`, which is not set: \
                      set it, or remove them",
                 );
             }
             _ => {}
+        }
+        if let Some(tls) = &self.tls {
+            tls.check("[decision.tls]")?;
         }
         if let Some(url) = &self.url {
             let rest = url.strip_prefix("https://");
@@ -129,6 +100,11 @@ impl DecisionConfig {
         }
         Ok(())
     }
+}
+
+fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Address>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    text.parse().map(Some).map_err(serde::de::Error::custom)
 }
 
 const fn one_mebibyte() -> usize {

@@ -111,6 +111,32 @@ impl Default for Http2Config {
     }
 }
 
+impl TlsConfig {
+    pub(super) fn resolve(&mut self, join: &dyn Fn(&mut PathBuf)) {
+        join(&mut self.certificate);
+        join(&mut self.key);
+        if let Some(authorities) = &mut self.client_ca {
+            join(authorities);
+        }
+    }
+
+    pub(super) fn check(&self, section: &str) -> Result<(), String> {
+        if self.client_ca.is_some() != self.client_certificate.is_some() {
+            return Err(format!(
+                "{section} client_ca and client_certificate belong together: name the file of the \
+                 authorities, and say `required` or `optional`"
+            ));
+        }
+        Ok(())
+    }
+
+    /// Whether every caller has shown a certificate.
+    #[must_use]
+    pub fn asks_everybody(&self) -> bool {
+        self.client_certificate == Some(ClientAuth::Required)
+    }
+}
+
 impl ListenConfig {
     pub(super) fn resolve(&mut self, join: &dyn Fn(&mut PathBuf)) {
         for address in &mut self.addresses {
@@ -119,11 +145,7 @@ impl ListenConfig {
             }
         }
         if let Some(tls) = &mut self.tls {
-            join(&mut tls.certificate);
-            join(&mut tls.key);
-            if let Some(authorities) = &mut tls.client_ca {
-                join(authorities);
-            }
+            tls.resolve(join);
         }
     }
 
@@ -135,13 +157,8 @@ impl ListenConfig {
         if self.addresses.is_empty() {
             return fault("[listen] address is empty: name at least one address");
         }
-        if let Some(tls) = &self.tls
-            && tls.client_ca.is_some() != tls.client_certificate.is_some()
-        {
-            return fault(
-                "[listen.tls] client_ca and client_certificate belong together: name the file of \
-                 the authorities, and say `required` or `optional`",
-            );
+        if let Some(tls) = &self.tls {
+            tls.check("[listen.tls]").map_err(ConfigError)?;
         }
         if self.tls.is_some() && self.http2.cleartext {
             return fault(

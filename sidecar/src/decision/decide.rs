@@ -178,6 +178,12 @@ impl Point {
     /// Counts an allowed call against its limits, and says in the facts what becomes of it. How many
     /// calls run at a time only who is in their way can count.
     pub(super) fn charge(&self, permit: &Permit, facts: &mut Facts) -> Option<u32> {
+        if permit.tunnels() {
+            facts.reason = Reason::UpgradeDenied;
+            let what = "a WebSocket is decided again while it lasts, by the sidecar in its way";
+            facts.detail = Some(what.to_owned());
+            return None;
+        }
         let charges = permit.obligations();
         let uncounted = |charge: &Charge| !matches!(charge.obligation, Obligation::Rate { .. });
         if charges.iter().any(uncounted) {

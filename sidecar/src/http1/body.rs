@@ -13,6 +13,7 @@ use super::{
     Answered, Connection, Fault,
     framing::{Framing, Taken},
 };
+use crate::upload::{Stopped, Upload};
 
 /// Where connections go that may serve another exchange.
 pub trait Home: fmt::Debug + Send + Sync {
@@ -35,6 +36,8 @@ struct Open {
     home: Arc<dyn Home>,
     address: Arc<str>,
     lasting: bool,
+    /// What of the request is still on its way.
+    upload: Option<Box<Upload>>,
 }
 
 impl Body {
@@ -45,6 +48,7 @@ impl Body {
         answered: Answered,
         home: Arc<dyn Home>,
         address: Arc<str>,
+        upload: Option<Box<Upload>>,
     ) -> (hyper::http::response::Parts, Self) {
         let mut body = Self {
             open: Some(Open {
@@ -52,6 +56,7 @@ impl Body {
                 home,
                 address,
                 lasting: answered.lasting,
+                upload: upload.filter(|upload| !upload.is_over()),
             }),
             framing: answered.framing,
         };
@@ -82,6 +87,9 @@ impl Body {
             let Some(open) = &mut self.open else {
                 return Poll::Ready(None);
             };
+            if let Err(fault) = open.send_more(cx) {
+                return Poll::Ready(Some(Err(self.break_off(fault))));
+            }
             let taken = match self.framing.take(&mut open.connection.read) {
                 Err(fault) => return Poll::Ready(Some(Err(self.break_off(fault)))),
                 Ok(taken) => taken,
@@ -124,13 +132,30 @@ impl Body {
             return;
         };
         // Bytes after the end would be taken for the next answer.
-        if open.lasting && open.connection.read.is_empty() {
+        if open.lasting && open.upload.is_none() && open.connection.read.is_empty() {
             open.home.take_back(&open.address, open.connection);
         }
     }
 }
 
 impl Open {
+    /// Sends more of the request. A server that takes no more of it may still answer.
+    fn send_more(&mut self, cx: &mut Context<'_>) -> Result<(), Fault> {
+        let Some(upload) = &mut self.upload else {
+            return Ok(());
+        };
+        match upload.poll_write(cx, &mut self.connection.stream) {
+            Poll::Pending => {}
+            Poll::Ready(Ok(())) => self.upload = None,
+            Poll::Ready(Err(stopped @ Stopped::Caller(_))) => return Err(Fault::Stopped(stopped)),
+            Poll::Ready(Err(_)) => {
+                self.upload = None;
+                self.lasting = false;
+            }
+        }
+        Ok(())
+    }
+
     fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let connection = &mut self.connection;
         let more = connection.poll_read(cx);

@@ -190,7 +190,7 @@ async fn exchanged(mut connection: Connection) -> (Result<Vec<u8>, Fault>, Optio
     };
     let kept = std::sync::Arc::new(Kept::default());
     let home: std::sync::Arc<dyn Home> = std::sync::Arc::clone(&kept) as _;
-    let (_, mut body) = Body::new(connection, answered, home, "x".into());
+    let (_, mut body) = Body::new(connection, answered, home, "x".into(), None);
     let mut whole = Vec::new();
     while let Some(data) = poll_fn(|cx| body.poll(cx)).await {
         match data {

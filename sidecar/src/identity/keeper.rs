@@ -24,7 +24,7 @@ use super::{
     keys::{Desk, KeyStatus},
     stored::Stored,
 };
-use crate::{answer::now, run::Shared, supply};
+use crate::{answer::now, config::DevelopmentIssuer, run::Shared, supply};
 
 /// The shortest pause between two fetches, whatever an issuer says of its answer's life.
 const SHORTEST: Duration = Duration::from_mins(1);
@@ -49,18 +49,23 @@ struct Source {
     keys: RemoteKeys,
 }
 
+/// The keys of the development issuer. An error says what is wrong, and where.
+pub(crate) fn development_keys(issuer: &DevelopmentIssuer) -> Result<KeySet, String> {
+    let fault = |what: &dyn std::fmt::Display| {
+        let path = issuer.jwks.display();
+        format!("[identity] development_issuer jwks {path}: {what}")
+    };
+    let text = std::fs::read(&issuer.jwks).map_err(|error| fault(&error))?;
+    KeySet::from_jwks(&text).map_err(|error| fault(&error))
+}
+
 impl Keeper {
     /// Makes the client, and reads the keys of the development issuer.
     pub(crate) fn new(shared: &Arc<Shared>) -> Result<Self, String> {
         let development = match &shared.config.identity.development_issuer {
             None => None,
             Some(issuer) => {
-                let fault = |what: &dyn std::fmt::Display| {
-                    let path = issuer.jwks.display();
-                    format!("[identity] development_issuer jwks {path}: {what}")
-                };
-                let text = std::fs::read(&issuer.jwks).map_err(|error| fault(&error))?;
-                let keys = KeySet::from_jwks(&text).map_err(|error| fault(&error))?;
+                let keys = development_keys(issuer)?;
                 tracing::warn!(
                     target: "identity",
                     issuer = issuer.name,

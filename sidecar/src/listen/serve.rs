@@ -4,7 +4,7 @@ use std::{
     convert::Infallible,
     io,
     pin::{Pin, pin},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -29,7 +29,7 @@ use crate::{
     answer::{Answer, now},
     exchange::Exchange,
     meter::{Meter, Metered, Slow, WatchDog},
-    pipeline,
+    pipeline::{self, Slot},
     run::Worker,
     socket::{Channel, Socket},
 };
@@ -151,12 +151,17 @@ async fn http1(worker: &Arc<Worker>, ready: Ready) {
     let meter = Arc::new(Meter::default());
     let peer = Arc::new(ready.peer);
     let config = &worker.shared.config.listen;
+    // What the connection becomes after its last request.
+    let next = Mutex::new(None);
     let service = service_fn(|request: Request<Incoming>| {
         let (worker, meter) = (Arc::clone(worker), Arc::clone(&meter));
         let served = pipeline::serve(Arc::clone(&worker), meter, Arc::clone(&peer), request);
+        let next = &next;
         async move {
             let mut response = served.await?;
-            if worker.shared.is_draining() {
+            if let Some(slot) = response.extensions_mut().remove::<Slot>() {
+                *next.lock().unwrap_or_else(PoisonError::into_inner) = slot.take();
+            } else if worker.shared.is_draining() {
                 // A connection that just closes could meet the next request on its way.
                 let headers = response.headers_mut();
                 headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -169,7 +174,8 @@ async fn http1(worker: &Arc<Worker>, ready: Ready) {
         .max_headers(config.max_headers)
         .max_buf_size(config.max_head)
         .half_close(false)
-        .serve_connection(TokioIo::new(io), service);
+        .serve_connection(TokioIo::new(io), service)
+        .with_upgrades();
     let watched = Watched {
         worker,
         meter: &meter,
@@ -177,6 +183,12 @@ async fn http1(worker: &Arc<Worker>, ready: Ready) {
         generation: ready.generation,
     };
     let ended = watched.drive(pin!(connection)).await;
+    let next = next.lock().unwrap_or_else(PoisonError::into_inner).take();
+    if let Some(tunnel) = next
+        && matches!(ended, Some(Ok(())))
+    {
+        return Box::pin(tunnel.run()).await;
+    }
     // A head that came in one piece with an earlier request counts as read with it.
     let unreadable = matches!(&ended, Some(Err(error)) if error.is_parse());
     if unreadable || (matches!(ended, Some(Err(_))) && meter.has_partial_head()) {
@@ -228,12 +240,12 @@ async fn http2(worker: &Arc<Worker>, ready: Ready) {
     }
 }
 
-impl<I, S> Conversation for http1::Connection<I, S>
+impl<I, S> Conversation for http1::UpgradeableConnection<I, S>
 where
     Self: Future<Output = Result<(), hyper::Error>>,
     S: hyper::service::HttpService<Incoming>,
     S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    I: hyper::rt::Read + hyper::rt::Write + Unpin,
+    I: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
     S::ResBody: hyper::body::Body + 'static,
     <S::ResBody as hyper::body::Body>::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {

@@ -25,7 +25,7 @@ use x509_cert::{
 
 use crate::{
     answer::now,
-    config::{ClientAuth, ListenConfig, TlsConfig},
+    config::{ClientAuth, TlsConfig},
     tls::{self, TlsError, Watch},
 };
 
@@ -51,9 +51,9 @@ pub struct Loaded {
 
 impl Certificates {
     /// Reads the files; on an error nothing can be served.
-    pub fn open(listen: &ListenConfig, files: &TlsConfig) -> Result<Self, TlsError> {
+    pub fn open(files: &TlsConfig, http2: bool) -> Result<Self, TlsError> {
         let mut protocols = vec![b"http/1.1".to_vec()];
-        if listen.http2.tls {
+        if http2 {
             protocols.insert(0, b"h2".to_vec());
         }
         let paths = [

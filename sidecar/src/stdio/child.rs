@@ -15,6 +15,8 @@ use tokio::{
     sync::watch,
 };
 
+use crate::metrics::{ChildMetrics, CountedChild};
+
 use super::{
     backoff::Backoff,
     desk::{Desk, Era, Heard},
@@ -73,6 +75,7 @@ impl Child {
         launch: &Launch,
         era: Era,
         backoff: &Arc<Mutex<Backoff>>,
+        metrics: &ChildMetrics,
     ) -> Result<Self, StartError> {
         let (program, arguments) = launch.command.split_first().ok_or_else(|| {
             StartError::Io(std::io::Error::other("the server's `command` is empty"))
@@ -121,6 +124,7 @@ impl Child {
             grace: launch.within.grace.0,
             backoff: Arc::clone(backoff),
             since: Instant::now(),
+            counted: metrics.started(),
         };
         tokio::spawn(attendant.attend(process, stopped));
         Ok(Self { desk, stop })
@@ -185,6 +189,8 @@ struct Attendant {
     grace: Duration,
     backoff: Arc<Mutex<Backoff>>,
     since: Instant,
+    /// Counts the child for as long as it runs.
+    counted: CountedChild,
 }
 
 impl Attendant {
@@ -203,6 +209,9 @@ impl Attendant {
             Era::Shared => true,
             Era::Session => !self.desk.was_heard_since(self.since),
         };
+        if !wanted {
+            self.counted.failed();
+        }
         if !wanted && failed {
             let mut backoff = self.backoff.lock().unwrap_or_else(PoisonError::into_inner);
             backoff.ended(self.since.elapsed());

@@ -12,10 +12,14 @@ use tokio::{
 };
 
 use super::{launch::Launch, server::Server};
+use crate::metrics::ChildMetrics;
 
 /// All children of a sidecar. Without a server that is one there is no thread either.
 #[derive(Debug, Default)]
-pub struct Children(Mutex<State>);
+pub struct Children {
+    state: Mutex<State>,
+    metrics: ChildMetrics,
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -31,6 +35,15 @@ struct Thread {
 }
 
 impl Children {
+    /// None yet; what becomes of them is counted.
+    #[must_use]
+    pub fn new(metrics: &ChildMetrics) -> Self {
+        Self {
+            state: Mutex::default(),
+            metrics: metrics.clone(),
+        }
+    }
+
     /// The server that is started so; none where the system gives no thread.
     pub fn server(&self, launch: &Launch) -> Option<Arc<Server>> {
         let mut state = self.lock();
@@ -45,7 +58,7 @@ impl Children {
             });
             state.thread.insert(thread.ok()?).runtime.clone()
         };
-        let server = Server::new(launch.clone(), runtime);
+        let server = Server::new(launch.clone(), runtime, self.metrics.clone());
         state.servers.push(Arc::clone(&server));
         Some(server)
     }
@@ -87,7 +100,7 @@ impl Children {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -26,7 +26,7 @@ use super::{
     sessions::{Caller, Full, Most, Sessions},
     stream::{Form, Stream},
 };
-use crate::ids;
+use crate::{ids, metrics::ChildMetrics};
 
 const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
 const LEGACY: &str = "{\"supported\":[\"2025-11-25\",\"2025-06-18\",\"2025-03-26\",\
@@ -56,6 +56,7 @@ pub struct Server {
     shared: tokio::sync::Mutex<Shared>,
     sessions: Mutex<Sessions>,
     backoff: Arc<Mutex<Backoff>>,
+    metrics: ChildMetrics,
 }
 
 /// The child of the stateless era.
@@ -72,10 +73,11 @@ type Begun = (Option<Bytes>, Letters, Ticket);
 impl Server {
     /// A server of which nothing runs yet.
     #[must_use]
-    pub fn new(launch: Launch, runtime: Handle) -> Arc<Self> {
+    pub fn new(launch: Launch, runtime: Handle, metrics: ChildMetrics) -> Arc<Self> {
         let server = Arc::new(Self {
             launch,
             runtime,
+            metrics,
             shared: tokio::sync::Mutex::default(),
             sessions: Mutex::default(),
             backoff: Arc::default(),
@@ -312,8 +314,9 @@ impl Server {
             return Err(Reason::UpstreamUnavailable);
         }
         let (launch, backoff) = (self.launch.clone(), Arc::clone(&self.backoff));
+        let metrics = self.metrics.clone();
         // Its pipes belong to the runtime that it is started on.
-        let start = async move { Child::start(&launch, era, &backoff) };
+        let start = async move { Child::start(&launch, era, &backoff, &metrics) };
         let started = self.runtime.spawn(start).await;
         let program = self.launch.program();
         match started {

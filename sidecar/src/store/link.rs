@@ -17,6 +17,7 @@ use tokio::{
     sync::{mpsc, oneshot},
     time::timeout,
 };
+use tokio_rustls::{TlsConnector, rustls::pki_types::ServerName};
 
 use super::{
     Ask, State, Value,
@@ -31,6 +32,7 @@ pub(super) struct Link {
     address: StoreAddress,
     user: Option<String>,
     password_file: Option<PathBuf>,
+    config: StoreConfig,
     patience: Duration,
     lease: Duration,
     state: Arc<State>,
@@ -55,10 +57,14 @@ impl Link {
         state: Arc<State>,
         register: Arc<Register>,
     ) -> Result<Self, String> {
+        config
+            .client()
+            .map_err(|error| format!("[store] {error}"))?;
         Ok(Self {
             address: config.address()?,
             user: config.user.clone(),
             password_file: config.password_file.clone(),
+            config: config.clone(),
             patience: config.timeout.0,
             lease: config.lease.0,
             state,
@@ -94,15 +100,18 @@ impl Link {
 
     /// A connection that has answered: only then is it used.
     async fn connect(&self) -> Result<Stream, Ended> {
-        // Opening may need a name to be looked up.
+        // Opening may need a name to be looked up, and a handshake.
         let patience = self.patience.max(Duration::from_millis(500));
         let opened = timeout(patience, self.open()).await;
         let mut stream = opened
             .map_err(|_| "it does not take connections")?
-            .map_err(|_| "it cannot be reached")?;
+            .map_err(|error| {
+                tracing::debug!(target: "store", %error, "no connection");
+                "it cannot be reached, or its certificate is not good"
+            })?;
         let mut hello = self.login()?;
         let mut answers = usize::from(!hello.is_empty());
-        if let StoreAddress::Tcp(_, database) = &self.address {
+        if let StoreAddress::Tcp { database, .. } = &self.address {
             hello.extend(command(&["SELECT", &database.to_string()]));
             answers += 1;
         }
@@ -115,10 +124,22 @@ impl Link {
 
     async fn open(&self) -> std::io::Result<Stream> {
         Ok(match &self.address {
-            StoreAddress::Tcp(address, _) => {
-                let stream = TcpStream::connect(address).await?;
+            StoreAddress::Tcp {
+                host, port, tls, ..
+            } => {
+                let bare = host.trim_matches(['[', ']']);
+                let stream = TcpStream::connect((bare, *port)).await?;
                 stream.set_nodelay(true)?;
-                Box::pin(stream)
+                if !*tls {
+                    return Ok(Box::pin(stream));
+                }
+                // Read for each connection, so that the files can be changed.
+                let config = self.config.client().map_err(std::io::Error::other)?;
+                let config = config.ok_or(std::io::ErrorKind::InvalidInput)?;
+                let name = ServerName::try_from(bare.to_owned());
+                let name = name.map_err(std::io::Error::other)?;
+                let connector = TlsConnector::from(Arc::new(config));
+                Box::pin(connector.connect(name, stream).await?)
             }
             StoreAddress::Unix(path) => Box::pin(UnixStream::connect(path).await?),
         })
@@ -142,6 +163,8 @@ impl Link {
 async fn greet(stream: &mut Stream, hello: &[u8], answers: usize) -> Result<(), Ended> {
     let broken = "it closed the connection";
     stream.write_all(hello).await.map_err(|_| broken)?;
+    // Under TLS what was written may wait for this.
+    stream.flush().await.map_err(|_| broken)?;
     let mut bytes = BytesMut::new();
     for _ in 0..answers {
         let answer = loop {
@@ -186,7 +209,11 @@ impl<'l> Session<'l> {
         loop {
             self.renew(&mut out);
             if !out.is_empty() {
-                let sent = timeout(self.link.patience, self.stream.write_all(&out)).await;
+                let sending = async {
+                    self.stream.write_all(&out).await?;
+                    self.stream.flush().await
+                };
+                let sent = timeout(self.link.patience, sending).await;
                 if !matches!(sent, Ok(Ok(()))) {
                     return "it does not take commands";
                 }

@@ -10,7 +10,7 @@ use latchkey_gate::upstream::Place;
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::{
     TlsConnector,
-    rustls::{ClientConfig, RootCertStore, pki_types::ServerName},
+    rustls::{ClientConfig, pki_types::ServerName},
 };
 
 use crate::{
@@ -87,22 +87,9 @@ impl Trusted {
     }
 
     fn load(&self) -> Result<Arc<ClientConfig>, TlsError> {
-        let roots = match &self.ca {
-            Some(path) => tls::authorities(path)?,
-            None => of_the_system()?,
-        };
-        let builder = ClientConfig::builder_with_provider(tls::provider())
-            .with_safe_default_protocol_versions()
-            .map_err(|error| TlsError::general(&error))?
-            .with_root_certificates(roots);
-        let mut config = match &self.shown {
-            None => builder.with_no_client_auth(),
-            Some((certificate, key)) => {
-                let chain = tls::certificates(certificate)?;
-                let built = builder.with_client_auth_cert(chain, tls::private_key(key)?);
-                built.map_err(|error| TlsError::of(certificate, &error))?
-            }
-        };
+        let shown = self.shown.as_ref();
+        let shown = shown.map(|(certificate, key)| (certificate.as_path(), key.as_path()));
+        let mut config = tls::client(self.ca.as_deref(), shown)?;
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         let config = Arc::new(config);
         let mut loaded = self.lock();
@@ -136,17 +123,6 @@ pub(super) async fn connect(place: &Place, trusted: &Trusted) -> io::Result<Chan
     let connector = trusted.connector().map_err(other)?;
     let stream = connector.connect(name, Socket::Tcp(stream)).await?;
     Ok(Channel::Tls(Box::new(stream.into())))
-}
-
-fn of_the_system() -> Result<RootCertStore, TlsError> {
-    let found = rustls_native_certs::load_native_certs();
-    let mut store = RootCertStore::empty();
-    let (added, _) = store.add_parsable_certificates(found.certs);
-    if added == 0 {
-        let what = "this system has no certificate authorities: name a file under [upstream] ca";
-        return Err(TlsError::general(&what));
-    }
-    Ok(store)
 }
 
 fn other(error: impl fmt::Display) -> io::Error {

@@ -14,8 +14,10 @@ pub(super) struct Head<'a> {
     pub(super) traceparent: &'a str,
     /// Whether the answer is to be read here: what is compressed cannot be.
     pub(super) plain: bool,
-    /// How long the body is.
-    pub(super) length: usize,
+    /// How long the body is; `None` goes in chunks.
+    pub(super) length: Option<u64>,
+    /// Whether it asks to become a WebSocket.
+    pub(super) upgrade: bool,
 }
 
 impl Head<'_> {
@@ -41,8 +43,16 @@ impl Head<'_> {
             line(out, "accept-encoding", b"identity");
         }
         let may_have_body = [Method::POST, Method::PUT, Method::PATCH].contains(self.method);
-        if self.length > 0 || may_have_body {
-            line(out, "content-length", self.length.to_string().as_bytes());
+        match self.length {
+            None => line(out, "transfer-encoding", b"chunked"),
+            Some(length) if length > 0 || may_have_body => {
+                line(out, "content-length", length.to_string().as_bytes());
+            }
+            Some(_) => {}
+        }
+        if self.upgrade {
+            line(out, "connection", b"upgrade");
+            line(out, "upgrade", b"websocket");
         }
         out.extend_from_slice(b"\r\n");
     }
@@ -66,12 +76,14 @@ fn named(headers: &HeaderMap) -> Vec<HeaderName> {
 }
 
 /// Whether a header ends at this hop, or could change what the tool server takes the request for.
+/// `baggage` may hold anything of anybody, and tells the server nothing that was checked.
 /// Servers that read `_` as `-` (CGI, WSGI) would take such a name for one that was checked, and
 /// what a proxy vouches for is not the caller's to say.
 fn misleads(name: &HeaderName) -> bool {
     let text = name.as_str();
     match text {
         "authorization"
+        | "baggage"
         | "connection"
         | "content-length"
         | "cookie"
@@ -102,7 +114,7 @@ fn misleads(name: &HeaderName) -> bool {
 mod tests {
     use super::*;
 
-    fn written(method: &Method, headers: &[(&str, &str)], plain: bool, length: usize) -> String {
+    fn written(method: &Method, headers: &[(&str, &str)], plain: bool, length: u64) -> String {
         let headers: HeaderMap = headers
             .iter()
             .map(|(name, value)| -> (HeaderName, header::HeaderValue) {
@@ -115,7 +127,8 @@ mod tests {
             request_id: "7",
             traceparent: "00-1-2-01",
             plain,
-            length,
+            length: Some(length),
+            upgrade: false,
         };
         let mut out = Vec::new();
         head.write(&headers, &mut out);
@@ -130,6 +143,7 @@ mod tests {
             ("authorization", "Bearer x"),
             ("cookie", "s=1"),
             ("dpop", "a.b.c"),
+            ("baggage", "user=root"),
             ("connection", "close, x-secret-hop"),
             ("x-secret-hop", "1"),
             ("x-http-method-override", "DELETE"),

@@ -128,7 +128,12 @@ impl Release {
             let pin = Pin::of(ListKind::Tools, definition);
             let mut surfaces = index.surfaces.iter_mut();
             let surface = surfaces.find(|it| it.name == *tool).unwrap();
-            surface.settings = SurfaceSettings { pin }.to_text().unwrap();
+            surface.settings = SurfaceSettings {
+                pin,
+                ..SurfaceSettings::default()
+            }
+            .to_text()
+            .unwrap();
         }
         (self.index)(&mut index);
         index

@@ -15,6 +15,8 @@ mod client;
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
+mod decision_tls;
+#[cfg(test)]
 mod disk;
 #[cfg(test)]
 mod forward;

@@ -7,24 +7,60 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use crate::rig::wait_for;
+use crate::{
+    certificates::{Authority, put},
+    rig::wait_for,
+};
 
 /// A running Redis that ends with the test.
 pub(crate) struct Redis {
     folder: tempfile::TempDir,
     server: Child,
+    /// Where it speaks TLS, if it does.
+    port: Option<u16>,
 }
 
 impl Redis {
     pub(crate) fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let server = run(folder.path());
-        Self { folder, server }
+        let server = run(folder.path(), None);
+        Self {
+            folder,
+            server,
+            port: None,
+        }
+    }
+
+    /// One that speaks TLS and asks for a certificate; `tls.pem`, `tls.key` and `ca.pem` are made in its
+    /// folder, and `client.pem` and `client.key` for who calls it.
+    pub(crate) fn start_tls(authority: &Authority) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        authority.server().write(folder.path());
+        put(&folder.path().join("ca.pem"), &authority.pem);
+        let client = authority.sign(&["sidecar"], &[], 3600);
+        put(&folder.path().join("client.pem"), &client.certificate);
+        put(&folder.path().join("client.key"), &client.key);
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = free.local_addr().unwrap().port();
+        drop(free);
+        let server = run(folder.path(), Some(port));
+        Self {
+            folder,
+            server,
+            port: Some(port),
+        }
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// Where it is, as settings say it.
     pub(crate) fn url(&self) -> String {
-        format!("unix:{}", socket(self.folder.path()).display())
+        match self.port {
+            Some(port) => format!("rediss://localhost:{port}"),
+            None => format!("unix:{}", socket(self.folder.path()).display()),
+        }
     }
 
     /// Sends a signal: `STOP`, `CONT`, `KILL`.
@@ -38,7 +74,7 @@ impl Redis {
     /// Another one in the place of one that was killed; it remembers nothing.
     pub(crate) fn restart(&mut self) {
         self.server.wait().unwrap();
-        self.server = run(self.folder.path());
+        self.server = run(self.folder.path(), self.port);
     }
 }
 
@@ -53,14 +89,26 @@ fn socket(folder: &Path) -> PathBuf {
     folder.join("redis.sock")
 }
 
-fn run(folder: &Path) -> Child {
+fn run(folder: &Path, tls: Option<u16>) -> Child {
     let (program, libraries) = installed();
     let _ = fs::remove_file(socket(folder));
+    let port = tls.unwrap_or_default().to_string();
+    let under_tls = [
+        "--tls-port",
+        &port,
+        "--tls-cert-file",
+        "tls.pem",
+        "--tls-key-file",
+        "tls.key",
+    ];
+    let certificates = ["--tls-ca-cert-file", "ca.pem", "--tls-auth-clients", "yes"];
+    let tls = tls.map(|_| under_tls.into_iter().chain(certificates));
     let server = Command::new(program)
         .env("LD_LIBRARY_PATH", libraries)
         .args(["--port", "0", "--save", "", "--appendonly", "no"])
         .arg("--unixsocket")
         .arg(socket(folder))
+        .args(tls.into_iter().flatten())
         .current_dir(folder)
         .stdout(Stdio::null())
         .spawn()

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::{
     bundle::{Release, token},
-    client::{Answer, Connection},
+    client::{self, Answer, Connection},
     rig::{events, sidecar, wait_for},
 };
 
@@ -229,6 +229,16 @@ fn a_child_that_is_killed_is_started_again() {
     assert_ne!(first, second);
     assert!(!is_alive(&first));
     assert_eq!(rig.reasons(), ["ok", "upstream_unavailable", "ok"]);
+    for line in [
+        "latchkey_children 1",
+        "latchkey_children_started_total 2",
+        "latchkey_children_failed_total 1",
+    ] {
+        wait_for(line, || {
+            let metrics = client::get(rig.sidecar.admin, "/metrics").body;
+            metrics.lines().any(|it| it == line)
+        });
+    }
 }
 
 #[test]

@@ -8,6 +8,7 @@ use latchkey_sidecar::run::Running;
 
 use crate::{
     bundle::{self, token},
+    certificates::{Authority, put},
     client,
     redis::Redis,
     rig::{Rig, events, sidecar, wait_for},
@@ -211,4 +212,58 @@ fn a_policy_that_needs_a_store_is_refused_where_there_is_none() {
     assert!(rig.sidecar.shared().active().is_none());
     let answer = rig.call(&token("alice"), "get_issue");
     assert_eq!(answer.status, 503, "{answer:?}");
+}
+
+#[test]
+fn the_store_is_reached_under_tls_and_only_if_it_is_the_right_one() {
+    let authority = Authority::new();
+    let redis = Redis::start_tls(&authority);
+    let mut release = bundle::Release::new(1);
+    release.limits = vec![("paced", hourly(2))];
+    release.settings = ServerSettings {
+        replicas: 2,
+        shared_store: true,
+        ..ServerSettings::default()
+    };
+    let keys = redis.folder().display();
+    let shown = format!("certificate = \"{keys}/client.pem\", key = \"{keys}/client.key\"");
+    let store = |ca: &str, shown: &str| {
+        let url = redis.url();
+        format!(
+            "store = {{redis = \"{url}\", lease = \"1s\", timeout = \"500ms\", ca = \"{ca}\", {shown}}}"
+        )
+    };
+    let rig = Rig::with(&release, &store(&format!("{keys}/ca.pem"), &shown));
+    wait_for("the store", || {
+        rig.sidecar.shared().store.as_ref().unwrap().is_connected()
+    });
+    let outcome = || rig.call(&token("alice"), "paced").outcome();
+    assert_eq!(
+        [outcome(), outcome(), outcome()],
+        ["ok", "ok", "rate_limited"]
+    );
+    // A store of another authority, and one that is shown no certificate, are none.
+    let stranger = tempfile::tempdir().unwrap();
+    put(&stranger.path().join("ca.pem"), &Authority::new().pem);
+    let other = format!("{}/ca.pem", stranger.path().display());
+    for more in [store(&other, &shown), store(&format!("{keys}/ca.pem"), "")] {
+        let more = more.replace(", }", "}");
+        let rig = Rig::with(&release, &more);
+        std::thread::sleep(Duration::from_millis(700));
+        assert!(!rig.sidecar.shared().store.as_ref().unwrap().is_connected());
+        let answer = rig.call(&token("alice"), "paced");
+        assert_eq!(answer.outcome(), "rate_limited", "closed on loss");
+        let event = rig.events().pop().unwrap();
+        assert!(
+            event["detail"]
+                .as_str()
+                .unwrap()
+                .contains("does not answer"),
+            "{event}"
+        );
+    }
+    // Files that cannot be used are told at the start.
+    let folder = tempfile::tempdir().unwrap();
+    let refused = sidecar(folder.path(), &store("no-such.pem", &shown)).unwrap_err();
+    assert!(refused.to_string().contains("[store]"), "{refused}");
 }
