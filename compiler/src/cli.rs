@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::command::{
     build, check, dev, diff, eval, explain, import, init, inspect, keygen, log, matrix, pull, push,
-    rebuild, release, schema, show, sign, test, trust, verify,
+    rebuild, release, replay, schema, show, sign, suggest, test, trust, verify, what_can, who_can,
 };
 
 /// Compiles access policy for agent tools: checks it, tests it, and builds signed bundles.
@@ -39,7 +39,8 @@ pub struct Global {
 /// A form of output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// For people
+    /// For people; `table` is the same
+    #[value(alias = "table")]
     Human,
     /// One JSON value
     Json,
@@ -47,12 +48,14 @@ pub enum Format {
     Junit,
     /// Markdown, of `diff`
     Markdown,
-    /// One page of HTML, of `diff`
+    /// One page of HTML, of `diff`, `who-can` and `what-can`
     Html,
     /// SARIF 2.1.0, of `diff`
     Sarif,
     /// LCOV, of `test --coverage`
     Lcov,
+    /// Comma-separated values, of `who-can` and `what-can`
+    Csv,
 }
 
 impl Format {
@@ -66,6 +69,7 @@ impl Format {
             Self::Html => "html",
             Self::Sarif => "sarif",
             Self::Lcov => "lcov",
+            Self::Csv => "csv",
         }
     }
 }
@@ -102,6 +106,14 @@ pub enum Verb {
     Eval(eval::Args),
     /// Say exactly what access changes between two projects, revisions or bundles
     Diff(diff::Args),
+    /// Say who may call a surface: each class of callers, when, and through what
+    WhoCan(who_can::Args),
+    /// Say what a caller may do: each surface, when, and through what
+    WhatCan(what_can::Args),
+    /// Say what a policy would have made of recorded traffic, from audit logs
+    Replay(replay::Args),
+    /// Suggest what to take away: grants that nobody used, as a patch with its matrix cells
+    Suggest(suggest::Args),
     /// Say what a code means, or why a call is allowed or denied
     Explain(explain::Args),
     /// Show the project with everything expanded

@@ -15,6 +15,7 @@ use crate::{
     source::Folder,
 };
 
+mod access;
 pub mod build;
 pub mod check;
 pub mod dev;
@@ -34,13 +35,17 @@ pub mod pull;
 pub mod push;
 pub mod rebuild;
 pub mod release;
+pub mod replay;
 pub mod schema;
 pub mod show;
 pub mod sign;
+pub mod suggest;
 mod supply;
 pub mod test;
 pub mod trust;
 pub mod verify;
+pub mod what_can;
+pub mod who_can;
 
 pub use exit::Exit;
 pub use failure::Failure;
@@ -77,6 +82,10 @@ pub fn run(cli: &Cli, terminal: &mut Terminal<'_>) -> Exit {
         Verb::Build(args) => build::run(args, global, terminal),
         Verb::Eval(args) => eval::run(args, global, terminal),
         Verb::Diff(args) => diff::run(args, global, terminal),
+        Verb::WhoCan(args) => who_can::run(args, global, terminal),
+        Verb::WhatCan(args) => what_can::run(args, global, terminal),
+        Verb::Replay(args) => replay::run(args, global, terminal),
+        Verb::Suggest(args) => suggest::run(args, global, terminal),
         Verb::Explain(args) => explain::run(args, global, terminal),
         Verb::Show(args) => show::run(args, global, terminal),
         Verb::Keygen(args) => keygen::run(args, global, terminal),

@@ -6,6 +6,7 @@
 //! [`latchkey_gate`] on both sides. What cannot be settled is listed as undecided, and counts as
 //! widening (design section 4, *Exact analysis*).
 
+pub mod access;
 mod cause;
 mod chain;
 mod covers;
@@ -23,6 +24,7 @@ pub mod review;
 mod same;
 mod shape;
 mod texts;
+mod unchanged;
 mod view;
 mod widest;
 mod witness;
@@ -51,6 +53,11 @@ use self::{
     outcome::{Answer, Outcome, Question},
     witness::{Choice, MAX_TRIES, Recipe},
     world::{Class, Side},
+};
+pub(crate) use self::{
+    unchanged::Unchanged,
+    view::tested,
+    words::{attribute as attribute_words, formula as formula_words},
 };
 
 /// The most ways through one diagram that are reported one by one.
@@ -160,6 +167,7 @@ impl Analysis<'_> {
             surface,
             operation,
             chain,
+            actor: None,
         };
         let Ok(answer) = outcome::compare(&question) else {
             let why = "the conditions have too many combinations to compare one by one";

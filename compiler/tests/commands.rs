@@ -157,6 +157,7 @@ allow: allowed (LK9000)
   calls tickets/reply
   in acme/support
   granted by the binding `staff` (access/support.yaml:4:3)
+    as triage-bot
     through the role `ticket-agent` (servers/tickets.yaml:28:3)
       tools:tickets/reply:call
 ";
@@ -193,6 +194,7 @@ fn a_deny_names_its_rule_or_who_holds_what_is_missing() {
     assert_eq!(why["reason"], "no_permission");
     assert_eq!(why["holders"][0]["binding"], "staff");
     assert_eq!(why["holders"][0]["who"][1], "group:support-staff");
+    assert_eq!(why["roles"][0]["role"], "ticket-agent");
     // A binding that gives it elsewhere is a near miss.
     let access = folder.join("access/support.yaml");
     edit(
@@ -203,6 +205,9 @@ fn a_deny_names_its_rule_or_who_holds_what_is_missing() {
     let why = json(&folder, &["explain", "--call", NOTE, "--format", "json"]);
     assert_eq!(why["missed"][0]["binding"], "staff");
     assert_eq!(why["missed"][0]["why"], "dates");
+    let ended = "it ended at 2026-11-30T00:00:00Z, and the call is of 2026-12-01T10:00:00Z";
+    assert_eq!(why["missed"][0]["what"], ended);
+    assert_eq!(why["missed"][0]["alone"], true);
     assert_eq!(why["missed"][0]["place"], "access/support.yaml:4:3");
     let (code, _, err) = latchkey(&folder, &["explain", "--call", "{\"server\": 1}"]);
     assert!(code == 2 && err.contains("this is no call"), "{err}");

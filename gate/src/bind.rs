@@ -131,8 +131,10 @@ impl Bound<'_> {
     }
 }
 
-/// How people write an attribute of the arguments: `args.files[*].path`.
-pub(crate) fn attribute_name(path: &[Segment]) -> String {
+/// How people, and the slots of an event, write an attribute of the arguments:
+/// `args.files[*].path`.
+#[must_use]
+pub fn attribute_name(path: &[Segment]) -> String {
     let mut name = String::from("args");
     for segment in path {
         match segment {

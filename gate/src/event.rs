@@ -13,8 +13,10 @@ use aws_lc_rs::hmac;
 use latchkey_engine::reason::Reason;
 use serde::{Deserialize, Serialize};
 
-pub use chain::{ChainError, Line, verify_chain};
+pub use chain::{Chain, ChainError, Line, verify_chain};
 pub use draft::{Draft, Ending, Unsealed};
+
+pub use crate::bind::attribute_name;
 
 use crate::{
     admit::{Facts, SlotValue},

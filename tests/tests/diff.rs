@@ -8,22 +8,24 @@
     reason = "a test fails by panicking, and prints its figures"
 )]
 
+#[path = "worlds/stated.rs"]
+mod stated;
+
 use std::ops::Range;
 
 use latchkey::diff::{self, Change, Finding, Report};
 use latchkey_engine::{
-    bundle,
     index::{Access, Obligation, Pool, PrincipalType, Reach, Risk, Unlock},
     overlay::Overlay,
-    testing::{Argument, Rng, Where, World, WorldCall},
+    testing::{Rng, Where, World},
     time::Time,
 };
 use latchkey_gate::{
     call::{self, Answer, Stated, StatedCaller},
     gate::Gate,
-    token::mint::Mint,
 };
-use serde_json::{Map, Value, json, value::RawValue};
+
+use self::stated::{gate, operation_is, reaches, stated};
 
 const EDITS: u64 = 2_000;
 const CALLS: usize = 40;
@@ -79,37 +81,6 @@ struct Tally {
     changed: usize,
     /// Changed calls inside a finding; the others are listed as undecided.
     found: usize,
-}
-
-fn gate(world: &World) -> Gate {
-    let mut index = vouched(world).index();
-    for issuer in &mut index.issuers {
-        issuer.keys = Mint::from_seed("test", [7; 32]).jwks();
-    }
-    let bytes = bundle::encode(&index).unwrap();
-    Gate::open(&bytes, None).unwrap()
-}
-
-/// The world with every issuer allowed to speak for its principals, as the compiler demands.
-fn vouched(world: &World) -> World {
-    let mut world = world.clone();
-    for issuer in &mut world.issuers {
-        for principal in &world.principals {
-            let (organization, _) = principal
-                .scope
-                .split_once('/')
-                .unwrap_or((&principal.scope, ""));
-            let from = principal
-                .identities
-                .iter()
-                .any(|(from, _)| *from == issuer.name);
-            let known = issuer.organizations.iter().any(|it| it == organization);
-            if from && !known && organization != "platform" {
-                issuer.organizations.push(organization.to_owned());
-            }
-        }
-    }
-    world
 }
 
 fn answer(gate: &Gate, call: &Stated) -> Option<Answer> {
@@ -192,18 +163,6 @@ fn check(from: &Gate, to: &Gate, report: &Report, call: &Stated, seed: u64, tall
     );
 }
 
-fn operation_is(call: &Stated, operation: &str) -> bool {
-    let arguments: Value = serde_json::from_str(call.arguments.as_ref().unwrap().get()).unwrap();
-    match &arguments["action"] {
-        Value::Array(all) => all.iter().any(|it| it == operation),
-        one => one == operation,
-    }
-}
-
-fn reaches(outer: &str, inner: &str) -> bool {
-    outer == "platform" || outer == inner || inner.starts_with(&format!("{outer}/"))
-}
-
 /// Whether a finding speaks of a caller. The groups that a finding names are checked by its region.
 fn is_subject(finding: &Finding, caller: &StatedCaller) -> bool {
     let name = caller.subject.as_ref().unwrap();
@@ -216,69 +175,6 @@ fn is_subject(finding: &Finding, caller: &StatedCaller) -> bool {
     finding.subjects.contains(name)
         || finding.subjects.contains(&stranger)
         || finding.subjects.iter().any(|it| it.starts_with("group:"))
-}
-
-/// The call as `eval` would take it; `None` where the world's call states what raw calls cannot.
-fn stated(world: &World, call: &WorldCall, rng: &mut Rng) -> Option<Stated> {
-    let surface = call.surface.as_ref()?;
-    let entry = world
-        .surfaces
-        .iter()
-        .find(|it| it.full_name() == *surface)?;
-    let mut arguments = Map::new();
-    for (name, value) in call.arguments.as_ref()? {
-        let value = match value {
-            Argument::Opaque => json!({"an": "object"}),
-            Argument::Bool(value) => json!(value),
-            Argument::Number(value) => json!(value),
-            Argument::Text(value) => json!(value),
-            Argument::Texts(values) => json!(values),
-            Argument::Files(paths) => paths
-                .iter()
-                .map(|path| path.map_or_else(|| json!({}), |path| json!({"path": path})))
-                .collect(),
-        };
-        arguments.insert((*name).to_owned(), value);
-    }
-    if let Some(operations) = &call.operations {
-        let value = match operations.as_slice() {
-            [] => return None,
-            [one] => json!(one),
-            many => json!(many),
-        };
-        arguments.insert("action".to_owned(), value);
-    }
-    if let Where::Map(map) = &entry.scope
-        && rng.chance(80)
-    {
-        arguments.insert("repo".to_owned(), json!(rng.pick(map).0));
-    }
-    let mut callers = call
-        .callers
-        .iter()
-        .map(|(issuer, subject, groups)| StatedCaller {
-            principal: None,
-            issuer: Some(issuer.clone()),
-            subject: Some(subject.clone()),
-            groups: groups.clone(),
-        });
-    Some(Stated {
-        id: None,
-        caller: callers.next(),
-        on_behalf_of: callers.collect(),
-        server: entry.server.clone(),
-        tool: Some(entry.name.clone()),
-        prompt: None,
-        resource: None,
-        arguments: RawValue::from_string(Value::Object(arguments).to_string()).ok(),
-        method: None,
-        path: None,
-        body: None,
-        at: call.now.to_string(),
-        ip: call.address.map(|it| it.to_string()),
-        token_permissions: call.token_permissions.clone(),
-        token_id: call.token_id.clone(),
-    })
 }
 
 /// The world after one or two small changes, as a pull request would make them.

@@ -12,7 +12,7 @@ use crate::{
 };
 
 mod revision;
-mod side;
+pub(super) mod side;
 
 /// The arguments of `latchkey diff`.
 #[derive(Debug, clap::Args)]

@@ -12,6 +12,7 @@ use crate::{
 };
 
 mod call;
+mod near;
 mod why;
 
 /// The arguments of `latchkey explain`.

@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::domain::{Key, Region};
 
 /// The regions that one variable is confined to.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Cell {
     pub(super) key: Key,
     /// The whole domain.

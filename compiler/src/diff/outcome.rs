@@ -43,6 +43,8 @@ pub(super) struct Question<'a> {
     /// Whether who acts and who is acted for are free, as for one caller in the middle of a chain;
     /// otherwise they are the caller itself.
     pub(super) chain: bool,
+    /// Where the current actor belongs, if it is another; by the ids of the new side.
+    pub(super) actor: Option<ScopeId>,
 }
 
 /// The diagrams of both outcomes, and of their pair.

@@ -121,7 +121,7 @@ pub enum Side {
 }
 
 /// Something that cannot be settled.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Undecided {
     /// `server/name`, or `*` for all.
     pub surface: String,

@@ -31,6 +31,8 @@ pub(super) struct View<'a> {
     pub(super) each: bool,
     /// See [`Question::chain`].
     chain: bool,
+    /// See [`Question::actor`].
+    actor: Option<ScopeId>,
 }
 
 impl<'a> View<'a> {
@@ -59,6 +61,7 @@ impl<'a> View<'a> {
             risk,
             each: false,
             chain: question.chain,
+            actor: question.actor,
         };
         view.each = view.scope_is_list();
         view
@@ -360,7 +363,7 @@ impl<'a> View<'a> {
         let Some((home, surface)) = self.surface else {
             return Vec::new();
         };
-        let own = self.caller().and_then(|facts| facts.scope);
+        let own = self.actor.or(self.caller().and_then(|facts| facts.scope));
         let tree = &self.side.index.scopes;
         let mut scopes: Vec<_> = match &surface.scope {
             ScopeSource::Server | ScopeSource::Unscoped => vec![home],
@@ -518,7 +521,7 @@ pub(super) fn now() -> Attribute {
 }
 
 /// The attribute that a test reads; the first of two.
-pub(super) fn tested(test: &Test) -> AttributeId {
+pub(crate) fn tested(test: &Test) -> AttributeId {
     match test {
         Test::Present(id)
         | Test::True(id)

@@ -16,7 +16,7 @@ use super::{
 };
 
 /// An attribute as a condition spells it.
-pub(super) fn attribute(attribute: &Attribute) -> String {
+pub(crate) fn attribute(attribute: &Attribute) -> String {
     let root = match attribute.root {
         Root::Principal => "principal",
         Root::Subject => "subject",
@@ -35,7 +35,7 @@ pub(super) fn attribute(attribute: &Attribute) -> String {
 }
 
 /// A formula of an index, spelt with names only, so that equal words mean equal formulas.
-pub(super) fn formula(index: &Index, id: FormulaId) -> String {
+pub(crate) fn formula(index: &Index, id: FormulaId) -> String {
     let join = |parts: &[FormulaId], with: &str| {
         let mut parts: Vec<_> = parts.iter().map(|part| formula(index, *part)).collect();
         parts.sort_unstable();

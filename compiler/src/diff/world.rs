@@ -192,7 +192,7 @@ impl<'a> Side<'a> {
         self.index.attributes.iter().any(of_chain)
     }
 
-    fn reads_names(&self) -> bool {
+    pub(super) fn reads_names(&self) -> bool {
         let name = [Segment::Field("name".to_owned())];
         let named =
             |it: &Attribute| matches!(it.root, Root::Principal | Root::Subject) && it.path == name;
@@ -200,7 +200,7 @@ impl<'a> Side<'a> {
     }
 
     /// What this policy knows of a subject of an issuer.
-    fn known(&self, issuer: &str, subject: &str, names: bool) -> Known {
+    pub(super) fn known(&self, issuer: &str, subject: &str, names: bool) -> Known {
         let Some(issuer) = self.policy.issuer(issuer) else {
             return Known::NoIssuer;
         };

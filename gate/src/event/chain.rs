@@ -91,32 +91,54 @@ struct Link {
     hash: String,
 }
 
-/// Checks that each line's hash is its own and that each names the one before. The first line may
-/// name any: a log starts where the one before it was rotated away. Answers how many lines there
-/// are.
-pub fn verify_chain<'a>(lines: impl IntoIterator<Item = &'a str>) -> Result<usize, ChainError> {
-    let mut before: Option<String> = None;
-    let mut count = 0;
-    for line in lines {
-        count += 1;
-        let fault = |what| Err(ChainError { line: count, what });
-        let Ok(link) = serde_json::from_str::<Link>(line) else {
-            return fault("not an audit event");
+/// A chain that is checked line by line, in constant memory.
+#[derive(Debug, Clone, Default)]
+pub struct Chain {
+    before: Option<String>,
+    lines: usize,
+}
+
+impl Chain {
+    /// How many lines were looked at.
+    #[must_use]
+    pub fn lines(&self) -> usize {
+        self.lines
+    }
+
+    /// Checks that the next line's hash is its own and that it names the line before. The first
+    /// line may name any: a log starts where the one before it was rotated away. After a fault the
+    /// check goes on with what the faulty line says of itself.
+    pub fn check(&mut self, line: &str) -> Result<(), ChainError> {
+        self.lines += 1;
+        let fault = |what| ChainError {
+            line: self.lines,
+            what,
         };
-        let tail = format!(",\"hash\":\"{}\"}}", link.hash);
+        let link: Link = serde_json::from_str(line).map_err(|_| fault("not an audit event"))?;
+        let before = self.before.replace(link.hash);
+        let hash = self.before.as_deref().unwrap_or_default();
+        let tail = format!(",\"hash\":\"{hash}\"}}");
         let Some(body) = line.strip_suffix(tail.as_str()) else {
-            return fault("its hash is not its last member");
+            return Err(fault("its hash is not its last member"));
         };
         let mut digest = Sha256::new();
         digest.update(body.as_bytes());
         digest.update(b"}");
-        if hex(&digest.finalize()) != link.hash {
-            return fault("changed after it was written");
+        if hex(&digest.finalize()) != hash {
+            return Err(fault("changed after it was written"));
         }
-        if before.is_some_and(|hash| hash != link.prev_hash) {
-            return fault("a line before it is missing, or was put in");
+        if before.is_some_and(|before| before != link.prev_hash) {
+            return Err(fault("a line before it is missing, or was put in"));
         }
-        before = Some(link.hash);
+        Ok(())
     }
-    Ok(count)
+}
+
+/// Checks the chain of some lines, as [`Chain::check`] does. Answers how many there are.
+pub fn verify_chain<'a>(lines: impl IntoIterator<Item = &'a str>) -> Result<usize, ChainError> {
+    let mut chain = Chain::default();
+    for line in lines {
+        chain.check(line)?;
+    }
+    Ok(chain.lines())
 }

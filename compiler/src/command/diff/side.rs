@@ -1,9 +1,12 @@
 //! One side of a comparison: whatever it is written as, it ends as an opened bundle.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use latchkey_engine::time::Time;
-use latchkey_gate::gate::Gate;
+use latchkey_engine::{
+    bundle::places::{PlaceKind, Places},
+    time::Time,
+};
+use latchkey_gate::{gate::Gate, supply::Digest};
 
 use super::{
     super::{Failure, Sound, Terminal, read, sound},
@@ -50,14 +53,38 @@ impl Origin {
 }
 
 /// An opened side.
-pub(super) struct Opened {
+pub(in crate::command) struct Opened {
     /// Its bundle.
-    pub(super) gate: Gate,
+    pub(in crate::command) gate: Gate,
     /// Its text; none where it was a bundle already.
-    sound: Option<Sound>,
+    pub(in crate::command) sound: Option<Sound>,
+    places: Option<Places>,
+    /// The other bundles beside it, when they were built before.
+    folder: Option<PathBuf>,
 }
 
 impl Opened {
+    /// The SHA-256 of every slice, and of the whole, in hex: what events name as their bundle.
+    pub(in crate::command) fn slices(&self) -> Result<Vec<String>, Failure> {
+        let mut digests = vec![self.gate.digest().to_owned()];
+        if let Some(project) = &self.sound {
+            for server in project.model.servers.keys() {
+                let slice = pack::slice(&project.model, server);
+                let slice = slice.map_err(|error| Failure::internal(error.to_string()))?;
+                digests.push(Digest::of(&slice).to_string());
+            }
+        }
+        for path in self.folder.iter().flat_map(|folder| slices_in(folder)) {
+            digests.push(Digest::of(&read(&path)?).to_string());
+        }
+        Ok(digests)
+    }
+
+    /// `file:line:column` of a rule, binding or role.
+    pub(in crate::command) fn place(&self, kind: PlaceKind, name: &str) -> Option<String> {
+        Some(self.places.as_ref()?.find(kind, name)?.to_string())
+    }
+
     /// What was written.
     pub(super) fn written(&self) -> Option<Written<'_>> {
         self.sound.as_ref().map(|it| Written {
@@ -65,6 +92,26 @@ impl Opened {
             sources: &it.sources,
         })
     }
+}
+
+fn slices_in(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let is_slice = |path: &PathBuf| {
+        path.file_name()
+            .is_some_and(|name| pack::is_slice(&name.to_string_lossy()))
+    };
+    entries.map(|entry| entry.path()).filter(is_slice).collect()
+}
+
+/// Opens what a name means, and the project of `-C` where there is none.
+pub(in crate::command) fn opened(
+    name: Option<&str>,
+    at: Time,
+    global: &Global,
+    terminal: &mut Terminal<'_>,
+) -> Result<Option<Opened>, Failure> {
+    let origin = name.map_or(Origin::Project, |name| Origin::Named(name.to_owned()));
+    open(&origin, at, global, terminal)
 }
 
 /// Opens a side; `None` when it is a project with errors, which were printed.
@@ -120,11 +167,18 @@ fn bundle(file: &Path, folder: &Path) -> Result<Opened, Failure> {
     } else {
         None
     };
-    let gate = Gate::open(&read(file)?, places.as_deref()).map_err(|error| {
+    let wrong = |error: &dyn std::fmt::Display| {
         Failure::unverified(format!("`{}` cannot be opened: {error}", file.display()))
             .help("build it again with this version of latchkey")
-    })?;
-    Ok(Opened { gate, sound: None })
+    };
+    let gate = Gate::open(&read(file)?, places.as_deref()).map_err(|error| wrong(&error))?;
+    let places = places.as_deref().map(Places::open).transpose();
+    Ok(Opened {
+        gate,
+        sound: None,
+        places: places.map_err(|error| wrong(&error.what))?,
+        folder: (file.file_name() == Some(pack::ALL.as_ref())).then(|| folder.to_owned()),
+    })
 }
 
 fn compiled(
@@ -137,7 +191,7 @@ fn compiled(
     let Ok(sound) = sound(crate::check(tree, at), global, terminal)? else {
         writeln!(
             terminal.err,
-            "error: {name} has errors, so it cannot be compared"
+            "error: {name} has errors, so nothing can be said of it"
         )?;
         return Ok(None);
     };
@@ -145,8 +199,11 @@ fn compiled(
     let whole = pack::whole(&sound.model).map_err(internal)?;
     let places = pack::places(&sound.model, &sound.sources).map_err(internal)?;
     let gate = matrix::open(&whole, &places).map_err(internal)?;
+    let places = Places::open(&places).map_err(|error| Failure::internal(error.what))?;
     Ok(Some(Opened {
         gate,
         sound: Some(sound),
+        places: Some(places),
+        folder: None,
     }))
 }

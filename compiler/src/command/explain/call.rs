@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::{
     super::{Exit, Failure, Terminal, checked, read, sound},
+    near::Near,
     why::Why,
 };
 use crate::{
@@ -39,6 +40,11 @@ pub(super) fn run(
     let why = Why {
         facts: &verdict.facts,
         opened: &opened,
+        near: Near {
+            facts: &verdict.facts,
+            stated: &stated,
+            opened: &opened,
+        },
     };
     match global.format {
         Format::Json => writeln!(terminal.out, "{}", why.json())?,

@@ -11,7 +11,7 @@ use latchkey_engine::{
 use latchkey_gate::{admit::Facts, call};
 use serde_json::{Value as Json, json};
 
-use super::call::Opened;
+use super::{call::Opened, near::Near};
 
 /// A decision with its reasons.
 pub(super) struct Why<'a> {
@@ -19,6 +19,8 @@ pub(super) struct Why<'a> {
     pub(super) facts: &'a Facts,
     /// The bundle that decided.
     pub(super) opened: &'a Opened,
+    /// What it comes nearest to.
+    pub(super) near: Near<'a>,
 }
 
 /// The most bindings that are named as holding a permission.
@@ -27,6 +29,8 @@ const MAX_HOLDERS: usize = 5;
 /// A granting binding, and the roles of it that give the permissions.
 struct Grant<'a> {
     binding: &'a str,
+    /// As what it names a caller.
+    subjects: Vec<String>,
     place: Option<String>,
     roles: Vec<(String, Option<String>, Vec<String>)>,
 }
@@ -51,14 +55,16 @@ impl Why<'_> {
                     }
                 }
             }
-            Some((self.opened.place(PlaceKind::Binding, name), roles))
+            let place = self.opened.place(PlaceKind::Binding, name);
+            Some((place, self.near.named_by(binding), roles))
         };
         let granted = self.facts.granted_by.iter();
         granted
             .filter_map(|binding| {
-                let (place, roles) = grant(binding)?;
+                let (place, subjects, roles) = grant(binding)?;
                 Some(Grant {
                     binding,
+                    subjects,
                     place,
                     roles,
                 })
@@ -74,15 +80,23 @@ impl Why<'_> {
             let roles = grant.roles.into_iter().map(|(name, place, permissions)| {
                 json!({"role": name, "place": place, "permissions": permissions})
             });
-            json!({"binding": grant.binding, "place": grant.place, "roles": roles.collect::<Vec<_>>()})
+            json!({
+                "binding": grant.binding, "place": grant.place, "subjects": grant.subjects,
+                "roles": roles.collect::<Vec<_>>(),
+            })
         });
         let missed = facts.missed.iter().map(|(binding, why)| {
-            json!({"binding": binding, "why": why, "place": place(PlaceKind::Binding, binding)})
+            json!({
+                "binding": binding, "why": why, "place": place(PlaceKind::Binding, binding),
+                "what": self.near.missed(binding, why), "alone": self.near.is_alone(),
+            })
         });
-        let matched = facts
-            .matched
-            .iter()
-            .map(|rule| json!({"rule": rule, "place": place(PlaceKind::Rule, rule)}));
+        let matched = facts.matched.iter().map(|rule| {
+            json!({
+                "rule": rule, "place": place(PlaceKind::Rule, rule),
+                "what": self.near.denied(rule),
+            })
+        });
         let failed = facts.failed.iter().map(|it| it.as_str());
         json!({
             "version": 1,
@@ -91,7 +105,9 @@ impl Why<'_> {
             "surface": facts.surface, "operation": facts.operation, "scopes": facts.scopes,
             "permissions": facts.permissions, "detail": facts.detail,
             "failed": failed.collect::<Vec<_>>(), "grants": grants.collect::<Vec<_>>(),
-            "missed": missed.collect::<Vec<_>>(), "holders": self.holders_json(), "matched": matched.collect::<Vec<_>>(),
+            "missed": missed.collect::<Vec<_>>(), "holders": self.holders_json(),
+            "roles": self.near.roles().into_iter().map(|(role, place)| json!({"role": role, "place": place})).collect::<Vec<_>>(),
+            "matched": matched.collect::<Vec<_>>(),
             "rule": facts.rule, "message": facts.message,
             "undetermined": facts.undetermined, "obligations": self.obligations(),
         })
@@ -187,8 +203,11 @@ impl Why<'_> {
             writeln!(
                 out,
                 "  nearly granted by `{binding}`{place}, but {}",
-                missed(why)
+                self.near.missed(binding, why)
             )?;
+            if self.near.is_alone() {
+                writeln!(out, "    nothing else stands in the way of this call")?;
+            }
         }
         for (binding, who) in self.holders() {
             let place = at(self.opened.place(PlaceKind::Binding, binding));
@@ -198,6 +217,9 @@ impl Why<'_> {
                 who.join(", ")
             )?;
         }
+        for (role, place) in self.near.roles() {
+            writeln!(out, "  the role `{role}`{} would give it", at(place))?;
+        }
         for rule in &facts.matched {
             let place = at(self.opened.place(PlaceKind::Rule, rule));
             let deciding = if facts.rule.as_ref() == Some(rule) {
@@ -206,6 +228,9 @@ impl Why<'_> {
                 "matches"
             };
             writeln!(out, "  {deciding} the rule `{rule}`{place}")?;
+            if let Some(why) = self.near.denied(rule) {
+                writeln!(out, "    {why}")?;
+            }
         }
         if let Some(message) = &facts.message {
             writeln!(out, "    {message}")?;
@@ -236,6 +261,9 @@ impl Why<'_> {
                 grant.binding,
                 at(grant.place)
             )?;
+            if !grant.subjects.is_empty() {
+                writeln!(out, "    as {}", grant.subjects.join(", "))?;
+            }
             for (role, place, permissions) in grant.roles {
                 writeln!(out, "    through the role `{role}`{}", at(place))?;
                 for permission in permissions {
@@ -249,15 +277,4 @@ impl Why<'_> {
 
 fn at(place: Option<String>) -> String {
     place.map_or_else(String::new, |place| format!(" ({place})"))
-}
-
-/// Why a binding was not enough, as a clause.
-fn missed(why: &str) -> &str {
-    match why {
-        "condition" => "its condition does not hold",
-        "dates" => "it is not in force at this time",
-        "scope" => "it holds in another scope",
-        "organization" => "it does not reach into other organizations",
-        other => other,
-    }
 }

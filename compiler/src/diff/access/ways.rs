@@ -1,0 +1,365 @@
+//! From the ways through one diagram to lines.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use latchkey_engine::{
+    condition::Test,
+    id::{AttributeId, ScopeId},
+    index::{Access as Door, Obligation, PrincipalType},
+    overlay::Overlay,
+    reason::Reason,
+    time::Time,
+};
+use latchkey_gate::call::{self, Stated, StatedCaller};
+
+use super::{Line, Review, What, chains::Chains, has_a_way_in};
+use crate::diff::{
+    cells, chain,
+    covers::is_of_chain,
+    domain::{Key, Region},
+    outcome::{self, Answer, Outcome, Question},
+    region,
+    report::{Change, Undecided},
+    view::{View, now},
+    widest,
+    witness::{Choice, MAX_TRIES, Recipe},
+    world::{Class, Known},
+};
+use crate::model::risk_name;
+
+/// The most ways of one class and permission that are told one by one.
+const MAX_WAYS: usize = 64;
+
+/// The time of calls for which any time will do: the first second of 2026.
+const ANY_TIME: Time = Time(1_767_225_600);
+
+impl Review<'_> {
+    /// Adds all that one class is allowed of one permission.
+    pub(super) fn ask(&mut self, class: &Class, question: &Question<'_>) {
+        let view = View::new(question, 1);
+        if !has_a_way_in(&view) {
+            return;
+        }
+        let Ok(answer) = outcome::compare(question) else {
+            self.cannot_tell(
+                question,
+                "the conditions have too many combinations to tell apart",
+            );
+            return;
+        };
+        let allows = |leaf: u32| outcome(&answer, leaf).is_some_and(is_reachable);
+        let ways = answer.diagram.paths(answer.root, &allows, MAX_WAYS);
+        if ways.len() >= MAX_WAYS {
+            let why =
+                format!("more than {MAX_WAYS} different regions are allowed; not all are listed");
+            self.cannot_tell(question, &why);
+        }
+        for (way, leaf) in ways {
+            let choice: Choice = way
+                .into_iter()
+                .filter_map(|(variable, regions)| {
+                    Some((answer.domains.get(variable as usize)?.0.clone(), regions))
+                })
+                .collect();
+            let (Some(outcome), Some((choice, window))) =
+                (outcome(&answer, leaf), self.in_time(&answer, choice))
+            else {
+                continue;
+            };
+            if question.chain && question.actor.is_none() && !self.is_confined(&answer, &choice) {
+                continue;
+            }
+            for (place, choice) in widest::split(question, &answer, &choice, Change::Widened) {
+                let found = Found {
+                    class,
+                    question,
+                    answer: &answer,
+                    outcome,
+                    place: &place,
+                    choice: &choice,
+                    window: window.as_ref(),
+                };
+                self.add(&view, &found);
+            }
+        }
+    }
+
+    /// Whether a way confines who acts or who is acted for; those that do not are told already.
+    fn is_confined(&self, answer: &Answer, choice: &Choice) -> bool {
+        let index = self.side.index;
+        let of_chain = |id: AttributeId| index.attributes.get(id.index()).is_some_and(is_of_chain);
+        choice.keys().any(|key| match (key, answer.flags.get(key)) {
+            (Key::Attribute(attribute), _) => is_of_chain(attribute),
+            (Key::Flag(_), Some((_, Test::Same(one, other)))) => of_chain(*one) || of_chain(*other),
+            (Key::Flag(_), Some((attribute, _))) => is_of_chain(attribute),
+            _ => false,
+        })
+    }
+
+    /// The choice at the time that is asked about, or with its time as a window, where it is one.
+    fn in_time(&self, answer: &Answer, mut choice: Choice) -> Option<(Choice, Option<Window>)> {
+        let key = Key::Attribute(now());
+        let regions = answer.domains.iter().find(|(known, _)| *known == key);
+        let (Some((_, regions)), Some(chosen)) = (regions, choice.get(&key).cloned()) else {
+            return Some((choice, None));
+        };
+        let Some(at) = self.query.at else {
+            return Some((choice, window(regions, &chosen)));
+        };
+        let inside = |region: &&usize| {
+            matches!(regions.get(**region), Some(Region::Time(low, high))
+                if (*low..=*high).contains(&at.0))
+        };
+        let region = *chosen.iter().find(inside)?;
+        choice.insert(key, vec![region]);
+        Some((choice, Some(Window::default())))
+    }
+
+    fn add(&mut self, view: &View<'_>, found: &Found<'_>) {
+        let Some(what) = found.what(view, self.query.at) else {
+            return;
+        };
+        if !self.is_at(&found.place.path) || !self.query.runs_through(&what) {
+            return;
+        }
+        let subjects = self.subjects(found.class);
+        if let Some(known) = self.lines.get_mut(&what) {
+            known.subjects.extend(subjects);
+            return;
+        }
+        let chains = self.chains(found);
+        // Only the caller itself fits, and that was asked about alone.
+        if found.question.chain && chains.len() <= 1 {
+            return;
+        }
+        let line = Line {
+            subjects,
+            witness: self.witness(found, &chains),
+            cells: cells(found.answer, found.choice),
+            what: what.clone(),
+        };
+        self.lines.insert(what, line);
+    }
+
+    /// Who may stand before and after the caller.
+    fn chains(&self, found: &Found<'_>) -> Vec<[Option<StatedCaller>; 2]> {
+        if !found.question.chain {
+            return vec![[None, None]];
+        }
+        let sides = found.question.sides;
+        let around = chain::around(sides, self.classes, found.answer, found.choice);
+        let Some(actor) = found.question.actor else {
+            return around;
+        };
+        let there = |class: &&Class| match &class.known {
+            [_, Known::Caller(facts)] => facts.scope == Some(actor),
+            _ => false,
+        };
+        let actors = self.classes.iter().filter(there);
+        let actors = actors.filter_map(|class| class.sample.stated(Vec::new()));
+        let alone = [[None, None]].into_iter();
+        alone
+            .chain(actors.map(|actor| [Some(actor), None]))
+            .collect()
+    }
+
+    /// A call that the gate answers as the line says.
+    fn witness(&self, found: &Found<'_>, chains: &[[Option<StatedCaller>; 2]]) -> Option<Stated> {
+        let recipe = Recipe {
+            question: found.question,
+            answer: found.answer,
+            choice: found.choice,
+            sample: &found.class.sample,
+            at: self.query.at.unwrap_or(ANY_TIME),
+        };
+        let wanted = found.outcome.reason.as_str();
+        (0..MAX_TRIES).find_map(|attempt| {
+            let call = chain::join(recipe.call(attempt)?, chains.get(attempt % chains.len())?);
+            let answer = call::answer(self.side.gate, &Overlay::default(), &call).ok()?;
+            (answer.reason == wanted).then_some(call)
+        })
+    }
+
+    /// Whether a line speaks of the scope that is asked about.
+    fn is_at(&self, path: &str) -> bool {
+        let Some(asked) = self.query.scope else {
+            return true;
+        };
+        let tree = &self.side.index.scopes;
+        let own = tree.find(path);
+        own.is_some_and(|own| tree.covers(own, asked) || tree.covers(asked, own))
+    }
+
+    fn cannot_tell(&mut self, question: &Question<'_>, why: &str) {
+        self.undecided.insert(Undecided {
+            surface: question.surface.to_owned(),
+            place: None,
+            why: why.to_owned(),
+        });
+    }
+}
+
+/// One way to an allow, in one scope.
+struct Found<'a> {
+    class: &'a Class,
+    question: &'a Question<'a>,
+    answer: &'a Answer,
+    outcome: &'a Outcome,
+    place: &'a widest::Where,
+    choice: &'a Choice,
+    window: Option<&'a Window>,
+}
+
+impl Found<'_> {
+    /// The line, but for its subjects; none where nobody can ever have the activation it needs.
+    fn what(&self, view: &View<'_>, at: Option<Time>) -> Option<What> {
+        let (_, surface) = view.surface?;
+        let permission = view.permission?;
+        let mut said = self.choice.clone();
+        if self.window.is_some() {
+            said.remove(&Key::Attribute(now()));
+        }
+        let window = self.window.cloned().unwrap_or_default();
+        let scope = view.side.index.scopes.find(&self.place.path)?;
+        let chains = Chains {
+            view,
+            scope,
+            choice: self.choice,
+            at,
+        };
+        Some(What {
+            surface: self.question.surface.to_owned(),
+            operation: self.question.operation.map(str::to_owned),
+            permission: view.side.policy.permission_name(permission),
+            risk: risk_name(view.risk),
+            access: access_word(surface.access),
+            scope: self.place.path.clone(),
+            token_groups: token_groups(view, self.choice),
+            not_before: window.from.map(|it| it.to_string()),
+            expires: window.until.map(|it| it.to_string()),
+            when: region(self.answer, &said, self.place.argument.as_ref()),
+            chain: self.question.chain,
+            activation: self.activation(view)?,
+            obligations: obligations(&self.outcome.obligations),
+            grants: chains.grants(),
+            unless: chains.denials(),
+        })
+    }
+
+    /// Whose activation is needed, if one is. Nobody can activate for whom Git does not declare.
+    fn activation(&self, view: &View<'_>) -> Option<Option<&'static str>> {
+        if self.outcome.reason == Reason::Ok {
+            return Some(None);
+        }
+        let facts = view.facts()?;
+        match facts.kind {
+            Some(PrincipalType::Agent) => Some(Some("whom it acts for")),
+            _ if facts.declared => Some(Some("the caller")),
+            _ => None,
+        }
+    }
+}
+
+/// A half-open period; an absent end is open.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Window {
+    from: Option<Time>,
+    until: Option<Time>,
+}
+
+/// The period that neighbouring regions of time make; none where there is a hole in it.
+fn window(regions: &[Region], chosen: &[usize]) -> Option<Window> {
+    let spans = chosen.iter().map(|at| match regions.get(*at) {
+        Some(Region::Time(low, high)) => Some((*low, *high)),
+        _ => None,
+    });
+    let mut spans: Vec<(i64, i64)> = spans.collect::<Option<_>>()?;
+    spans.sort_unstable();
+    let joined = spans.iter().zip(spans.iter().skip(1));
+    if !joined
+        .clone()
+        .all(|(one, next)| one.1.checked_add(1) == Some(next.0))
+    {
+        return None;
+    }
+    let (first, last) = (spans.first()?.0, spans.last()?.1);
+    Some(Window {
+        from: (first != i64::MIN).then_some(Time(first)),
+        until: last.checked_add(1).map(Time),
+    })
+}
+
+fn outcome(answer: &Answer, leaf: u32) -> Option<&Outcome> {
+    let [_, outcome] = answer.pairs.get(leaf as usize)?;
+    Some(outcome)
+}
+
+/// Allowed, or waiting for an activation and nothing else.
+fn is_reachable(outcome: &Outcome) -> bool {
+    matches!(outcome.reason, Reason::Ok | Reason::BreakGlassRequired)
+}
+
+/// The groups that a way needs the token to carry.
+fn token_groups(view: &View<'_>, choice: &Choice) -> BTreeSet<String> {
+    let Some(facts) = view.facts() else {
+        return BTreeSet::new();
+    };
+    let claimed = facts.claimable.iter().filter(|group| {
+        let chosen = choice.get(&view.group(**group));
+        chosen.is_some_and(|regions| regions.as_slice() == [1])
+    });
+    claimed
+        .map(|group| format!("group:{}", view.side.policy.group_name(*group)))
+        .collect()
+}
+
+fn obligations(all: &BTreeSet<Obligation>) -> BTreeMap<&'static str, Vec<String>> {
+    let mut by_kind: BTreeMap<&'static str, Vec<String>> = BTreeMap::new();
+    for obligation in all {
+        let (kind, text) = call::obligation_text(*obligation);
+        by_kind.entry(kind).or_default().push(text);
+    }
+    by_kind
+}
+
+fn access_word(access: Door) -> &'static str {
+    match access {
+        Door::Permission => "permission",
+        Door::Authenticated => "authenticated",
+        Door::Public => "public",
+    }
+}
+
+/// Whether a class has its home in another organization than a scope.
+pub(super) fn is_abroad(view: &View<'_>, scope: ScopeId) -> bool {
+    let Known::Caller(facts) = view.known else {
+        return false;
+    };
+    let tree = &view.side.index.scopes;
+    let own = facts.scope.and_then(|own| tree.organization(own));
+    let there = tree.organization(scope);
+    own.zip(there).is_some_and(|(own, there)| own != there)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neighbours_make_a_window_and_holes_make_none() {
+        let regions = [
+            Region::Time(i64::MIN, 9),
+            Region::Time(10, 19),
+            Region::Time(20, i64::MAX),
+        ];
+        let both = window(&regions, &[0, 1]).unwrap();
+        assert_eq!((both.from, both.until), (None, Some(Time(20))));
+        let middle = window(&regions, &[1]).unwrap();
+        assert_eq!(
+            (middle.from, middle.until),
+            (Some(Time(10)), Some(Time(20)))
+        );
+        assert_eq!(window(&regions, &[0, 2]), None);
+        assert_eq!(window(&regions, &[0, 1, 2]).unwrap(), Window::default());
+    }
+}
