@@ -16,7 +16,7 @@ use std::ops::Range;
 use latchkey::diff::access::{Access, Line, Query, access};
 use latchkey_engine::{
     overlay::Overlay,
-    testing::{Rng, World},
+    testing::{Rng, Where, World},
 };
 use latchkey_gate::{
     call::{self, Answer, Stated, StatedCaller},
@@ -26,8 +26,8 @@ use serde_json::{Value, value::RawValue};
 
 use self::stated::{gate, operation_is, reaches, stated};
 
-const WORLDS: u64 = 300;
-const CALLS: usize = 120;
+const WORLDS: u64 = 200;
+const CALLS: usize = 80;
 
 #[test]
 fn what_is_allowed_is_on_a_line_and_plain_lines_allow() {
@@ -65,14 +65,15 @@ fn proves(seeds: Range<u64>) {
             let call = stated(&world, &world.random_call(&mut rng), &mut rng);
             let Some(call) = call else { continue };
             if let Ok(answer) = call::answer(&gate, &Overlay::default(), &call) {
+                let call = forced(&world, call, &answer);
                 agrees(&found, &call, &answer, seed, &mut tally);
             }
         }
     }
     println!("{tally:?}");
-    assert!(tally.allowed > 500, "too little is allowed: {tally:?}");
+    assert!(tally.allowed > 300, "too little is allowed: {tally:?}");
     assert!(
-        tally.on_a_plain_line > 200,
+        tally.on_a_plain_line > 100,
         "too few plain lines: {tally:?}"
     );
     assert!(
@@ -145,6 +146,20 @@ fn agrees(found: &Access, call: &Stated, answer: &Answer, seed: u64, tally: &mut
     }
 }
 
+/// The call as policy sees it, with the organization or team that the sidecar writes into it.
+fn forced(world: &World, mut call: Stated, answer: &Answer) -> Stated {
+    let surfaces = world.surfaces.iter();
+    let mut forced = surfaces.filter(|it| matches!(it.scope, Where::Force { .. }));
+    let surface = forced.find(|it| Some(it.full_name()) == answer.surface);
+    if let (Some(_), Some(scope)) = (surface, answer.scopes.first()) {
+        let text = call.arguments.as_ref().unwrap().get();
+        let mut arguments: Value = serde_json::from_str(text).unwrap();
+        arguments["owner"] = Value::from(scope.rsplit('/').next().unwrap());
+        call.arguments = RawValue::from_string(arguments.to_string()).ok();
+    }
+    call
+}
+
 /// The call with each of its operations alone.
 fn single(call: &Stated, answer: &Answer) -> Vec<(Option<String>, Stated)> {
     let Some(operations) = &answer.operation else {
@@ -214,18 +229,4 @@ fn is_subject(line: &Line, caller: Option<&StatedCaller>) -> bool {
             line.subjects.contains(name) || line.subjects.contains(&by)
         }
     }
-}
-
-#[test]
-fn debug_seed() {
-    let mut rng = Rng::new(27);
-    let world = World::random(&mut rng);
-    let gate = gate(&world);
-    let text = r#"{"caller":{"issuer":"idp","subject":"u-bob"},"server":"files","tool":"Tool_0","arguments":{"action":"archive","amount":5,"env":"prod","files":[{}],"labels":["main"],"owner":{"an":"object"},"repo":"docs/a"},"at":"2026-12-02T10:00:00Z","ip":"192.0.2.7"}"#;
-    let call: Stated = serde_json::from_str(text).unwrap();
-    let verdict = call::verdict(&gate, &Overlay::default(), &call).unwrap();
-    println!("{:#?}", verdict.facts);
-    for rule in &world.rules { if rule.name == "r-41-1" { println!("{rule:#?}"); if let Some(c) = &rule.condition { println!("{c}"); } } }
-    println!("{:#?}", world.surfaces.iter().find(|it| it.full_name() == "files/Tool_0"));
-    println!("{:#?}", world.principals.iter().find(|it| it.name == "bob"));
 }

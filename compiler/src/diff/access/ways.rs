@@ -237,13 +237,27 @@ impl Found<'_> {
             token_groups: token_groups(view, self.choice),
             not_before: window.from.map(|it| it.to_string()),
             expires: window.until.map(|it| it.to_string()),
-            when: region(self.answer, &said, self.place.argument.as_ref()),
+            when: region(self.answer, &said, self.said_by_scope(view, scope)),
             chain: self.question.chain,
             activation: self.activation(view)?,
             obligations: obligations(&self.outcome.obligations),
             grants: chains.grants(),
             unless: chains.denials(),
         })
+    }
+
+    /// The argument whose region the scope alone says: where the line holds everywhere below it.
+    fn said_by_scope(&self, view: &View<'_>, scope: ScopeId) -> Option<&Key> {
+        let key = self.place.argument.as_ref()?;
+        let mut domains = self.answer.domains.iter();
+        let (_, regions) = domains.find(|(known, _)| known == key)?;
+        let chosen = self.choice.get(key)?.iter();
+        let chosen = chosen.filter_map(|at| view.scope_of(regions.get(*at)?));
+        let chosen: BTreeSet<ScopeId> = chosen.collect();
+        let tree = &view.side.index.scopes;
+        let mut below = view.scopes().into_iter();
+        let whole = below.all(|it| !tree.covers(scope, it) || chosen.contains(&it));
+        whole.then_some(key)
     }
 
     /// Whose activation is needed, if one is. Nobody can activate for whom Git does not declare.
