@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     cli::{Format, Global},
-    diag::suggest,
+    diag::{codes, suggest},
     diff::access::{self, Access, Named, Query},
     model::{Permission, SurfaceName},
     source::Span,
@@ -134,6 +134,7 @@ fn scope(policy: &Policy, path: Option<&str>) -> Result<Option<ScopeId>, Failure
 /// A name that the policy does not have.
 pub(super) fn unknown<'a>(kind: &str, name: &str, known: impl Iterator<Item = &'a str>) -> Failure {
     let failure = Failure::usage(format!("there is no {kind} `{name}`"));
+    let failure = failure.code(&codes::NOT_IN_POLICY);
     match suggest::closest(name, known) {
         Some(best) => failure.help(format!("did you mean `{best}`?")),
         None => failure.help("`latchkey show --resolved` lists everything that there is"),

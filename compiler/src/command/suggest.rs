@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::{Exit, Failure, Terminal, diff::side, formats, now, replay};
 use crate::{
     cli::{Format, Global},
+    diag::codes,
     matrix,
     source::Folder,
     suggest::{Change, Project, Suggestions, Usage, suggest},
@@ -34,6 +35,7 @@ pub fn run(args: &Args, global: &Global, terminal: &mut Terminal<'_>) -> Result<
     let run = run.map_err(|error| super::test::failure(error, &sound.sources))?;
     if run.counts().1 > 0 {
         return Err(Failure::usage("the matrices do not pass as they are")
+            .code(&codes::NOT_NARROWED)
             .help("see `latchkey test`; only then can they tell what a narrower policy changes"));
     }
     let mut usage = Usage::new(&opened.gate);
@@ -50,6 +52,7 @@ pub fn run(args: &Args, global: &Global, terminal: &mut Terminal<'_>) -> Result<
                 "{}:{}: {}",
                 broken.file, broken.line, broken.what
             ))
+            .code(&codes::LOG_BROKEN)
             .help("a log with holes cannot show that something was never used"));
         }
     }
@@ -61,8 +64,11 @@ pub fn run(args: &Args, global: &Global, terminal: &mut Terminal<'_>) -> Result<
         gate: &opened.gate,
     };
     let seconds = i64::from(args.min_days).saturating_mul(86_400);
-    let found = suggest(project, &usage, seconds, now())
-        .map_err(|error| Failure::usage(error.to_string()).help("narrow the policy by hand"))?;
+    let found = suggest(project, &usage, seconds, now()).map_err(|error| {
+        Failure::usage(error.to_string())
+            .code(&codes::NOT_NARROWED)
+            .help("narrow the policy by hand")
+    })?;
     if global.format == Format::Json {
         let text = serde_json::to_string(&found);
         let text = text.map_err(|error| Failure::internal(error.to_string()))?;

@@ -246,6 +246,11 @@ codes! {
         "A Git revision does not hold the project";
     REVISION_INCOMPLETE = "LK7005", "revision-incomplete", Error,
         "A Git revision is not here as a whole";
+    NOT_IN_POLICY = "LK7006", "not-in-policy", Error, "What is asked about is not in the policy";
+    LOG_BROKEN = "LK7007", "audit-log-broken", Error,
+        "An audit log has a line that is no event, or breaks the chain";
+    NOT_NARROWED = "LK7008", "not-narrowed", Error,
+        "A project cannot be narrowed to what was used";
 }
 
 #[cfg(test)]
