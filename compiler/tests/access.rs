@@ -31,10 +31,12 @@ fn lines(args: &[&str]) -> Vec<Json> {
     found["lines"].as_array().expect("lines").clone()
 }
 
-fn of<'l>(lines: &'l [Json], subject: &str) -> &'l Json {
+/// The line of a subject whose token carries this many groups.
+fn of<'l>(lines: &'l [Json], subject: &str, groups: usize) -> &'l Json {
     let has = |line: &&Json| {
         let subjects = line["subjects"].as_array().expect("subjects");
-        subjects.iter().any(|it| it == subject)
+        let carried = line["token_groups"].as_array().expect("groups");
+        subjects.iter().any(|it| it == subject) && carried.len() == groups
     };
     lines.iter().find(has).expect("a line of the subject")
 }
@@ -42,7 +44,7 @@ fn of<'l>(lines: &'l [Json], subject: &str) -> &'l Json {
 #[test]
 fn who_can_says_the_chain_the_condition_and_what_it_carries() {
     let lines = lines(&["who-can", "payments/refund", "--scope", "acme/payments"]);
-    let bot = of(&lines, "refund-bot");
+    let bot = of(&lines, "refund-bot", 0);
     let when = bot["when"].as_str().expect("words");
     assert!(when.contains("args.amount <= 100"), "{bot:#}");
     assert!(when.contains("args.currency == \"EUR\""), "{bot:#}");
@@ -62,7 +64,7 @@ fn who_can_says_the_chain_the_condition_and_what_it_carries() {
     assert!(rates.iter().any(|it| it == "10/m"), "{bot:#}");
     assert_eq!(bot["witness"]["tool"], "refund");
 
-    let alice = of(&lines, "alice");
+    let alice = of(&lines, "alice", 1);
     assert_eq!(alice["token_groups"][0], "group:payments-maintainers");
     assert_eq!(alice["when"], "");
 }
@@ -70,7 +72,9 @@ fn who_can_says_the_chain_the_condition_and_what_it_carries() {
 #[test]
 fn what_can_shows_dates_and_break_glass() {
     let bot = lines(&["what-can", "triage-bot", "--server", "github"]);
-    let issue = bot.iter().find(|it| it["surface"] == "github/get_issue");
+    let alone = |it: &Json| it["token_groups"] == serde_json::json!([]);
+    let reads = |it: &&Json| it["surface"] == "github/get_issue" && alone(it);
+    let issue = bot.iter().find(reads);
     assert_eq!(issue.expect("a line")["expires"], "2027-03-31T00:00:00Z");
     let later = lines(&[
         "what-can",
@@ -80,7 +84,7 @@ fn what_can_shows_dates_and_break_glass() {
         "--at",
         "2027-04-01",
     ]);
-    assert!(!later.iter().any(|it| it["surface"] == "github/get_issue"));
+    assert_eq!(later.iter().find(reads), None);
 
     let bob = lines(&["what-can", "bob", "--server", "github"]);
     let delete = bob

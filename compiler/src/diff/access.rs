@@ -266,10 +266,11 @@ impl Review<'_> {
             )
         });
         let home = |class: &Class| match &class.known {
-            [_, Known::Caller(facts)] => facts.scope,
+            [_, Known::Caller(facts) | Known::Undeclared(facts)] => facts.scope,
             _ => None,
         };
-        if !by_actor || !matches!(class.known, [_, Known::Caller(_)]) {
+        let known = matches!(class.known, [_, Known::Caller(_) | Known::Undeclared(_)]);
+        if !by_actor || !known {
             return BTreeSet::new();
         }
         let mut all: BTreeSet<ScopeId> = self.classes.iter().filter_map(home).collect();

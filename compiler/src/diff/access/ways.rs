@@ -152,7 +152,7 @@ impl Review<'_> {
             return around;
         };
         let there = |class: &&Class| match &class.known {
-            [_, Known::Caller(facts)] => facts.scope == Some(actor),
+            [_, Known::Caller(facts) | Known::Undeclared(facts)] => facts.scope == Some(actor),
             _ => false,
         };
         let actors = self.classes.iter().filter(there);
