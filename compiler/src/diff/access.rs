@@ -23,6 +23,7 @@ use super::{
     outcome::Question,
     permissions,
     report::Undecided,
+    texts,
     view::{Membership, View},
     world::{self, Class, Known, Sample, Side},
 };
@@ -208,6 +209,7 @@ impl Access {
 pub fn access(gate: &Gate, query: &Query<'_>) -> Access {
     let side = Side::new(gate);
     let classes = world::classes(&side, &side);
+    let texts = texts::Known::default();
     let mut review = Review {
         side: &side,
         classes: &classes,
@@ -232,6 +234,7 @@ pub fn access(gate: &Gate, query: &Query<'_>) -> Access {
                 let question = Question {
                     sides: [&side, &side],
                     known: &class.known,
+                    texts: &texts,
                     surface: &surface,
                     operation: operation.as_deref(),
                     chain,
