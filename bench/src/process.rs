@@ -112,11 +112,32 @@ pub fn children_cpu() -> Result<f64, Failure> {
 
 /// Proportional set size of a process and its children, in bytes.
 pub fn memory(process: u32) -> Result<u64, Failure> {
+    rolled_up(process, "Pss:")
+}
+
+/// Of that, what is in no file: no other process can share it.
+pub fn private_memory(process: u32) -> Result<u64, Failure> {
+    rolled_up(process, "Anonymous:")
+}
+
+/// How many files a process that is started here may open.
+pub fn open_files() -> Result<usize, Failure> {
+    let text = fs::read_to_string("/proc/self/limits")?;
+    let line = text
+        .lines()
+        .find_map(|it| it.strip_prefix("Max open files"));
+    let soft = line.and_then(|it| it.split_whitespace().next());
+    let soft = soft.ok_or("limits has no open files")?;
+    Ok(soft.parse().unwrap_or(usize::MAX))
+}
+
+/// One line of what a process and its children map, in bytes.
+fn rolled_up(process: u32, name: &str) -> Result<u64, Failure> {
     let mut total = 0;
     for process in family(process)? {
         let text = fs::read_to_string(format!("/proc/{process}/smaps_rollup"))?;
-        let line = text.lines().find_map(|line| line.strip_prefix("Pss:"));
-        let line = line.ok_or("smaps_rollup has no Pss")?;
+        let line = text.lines().find_map(|line| line.strip_prefix(name));
+        let line = line.ok_or("smaps_rollup lacks a line")?;
         let kibibytes: u64 = line.trim().trim_end_matches("kB").trim().parse()?;
         total += kibibytes * 1024;
     }

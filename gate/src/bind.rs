@@ -7,6 +7,8 @@ mod fold;
 mod force;
 mod held;
 
+use std::sync::Arc;
+
 use latchkey_engine::{
     call::{Caller, MAX_SCOPES, Operation, Scopes},
     condition::Segment,
@@ -20,6 +22,7 @@ pub(crate) use held::Held;
 
 use crate::{
     admit::{SlotFact, SlotValue},
+    gate::Gate,
     json::{Kind, Object, Value},
 };
 
@@ -105,13 +108,15 @@ impl Bindable<ScopeId> {
 
 impl Bound<'_> {
     /// What the audit event may say of the slots.
-    pub(crate) fn slot_facts(&self, policy: &Policy, surface: SurfaceId) -> Vec<SlotFact> {
+    pub(crate) fn slot_facts(&self, gate: &Gate, surface: SurfaceId) -> Vec<SlotFact> {
+        let policy = gate.policy();
         let audit = policy
             .surface_entry(surface)
             .map_or(&[][..], |entry| entry.audit.as_slice());
         let attributes = policy.slots(surface).iter().zip(&self.slots);
         attributes
             .filter_map(|(attribute, held)| {
+                let name = gate.attribute_name(*attribute)?;
                 let attribute = policy.index().attributes.get(attribute.index())?;
                 let named = match attribute.path.first() {
                     Some(Segment::Field(name)) => audit.contains(name),
@@ -123,7 +128,7 @@ impl Bound<'_> {
                     held => SlotValue::Digest(held.canonical()),
                 };
                 Some(SlotFact {
-                    attribute: attribute_name(&attribute.path),
+                    attribute: Arc::clone(name),
                     value,
                 })
             })
@@ -325,7 +330,9 @@ impl<'d> Arguments<'d, '_> {
             }
             ScopeSource::Server | ScopeSource::Principal | ScopeSource::Unscoped => None,
         };
-        let mut named = facts.chain(operation).chain(scope);
+        // The argument of a scope or an operation is often one of the facts, too.
+        let known = |path: &&ArgumentPath| !self.facts.iter().any(|it| it.argument == **path);
+        let mut named = facts.chain(operation.chain(scope).filter(known));
         let found = named.find_map(|path| variant(root, path.iter().map(|it| Some(it.as_str()))));
         let mut slots = policy
             .slots(surface)

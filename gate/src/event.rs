@@ -9,9 +9,9 @@ mod draft;
 
 use std::{collections::BTreeMap, fmt};
 
-use aws_lc_rs::hmac;
 use latchkey_engine::reason::Reason;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 pub use chain::{Chain, ChainError, Line, verify_chain};
 pub use draft::{Draft, Ending, Unsealed};
@@ -262,20 +262,42 @@ pub struct Exchanged<'a> {
 }
 
 /// The key of the digests of argument values: without it nobody can try values against them.
+///
+/// The digests are HMAC-SHA-256 (RFC 2104). Both hashes are kept as they stand after the key, so
+/// that a digest costs two blocks and not four.
 #[derive(Clone)]
-pub struct DigestKey(hmac::Key);
+pub struct DigestKey {
+    inner: Sha256,
+    outer: Sha256,
+}
 
 impl DigestKey {
     /// A key made of these bytes.
     #[must_use]
     pub fn new(bytes: &[u8]) -> Self {
-        Self(hmac::Key::new(hmac::HMAC_SHA256, bytes))
+        let mut block = [0; 64];
+        let hashed;
+        let key = if bytes.len() > block.len() {
+            hashed = Sha256::digest(bytes);
+            hashed.as_slice()
+        } else {
+            bytes
+        };
+        for (place, byte) in block.iter_mut().zip(key) {
+            *place = *byte;
+        }
+        let after = |pad: u8| Sha256::new_with_prefix(block.map(|byte| byte ^ pad));
+        Self {
+            inner: after(0x36),
+            outer: after(0x5c),
+        }
     }
 
     /// The digest of a text under this key, in lower-case hex.
     #[must_use]
     pub fn digest(&self, text: &str) -> String {
-        hex(hmac::sign(&self.0, text.as_bytes()).as_ref())
+        let inner = self.inner.clone().chain_update(text).finalize();
+        hex(&self.outer.clone().chain_update(inner).finalize())
     }
 }
 
@@ -396,7 +418,7 @@ fn slots(facts: &Facts, key: Option<&DigestKey>) -> BTreeMap<String, SlotRecord>
     };
     let slots = facts.slots.iter();
     slots
-        .map(|slot| (slot.attribute.clone(), record(&slot.value)))
+        .map(|slot| (slot.attribute.as_ref().to_owned(), record(&slot.value)))
         .collect()
 }
 

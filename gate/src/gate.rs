@@ -2,14 +2,17 @@
 
 mod profiles;
 
-use std::{fmt, sync::OnceLock};
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+};
 
 use latchkey_engine::{
     bundle::{
         OpenError,
         places::{PlaceKind, Places},
     },
-    id::{IssuerId, PrincipalId, ServerId, SurfaceId},
+    id::{AttributeId, IssuerId, PrincipalId, ServerId, SurfaceId},
     index::Index,
     policy::Policy,
 };
@@ -34,6 +37,8 @@ pub struct Gate {
     /// Whether any of its routes streams bodies.
     streams: bool,
     places: Option<Places>,
+    /// How people write each attribute, as if it were of the arguments.
+    attribute_names: Vec<Arc<str>>,
     /// Positions in the identities, sorted by principal; made on first use.
     identities: OnceLock<Vec<(PrincipalId, u32)>>,
 }
@@ -81,8 +86,17 @@ impl std::error::Error for GateError {}
 impl Gate {
     /// Opens a slice, and the places of its rules and bindings when they are at hand.
     pub fn open(slice: &[u8], places: Option<&[u8]>) -> Result<Self, GateError> {
-        let places = places.map(Places::open).transpose();
-        let places = places.map_err(GateError::Places)?;
+        Self::open_keeping(slice, places, &PlaceKind::ALL)
+    }
+
+    /// The same, and keeps the places of these kinds only.
+    pub fn open_keeping(
+        slice: &[u8],
+        places: Option<&[u8]>,
+        kinds: &[PlaceKind],
+    ) -> Result<Self, GateError> {
+        let places = places.map(|bytes| Places::open_of(bytes, kinds));
+        let places = places.transpose().map_err(GateError::Places)?;
         let policy = Policy::open(slice).map_err(GateError::Policy)?;
         let mut validators = Vec::with_capacity(policy.index().schemas.len());
         for (at, text) in policy.index().schemas.iter().enumerate() {
@@ -98,6 +112,7 @@ impl Gate {
             settings,
             places,
             identities: OnceLock::new(),
+            attribute_names: attribute_names(policy.index()),
             digest: hex(&policy.digest()),
             policy,
             validators,
@@ -200,10 +215,22 @@ impl Gate {
         self.streams
     }
 
+    /// How people write an attribute of the arguments.
+    pub(crate) fn attribute_name(&self, attribute: AttributeId) -> Option<&Arc<str>> {
+        self.attribute_names.get(attribute.index())
+    }
+
     /// The tables that turn names, URIs and paths into surfaces.
     pub(crate) fn routes(&self) -> &Routes {
         &self.routes
     }
+}
+
+fn attribute_names(index: &Index) -> Vec<Arc<str>> {
+    let names = index.attributes.iter();
+    names
+        .map(|it| bind::attribute_name(&it.path).into())
+        .collect()
 }
 
 impl AllSettings {
@@ -227,12 +254,13 @@ fn read<'a, T: Settings>(
 
 /// Bytes as lower-case hex.
 pub(crate) fn hex(bytes: &[u8]) -> String {
-    const DIGITS: [u8; 16] = *b"0123456789abcdef";
-    // Formatting each byte costs twenty times as much, and every audit line has digests.
-    let digit = |nibble: u8| DIGITS.get(usize::from(nibble)).copied().unwrap_or(b'0');
+    // Formatting each byte costs twenty times as much, and every audit line has digests; without a
+    // table many digits are made at a time.
+    let digit = |nibble: u8| nibble + b'0' + u8::from(nibble > 9) * (b'a' - b'9' - 1);
     let mut out = vec![0; bytes.len() * 2];
-    for (pair, byte) in out.chunks_exact_mut(2).zip(bytes) {
-        pair.copy_from_slice(&[digit(byte >> 4), digit(byte & 15)]);
+    let (pairs, _) = out.as_chunks_mut::<2>();
+    for (pair, byte) in pairs.iter_mut().zip(bytes) {
+        *pair = [digit(byte >> 4), digit(byte & 15)];
     }
     String::from_utf8(out).unwrap_or_default()
 }

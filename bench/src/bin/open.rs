@@ -120,7 +120,7 @@ fn index_of(size: usize, roles: Option<usize>) -> (Index, usize) {
 
 /// The sidecar with a slice of 100,000 bindings, before its first request, beside a small one.
 fn idle_sidecar(folder: &Folder) -> Result<(), Failure> {
-    let mut table = Table::new(&["sidecar", "slice", "idle memory"]);
+    let mut table = Table::new(&["sidecar", "slice", "idle memory", "its own"]);
     for bindings in [1, SLICE / FILES] {
         let home = folder.file(&format!("sidecar-{bindings}"));
         let policy = home.join("policy");
@@ -151,15 +151,17 @@ fn idle_sidecar(folder: &Folder) -> Result<(), Failure> {
         let log = home.join("log");
         let mut sidecar = Guarded::start(&command, &log, None)?;
         sidecar.await_port(address, &log)?;
-        // Until it has written its copy of the slice and settled.
-        std::thread::sleep(std::time::Duration::from_secs(3));
+        // Until it has written its copy of the slice, settled, and given back what it needed.
+        std::thread::sleep(std::time::Duration::from_secs(5));
         let memory = process::memory(sidecar.id())?;
+        let own = process::private_memory(sidecar.id())?;
         table.row([
             format!("{} bindings", FILES * bindings),
             bytes(slice as f64),
             bytes(memory as f64),
+            bytes(own as f64),
         ]);
     }
-    table.print("The idle latchkey-sidecar (proportional set size)");
+    table.print("The idle latchkey-sidecar: proportional set size, and what no other could share");
     Ok(())
 }

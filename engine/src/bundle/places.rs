@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{name::is_label, strings::Strings};
 
-/// The places of one release, as columns: a sidecar keeps them all, and asks for few.
+/// The places of one release, as columns.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Places {
     kinds: Vec<PlaceKind>,
@@ -122,6 +122,11 @@ impl Places {
 
     /// Opens the bytes of a places file, and refuses any deviation.
     pub fn open(bytes: &[u8]) -> Result<Self, OpenError> {
+        Self::open_of(bytes, &PlaceKind::ALL)
+    }
+
+    /// The same, and keeps the places of these kinds only. All are checked.
+    pub fn open_of(bytes: &[u8], kinds: &[PlaceKind]) -> Result<Self, OpenError> {
         let mut reader = Reader::new(bytes, 0);
         if bytes.len() > MAX_BYTES {
             return Err(reader.wrong("larger than any places file"));
@@ -137,18 +142,23 @@ impl Places {
             what,
         };
         let mut columns = Columns::default();
+        let mut before = None;
         for _ in 0..reader.count(1)? {
-            columns.push(Place {
+            let place = Place {
                 kind: PlaceKind::read(&mut reader)?,
                 name: text(&mut reader)?,
                 file: text(&mut reader)?,
                 line: u32::read(&mut reader)?,
                 column: u32::read(&mut reader)?,
-            });
+            };
+            place.check(before).map_err(wrong)?;
+            before = Some(place);
+            if kinds.contains(&place.kind) {
+                columns.push(place);
+            }
         }
         reader.end()?;
         let mut places = columns.places;
-        places.check().map_err(wrong)?;
         places.kinds.shrink_to_fit();
         places.names.shrink_to_fit();
         places.spots.shrink_to_fit();
@@ -167,14 +177,26 @@ impl Places {
     }
 
     fn check(&self) -> Result<(), &'static str> {
-        let keys = || self.iter().map(|it| (it.kind, it.name));
-        if !keys().zip(keys().skip(1)).all(|(a, b)| a < b) {
+        let mut before = None;
+        self.iter().try_for_each(|it| it.check(before.replace(it)))
+    }
+}
+
+impl PlaceKind {
+    /// Every kind.
+    pub const ALL: [Self; 3] = [Self::Rule, Self::Binding, Self::Role];
+}
+
+impl Place<'_> {
+    /// Whether it may follow the one before it.
+    fn check(&self, before: Option<Place<'_>>) -> Result<(), &'static str> {
+        if before.is_some_and(|it| (it.kind, it.name) >= (self.kind, self.name)) {
             return Err("places must be sorted and distinct");
         }
-        if !self.iter().all(|it| is_label(it.name)) {
+        if !is_label(self.name) {
             return Err("an illegal name");
         }
-        if self.iter().any(|it| it.line == 0 || it.column == 0) {
+        if self.line == 0 || self.column == 0 {
             return Err("lines and columns count from 1");
         }
         Ok(())

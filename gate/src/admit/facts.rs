@@ -160,8 +160,8 @@ impl Default for Who {
 /// One attribute that the decision could read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SlotFact {
-    /// Its path, such as `args.branch`.
-    pub attribute: String,
+    /// Its path, such as `args.branch`; shared by all requests under one bundle.
+    pub attribute: Arc<str>,
     /// What it was.
     pub value: SlotValue,
 }

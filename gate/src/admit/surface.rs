@@ -251,7 +251,7 @@ impl Stage<'_> {
         let risks = permissions.iter().map(|it| policy.permission_risk(*it));
         let own = policy.surface_entry(surface).map(|entry| entry.risk);
         facts.risk = risks.max().flatten().or(own).map(risk_word);
-        facts.slots = bound.slot_facts(policy, surface);
+        facts.slots = bound.slot_facts(self.gate, surface);
     }
 
     /// Puts a trace into names.

@@ -8,7 +8,10 @@ use std::{collections::BTreeMap, net::IpAddr, ops::Range};
 use latchkey_engine::reason::Reason;
 
 use super::{EventOutcome, Exchanged, SCHEMA_VERSION, digest, severity};
-use crate::admit::{Facts, SlotValue};
+use crate::{
+    admit::{Facts, SlotFact, SlotValue},
+    json::plain_until,
+};
 
 #[cfg(doc)]
 use super::Event;
@@ -51,6 +54,13 @@ pub struct Unsealed {
     pub(super) text: String,
 }
 
+/// A key as it is written, which needs no escapes.
+macro_rules! key {
+    ($name:literal) => {
+        concat!("\"", $name, "\":")
+    };
+}
+
 impl Draft {
     /// Writes the event of one request, as [`Event::request`] states it.
     #[must_use]
@@ -58,15 +68,15 @@ impl Draft {
         let mut out = Object::with_capacity(1536);
         heading(&mut out, facts, exchanged);
         decision(&mut out, facts, exchanged);
-        let start = out.key("outcome");
+        let start = out.key(key!("outcome"));
         out.text.push_str(outcome_text(exchanged.outcome));
         let outcome = start..out.text.len();
-        out.word("reason", facts.reason.as_str());
-        out.maybe("rule_id", facts.rule.as_deref());
-        out.word("severity", severity(facts));
+        out.word(key!("reason"), facts.reason.as_str());
+        out.maybe(key!("rule_id"), facts.rule.as_deref());
+        out.word(key!("severity"), severity(facts));
         if let Some(activation) = &facts.activation {
-            out.open("break_glass", '{');
-            out.word("activation_id", activation);
+            out.open(key!("break_glass"), '{');
+            out.word(key!("activation_id"), activation);
             out.text.push('}');
         }
         out.comma();
@@ -75,13 +85,13 @@ impl Draft {
         ending.write_numbers(&mut out.text);
         let numbers = start..out.text.len();
         if let Some(address) = facts.address {
-            out.key("source_ip");
+            out.key(key!("source_ip"));
             push_address(&mut out.text, address);
         }
-        out.word("bundle_digest", exchanged.bundle_digest);
-        out.maybe("source_commit", exchanged.source_commit);
-        out.word("sidecar_id", exchanged.sidecar_id);
-        out.word("sidecar_version", exchanged.sidecar_version);
+        out.word(key!("bundle_digest"), exchanged.bundle_digest);
+        out.maybe(key!("source_commit"), exchanged.source_commit);
+        out.word(key!("sidecar_id"), exchanged.sidecar_id);
+        out.word(key!("sidecar_version"), exchanged.sidecar_version);
         Self {
             text: out.text,
             outcome,
@@ -156,48 +166,54 @@ impl<'a> Ending<'a> {
 fn heading(out: &mut Object, facts: &Facts, exchanged: &Exchanged<'_>) {
     let who = &facts.who;
     let (actor, principal) = (who.callers.first(), who.callers.last());
-    out.key("schema_version");
+    out.key(key!("schema_version"));
     push_number(&mut out.text, u64::from(SCHEMA_VERSION));
-    out.word("event_id", exchanged.event_id);
-    out.word("event_time", exchanged.event_time);
-    out.word("event_type", "request");
-    out.word("request_id", exchanged.request_id);
-    out.word("trace_id", exchanged.trace_id);
-    out.word("span_id", exchanged.span_id);
-    out.word("principal_id", principal.map_or("anonymous", |it| it));
+    out.word(key!("event_id"), exchanged.event_id);
+    out.word(key!("event_time"), exchanged.event_time);
+    out.word(key!("event_type"), "request");
+    out.word(key!("request_id"), exchanged.request_id);
+    out.word(key!("trace_id"), exchanged.trace_id);
+    out.word(key!("span_id"), exchanged.span_id);
+    out.word(key!("principal_id"), principal.map_or("anonymous", |it| it));
     let actor = actor.filter(|_| who.callers.len() > 1);
-    out.maybe("actor_id", actor.map(String::as_str));
-    out.word("principal_type", who.principal_type);
-    out.maybe("tenant_id", who.organization.as_deref());
-    out.maybe("team", who.team.as_deref());
-    out.words("scope", facts.scopes.iter().map(String::as_str));
-    out.words("groups", who.groups.iter().map(String::as_str));
-    out.maybe("issuer", who.issuer.as_deref());
-    out.maybe("jti", who.token_id.as_deref());
-    out.word("server", &facts.server);
-    out.word("method", &facts.method);
-    out.word("path_template", &facts.path);
-    out.maybe("surface_id", facts.surface.as_deref());
-    out.maybe("op", facts.operation.as_deref());
-    out.maybe("risk", facts.risk);
+    out.maybe(key!("actor_id"), actor.map(String::as_str));
+    out.word(key!("principal_type"), who.principal_type);
+    out.maybe(key!("tenant_id"), who.organization.as_deref());
+    out.maybe(key!("team"), who.team.as_deref());
+    out.words(key!("scope"), facts.scopes.iter().map(String::as_str));
+    out.words(key!("groups"), who.groups.iter().map(String::as_str));
+    out.maybe(key!("issuer"), who.issuer.as_deref());
+    out.maybe(key!("jti"), who.token_id.as_deref());
+    out.word(key!("server"), &facts.server);
+    out.word(key!("method"), &facts.method);
+    out.word(key!("path_template"), &facts.path);
+    out.maybe(key!("surface_id"), facts.surface.as_deref());
+    out.maybe(key!("op"), facts.operation.as_deref());
+    out.maybe(key!("risk"), facts.risk);
     let permissions = facts.permissions.iter().map(String::as_str);
-    out.words("required_permissions", permissions);
+    out.words(key!("required_permissions"), permissions);
 }
 
 /// What was decided, and from what.
 fn decision(out: &mut Object, facts: &Facts, exchanged: &Exchanged<'_>) {
-    out.open("authz", '{');
-    out.open("input", '{');
-    out.words("chain", facts.who.callers.iter().map(String::as_str));
-    out.maybe("protocol", facts.protocol.as_deref());
-    out.open("slots", '{');
+    out.open(key!("authz"), '{');
+    out.open(key!("input"), '{');
+    out.words(key!("chain"), facts.who.callers.iter().map(String::as_str));
+    out.maybe(key!("protocol"), facts.protocol.as_deref());
+    out.open(key!("slots"), '{');
     slots(out, facts, exchanged);
     out.text.push_str("}}");
-    out.open("output", '{');
-    out.words("granted_by", facts.granted_by.iter().map(String::as_str));
-    out.words("matched", facts.matched.iter().map(String::as_str));
-    out.words("failed", facts.failed.iter().map(|it| Reason::as_str(*it)));
-    out.open("missed", '{');
+    out.open(key!("output"), '{');
+    out.words(
+        key!("granted_by"),
+        facts.granted_by.iter().map(String::as_str),
+    );
+    out.words(key!("matched"), facts.matched.iter().map(String::as_str));
+    out.words(
+        key!("failed"),
+        facts.failed.iter().map(|it| Reason::as_str(*it)),
+    );
+    out.open(key!("missed"), '{');
     // Most often there are none, and a map costs more than a look.
     if !facts.missed.is_empty() {
         let missed: BTreeMap<&str, &str> = facts
@@ -212,32 +228,32 @@ fn decision(out: &mut Object, facts: &Facts, exchanged: &Exchanged<'_>) {
     }
     out.text.push('}');
     let undetermined = facts.undetermined.iter().map(String::as_str);
-    out.words("undetermined", undetermined);
+    out.words(key!("undetermined"), undetermined);
     out.text.push_str("}}");
-    out.word("decision", if facts.is_allow() { "allow" } else { "deny" });
+    out.word(
+        key!("decision"),
+        if facts.is_allow() { "allow" } else { "deny" },
+    );
 }
 
 fn slots(out: &mut Object, facts: &Facts, exchanged: &Exchanged<'_>) {
     if facts.slots.is_empty() {
         return;
     }
-    let sorted: BTreeMap<&str, &SlotValue> = facts
-        .slots
-        .iter()
-        .map(|slot| (slot.attribute.as_str(), &slot.value))
-        .collect();
-    for (attribute, value) in sorted {
-        out.name(attribute);
-        match value {
+    let mut sorted: Vec<&SlotFact> = facts.slots.iter().collect();
+    sorted.sort_unstable_by_key(|slot| &*slot.attribute);
+    for slot in sorted {
+        out.name(&slot.attribute);
+        match &slot.value {
             SlotValue::Absent => push_text(&mut out.text, "absent"),
             SlotValue::Value(text) => {
                 out.text.push('{');
-                out.word("value", text);
+                out.word(key!("value"), text);
                 out.text.push('}');
             }
             SlotValue::Digest(text) => {
                 out.text.push('{');
-                out.word("digest", &digest(exchanged.digest_key, text));
+                out.word(key!("digest"), &digest(exchanged.digest_key, text));
                 out.text.push('}');
             }
         }
@@ -269,17 +285,15 @@ impl Object {
 
     /// Separates the next member from the one before, if there is one.
     fn comma(&mut self) {
-        if !self.text.ends_with(['{', '[']) {
+        if !matches!(self.text.as_bytes().last(), Some(b'{' | b'[')) {
             self.text.push(',');
         }
     }
 
-    /// Writes the key of a member, which needs no escapes, and answers where its value starts.
+    /// Writes the key of a member, and answers where its value starts.
     fn key(&mut self, key: &'static str) -> usize {
         self.comma();
-        self.text.push('"');
         self.text.push_str(key);
-        self.text.push_str("\":");
         self.text.len()
     }
 
@@ -318,9 +332,7 @@ impl Object {
 
 /// A JSON string. Most need no escapes, which is cheap to see.
 fn push_text(out: &mut String, value: &str) {
-    let plain = |byte: u8| byte >= 0x20 && byte != b'"' && byte != b'\\';
-    // Without an early end this is done many bytes at a time.
-    if value.bytes().fold(true, |all, byte| all & plain(byte)) {
+    if plain_until(value.as_bytes(), 0) == value.len() {
         out.push('"');
         out.push_str(value);
         out.push('"');

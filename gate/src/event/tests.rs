@@ -62,12 +62,26 @@ fn an_event_reads_back_as_it_was_written() {
     assert_eq!(serde_json::from_str::<Event>(&line.text).unwrap(), event);
 }
 
+#[test]
+fn digests_are_hmac_with_keys_of_any_length() {
+    use aws_lc_rs::hmac;
+    for length in [0, 1, 32, 63, 64, 65, 200] {
+        let bytes: Vec<u8> = (0..).take(length).collect();
+        let key = hmac::Key::new(hmac::HMAC_SHA256, &bytes);
+        for text in ["", "null", &"long ".repeat(100)] {
+            let expected = hmac::sign(&key, text.as_bytes());
+            let digest = DigestKey::new(&bytes).digest(text);
+            assert_eq!(digest, hex(expected.as_ref()), "{length}");
+        }
+    }
+}
+
 /// Facts with one of everything, in texts that need escapes and texts that need none.
 fn facts(text: &str, reason: Reason) -> Facts {
     let some = || Some(text.to_owned());
     let many = || vec![text.to_owned(), "b".to_owned()];
     let slot = |attribute: &str, value| SlotFact {
-        attribute: attribute.to_owned(),
+        attribute: attribute.into(),
         value,
     };
     Facts {

@@ -1,6 +1,11 @@
 //! Getting the keys of an issuer: its key set, or first the metadata that names it.
 
-use std::{fmt, net::IpAddr, time::Duration};
+use std::{
+    fmt,
+    net::IpAddr,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use latchkey_gate::settings::RemoteKeys;
 use reqwest::{
@@ -11,7 +16,7 @@ use reqwest::{
 use serde::Deserialize;
 
 use super::addresses::{Allowed, Resolver, refusal};
-use crate::config::Config;
+use crate::config::{Config, IdentityConfig};
 
 /// The largest key set and the largest metadata, in bytes.
 const LARGEST_KEYS: usize = 256 * 1024;
@@ -23,8 +28,11 @@ const USER_AGENT: &str = concat!("latchkey-sidecar/", env!("CARGO_PKG_VERSION"))
 /// Gets keys within the limits: one answer at a time, no redirect, only allowed addresses.
 #[derive(Debug, Clone)]
 pub(super) struct Fetcher {
-    client: Client,
+    settings: IdentityConfig,
     allowed: Allowed,
+    /// Made for the first issuer whose keys are with it: most sidecars have none, and the
+    /// authorities of the system take memory.
+    client: Arc<OnceLock<Client>>,
 }
 
 /// What an issuer answered.
@@ -56,11 +64,30 @@ struct Metadata {
 impl Fetcher {
     /// A client by these settings.
     pub(super) fn new(config: &Config) -> Result<Self, FetchError> {
-        let identity = &config.identity;
-        let allowed = Allowed {
-            networks: identity.private_networks.clone(),
-            loopback: config.profile.development,
+        let fetcher = Self {
+            settings: config.identity.clone(),
+            allowed: Allowed {
+                networks: config.identity.private_networks.clone(),
+                loopback: config.profile.development,
+            },
+            client: Arc::default(),
         };
+        if config.identity.ca_file.is_some() {
+            fetcher.client()?;
+        }
+        Ok(fetcher)
+    }
+
+    fn client(&self) -> Result<&Client, FetchError> {
+        if let Some(client) = self.client.get() {
+            return Ok(client);
+        }
+        let client = self.build()?;
+        Ok(self.client.get_or_init(|| client))
+    }
+
+    fn build(&self) -> Result<Client, FetchError> {
+        let identity = &self.settings;
         let mut client = Client::builder()
             .user_agent(USER_AGENT)
             .redirect(Policy::none())
@@ -69,7 +96,7 @@ impl Fetcher {
             .no_proxy()
             .timeout(identity.timeout.0)
             .pool_max_idle_per_host(0)
-            .dns_resolver(Resolver(allowed.clone()));
+            .dns_resolver(Resolver(self.allowed.clone()));
         if let Some(path) = &identity.ca_file {
             let fault = |what: &dyn fmt::Display| {
                 FetchError(format!("[identity] ca_file {}: {what}", path.display()))
@@ -81,8 +108,7 @@ impl Fetcher {
             }
             client = client.tls_certs_merge(roots);
         }
-        let client = client.build().map_err(|error| FetchError(causes(&error)))?;
-        Ok(Self { client, allowed })
+        client.build().map_err(|error| FetchError(causes(&error)))
     }
 
     /// The keys of an issuer; `tag` is that of the keys at hand.
@@ -148,7 +174,7 @@ impl Fetcher {
     async fn get(&self, url: &str, tag: Option<&str>) -> Result<Response, FetchError> {
         let parsed = Url::parse(url).map_err(|_| FetchError(format!("`{url}` is no URL")))?;
         self.check(&parsed)?;
-        let mut request = self.client.get(parsed);
+        let mut request = self.client()?.get(parsed);
         if let Some(tag) = tag {
             request = request.header(IF_NONE_MATCH, tag);
         }

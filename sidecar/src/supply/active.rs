@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use latchkey_engine::{
+    bundle::places::PlaceKind,
     id::ServerId,
     index::{Server as ServerEntry, Transport},
     time::Time,
@@ -88,8 +89,31 @@ pub enum Origin {
 }
 
 impl Active {
-    /// Opens a verified slice and builds everything that serving it needs.
+    /// Opens a verified slice and builds everything that serving it needs. On a thread of its own:
+    /// what opening needed beside the policy is given back when the thread ends.
     pub(super) fn build(
+        config: &Config,
+        package: &Package,
+        release: Release,
+        origin: Origin,
+        generation: u64,
+    ) -> Result<Self, SupplyError> {
+        let open = || Self::open(config, package, release, origin, generation);
+        let opened = std::thread::scope(|scope| {
+            let opener = std::thread::Builder::new().name("opener".to_owned());
+            opener.spawn_scoped(scope, open).map(|it| it.join())
+        });
+        match opened {
+            Ok(Ok(active)) => active,
+            Ok(Err(_)) => Err(SupplyError::refused("bad_slice", "it cannot be opened")),
+            Err(error) => {
+                let what = format!("no thread to open it with: {error}");
+                Err(SupplyError::refused("bad_slice", what))
+            }
+        }
+    }
+
+    fn open(
         config: &Config,
         package: &Package,
         release: Release,
@@ -98,7 +122,7 @@ impl Active {
     ) -> Result<Self, SupplyError> {
         let name = &config.bundle.server;
         let fault = |what: String| SupplyError::refused("bad_slice", what);
-        let gate = Gate::open(&package.slice, package.places.as_deref())
+        let gate = Gate::open_keeping(&package.slice, package.places.as_deref(), places(config))
             .map_err(|error| fault(format!("{name}.lkb: {error}")))?;
         let lacks = || fault(format!("the slice does not hold the server `{name}`"));
         let server = gate.server(name).ok_or_else(lacks)?;
@@ -175,6 +199,15 @@ fn asks_for_proofs(gate: &Gate, server: &ServerSettings) -> bool {
     let issuers = gate.issuers().iter().map(|issuer| issuer.proof);
     let mut rules = issuers.chain([server.proof]);
     rules.any(|rule| matches!(rule, ProofRule::Dpop | ProofRule::Bound))
+}
+
+/// The places that are asked for. A refusal names its rule; only where others ask for decisions is
+/// it told which binding allowed, and there are as many of these as of anything.
+fn places(config: &Config) -> &'static [PlaceKind] {
+    match config.decision {
+        Some(_) => &[PlaceKind::Rule, PlaceKind::Binding],
+        None => &[PlaceKind::Rule],
+    }
 }
 
 impl Way {
