@@ -14,6 +14,7 @@ use std::ops::Range;
 
 pub(crate) use number::exact;
 pub use number::{check_numbers, to_value};
+pub(crate) use parse::plain_until;
 pub use parse::{Limits, parse, parse_with};
 pub use splice::{Edit, splice};
 
@@ -107,18 +108,15 @@ impl<'d> Value<'d> {
 
     /// The decoded string, if this is one.
     pub fn as_text(&self) -> Option<&'d str> {
-        match self.kind() {
-            Kind::Text(text) => Some(text),
+        match &self.node.kind {
+            NodeKind::Text(decoded) => Some(text(self.source, self.node, decoded.as_deref())),
             _ => None,
         }
     }
 
     /// The number as written, if this is one.
     pub fn as_number(&self) -> Option<&'d str> {
-        match self.kind() {
-            Kind::Number(lexeme) => Some(lexeme),
-            _ => None,
-        }
+        matches!(self.node.kind, NodeKind::Number).then(|| self.raw())
     }
 
     /// The integer, if this is a number written as one (no fraction, no exponent) that fits.
@@ -128,31 +126,36 @@ impl<'d> Value<'d> {
 
     /// The boolean, if this is one.
     pub fn as_bool(&self) -> Option<bool> {
-        match self.kind() {
-            Kind::Bool(value) => Some(value),
+        match self.node.kind {
+            NodeKind::Bool(value) => Some(value),
             _ => None,
         }
     }
 
     /// The object, if this is one.
     pub fn as_object(&self) -> Option<Object<'d>> {
-        match self.kind() {
-            Kind::Object(object) => Some(object),
-            _ => None,
-        }
+        matches!(self.node.kind, NodeKind::Object { .. }).then_some(Object(*self))
     }
 
     /// The array, if this is one.
     pub fn as_array(&self) -> Option<Array<'d>> {
-        match self.kind() {
-            Kind::Array(array) => Some(array),
-            _ => None,
-        }
+        matches!(self.node.kind, NodeKind::Array { .. }).then_some(Array(*self))
     }
 
     /// Whether this is `null`.
     pub fn is_null(&self) -> bool {
         matches!(self.node.kind, NodeKind::Null)
+    }
+
+    /// Whether this is the string `text`; most that are not are told by their length.
+    fn is_text(&self, text: &str) -> bool {
+        match &self.node.kind {
+            NodeKind::Text(Some(decoded)) => **decoded == *text,
+            NodeKind::Text(None) => {
+                self.node.span().len() == text.len() + 2 && self.as_text() == Some(text)
+            }
+            _ => false,
+        }
     }
 
     /// The member `key` of this value, if it is an object that has it.
@@ -247,9 +250,13 @@ impl<'d> Object<'d> {
 
     /// The value of `key`, compared with the decoded keys.
     pub fn get(&self, key: &str) -> Option<Value<'d>> {
-        self.members()
-            .find(|member| member.key == key)
-            .map(|member| member.value)
+        let mut children = self.0.children();
+        loop {
+            let (name, value) = (children.next_value()?, children.next_value()?);
+            if name.is_text(key) {
+                return Some(value);
+            }
+        }
     }
 
     /// The number of members.
@@ -283,8 +290,10 @@ impl<'d> Object<'d> {
         names: impl IntoIterator<Item = &'n str> + Clone,
     ) -> Result<(), JsonError> {
         for member in self.members() {
+            let key = member.key;
+            let plain = key.is_ascii();
             let mut names = names.clone().into_iter();
-            if names.any(|name| member.key != name && folds_equal(member.key, name)) {
+            if names.any(|name| folds_equal(key, plain, name) && key != name) {
                 return Err(JsonError {
                     at: member.key_span.start,
                     what: JsonFault::CaseVariant,
@@ -507,9 +516,14 @@ fn text<'d>(source: &'d str, node: &'d Node, decoded: Option<&'d str>) -> &'d st
     decoded.unwrap_or_else(|| source.get(inner).unwrap_or_default())
 }
 
-fn folds_equal(key: &str, name: &str) -> bool {
-    if key.is_ascii() && name.is_ascii() {
+/// Whether a key folds to the same as a name; `plain` says that it is ASCII.
+fn folds_equal(key: &str, plain: bool, name: &str) -> bool {
+    // Most keys are told apart by their length: what folds to a plain key is no shorter.
+    if plain && key.len() == name.len() {
         return key.eq_ignore_ascii_case(name);
+    }
+    if plain && (key.len() > name.len() || name.is_ascii()) {
+        return false;
     }
     let fold = |c: char| match c {
         '\u{17f}' => 's',

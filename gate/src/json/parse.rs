@@ -95,16 +95,7 @@ impl Parser<'_> {
         let kind = match self.peek() {
             Some(b'{') => self.object()?,
             Some(b'[') => self.array()?,
-            Some(b'"') => self.string()?,
-            Some(b'-' | b'0'..=b'9') => {
-                self.at = number::scan(self.bytes, self.at)?;
-                NodeKind::Number
-            }
-            Some(b't') => self.word(b"true", NodeKind::Bool(true))?,
-            Some(b'f') => self.word(b"false", NodeKind::Bool(false))?,
-            Some(b'n') => self.word(b"null", NodeKind::Null)?,
-            Some(_) => return Err(self.fault(JsonFault::UnexpectedByte)),
-            None => return Err(self.fault(JsonFault::UnexpectedEnd)),
+            _ => self.leaf()?,
         };
         let size = self.nodes.len() - before + 1;
         Ok(Node {
@@ -115,11 +106,30 @@ impl Parser<'_> {
         })
     }
 
+    /// Reads a value that holds no others.
+    fn leaf(&mut self) -> Result<NodeKind, JsonError> {
+        Ok(match self.peek() {
+            Some(b'"') => self.string()?,
+            Some(b'-' | b'0'..=b'9') => {
+                self.at = number::scan(self.bytes, self.at)?;
+                NodeKind::Number
+            }
+            Some(b't') => self.word(b"true", NodeKind::Bool(true))?,
+            Some(b'f') => self.word(b"false", NodeKind::Bool(false))?,
+            Some(b'n') => self.word(b"null", NodeKind::Null)?,
+            Some(_) => return Err(self.fault(JsonFault::UnexpectedByte)),
+            None => return Err(self.fault(JsonFault::UnexpectedEnd)),
+        })
+    }
+
     /// Reads one value into its place in front of its descendants.
     fn push_node(&mut self) -> Result<(), JsonError> {
         let slot = self.nodes.len();
         if slot >= self.limits.nodes {
             return Err(self.fault(JsonFault::TooManyValues));
+        }
+        if !matches!(self.peek(), Some(b'{' | b'[')) {
+            return self.push_leaf();
         }
         self.nodes.push(Node {
             kind: NodeKind::Null,
@@ -131,6 +141,20 @@ impl Parser<'_> {
         if let Some(place) = self.nodes.get_mut(slot) {
             *place = node;
         }
+        Ok(())
+    }
+
+    /// Reads a value that holds no others, most often a key, into the next place.
+    fn push_leaf(&mut self) -> Result<(), JsonError> {
+        let start = narrow(self.at);
+        let kind = self.leaf()?;
+        let end = narrow(self.at);
+        self.nodes.push(Node {
+            kind,
+            start,
+            end,
+            size: 1,
+        });
         Ok(())
     }
 
@@ -336,13 +360,17 @@ impl Parser<'_> {
             nodes,
         };
         if len <= PAIRWISE {
-            let mut later = keys;
-            while let Some((key, at)) = later.next() {
-                if let Some((_, twin)) = later.clone().find(|(other, _)| *other == key) {
+            let mut known = [""; PAIRWISE];
+            for (seen, (key, at)) in keys.enumerate() {
+                let before = known.get(..seen).unwrap_or_default();
+                if before.contains(&key) {
                     return Err(JsonError {
-                        at: twin.max(at),
+                        at,
                         what: JsonFault::DuplicateKey,
                     });
+                }
+                if let Some(place) = known.get_mut(seen) {
+                    *place = key;
                 }
             }
             return Ok(());
@@ -399,7 +427,7 @@ impl<'p> Iterator for Keys<'p> {
 }
 
 /// The first offset at or after `at` of a quote, a backslash or a control character.
-fn plain_until(bytes: &[u8], mut at: usize) -> usize {
+pub(crate) fn plain_until(bytes: &[u8], mut at: usize) -> usize {
     const LOW: u64 = 0x0101_0101_0101_0101;
     const HIGH: u64 = 0x8080_8080_8080_8080;
     // Eight bytes at a time: a byte is zero, or below 0x20, where the subtraction borrows.

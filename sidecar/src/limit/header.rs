@@ -1,6 +1,6 @@
 //! What callers are told of their limits: `RateLimit-Policy` and `RateLimit`, as structured fields.
 
-use std::{fmt::Write as _, time::Duration};
+use std::time::Duration;
 
 use hyper::{
     HeaderMap,
@@ -45,21 +45,21 @@ impl Told {
             else {
                 continue;
             };
-            let comma = if at == 0 { "" } else { ", " };
-            let name = pool_word(pool, reach);
-            // Two limits of one pool have two names. Writing to a String cannot fail.
-            let _ = write!(
-                policy,
-                "{comma}\"{name}-{count}-{seconds}\";q={count};w={seconds}"
-            );
-            let (calls, full) = (left.calls, seconds_up(left.full_in));
-            let _ = write!(
-                state,
-                "{comma}\"{name}-{count}-{seconds}\";r={calls};t={full}"
-            );
+            // Two limits of one pool have two names. Each number is written once: every answer
+            // has these fields, and formatting costs more than the count.
+            let (count, seconds) = (count.to_string(), seconds.to_string());
+            let comma = if at == 0 { "\"" } else { ", \"" };
+            let name = [comma, pool_word(pool, reach), "-", &count, "-", &seconds].concat();
+            for part in [&name, "\";q=", &count, ";w=", &seconds] {
+                policy.push_str(part);
+            }
+            let (calls, full) = (left.calls.to_string(), seconds_up(left.full_in).to_string());
+            for part in [&name, "\";r=", &calls, ";t=", &full] {
+                state.push_str(part);
+            }
         }
         for (name, text) in [(POLICY, policy), (STATE, state)] {
-            if let Ok(value) = HeaderValue::from_str(&text) {
+            if let Ok(value) = HeaderValue::try_from(text) {
                 headers.insert(name, value);
             }
         }
