@@ -2,28 +2,39 @@
 //!
 //! The first line says how long the log was when the journal was begun; every other line is an
 //! intent, or, when the log cannot be read back, the id and hash of an event that was written.
+//!
+//! Two files take turns: a journal that is long enough is begun anew in the other, over what stood
+//! there. Writing over old bytes costs the system a fraction of what new ones do. Each line names
+//! its turn, so that what is left of an earlier one behind the last line is not read.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs::{File, OpenOptions},
-    io::{self, Write},
-    os::unix::fs::OpenOptionsExt,
+    io,
+    os::unix::fs::{FileExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
+
+use rustix::fs::{CWD, RenameFlags};
 
 use serde::{Deserialize, Serialize};
 
 use latchkey_gate::event::{Draft, Event};
 
 use super::{AuditError, Ticket, Waiting, chain::Log, fault};
+use crate::ids;
 
 /// The journal is begun anew, with what is still in flight, when it reaches this many bytes.
-const LONGEST: u64 = 4 << 20;
+const LONGEST: u64 = 256 << 10;
 
 #[derive(Debug)]
 pub(super) struct Journal {
     path: PathBuf,
     file: File,
+    /// The file of the turn before, which has the name of the next.
+    spare: Option<File>,
+    /// What the lines of this turn are marked with; no two turns have the same.
+    turn: String,
     /// Good bytes.
     length: u64,
     /// The intents in flight.
@@ -33,6 +44,14 @@ pub(super) struct Journal {
     lines: String,
     /// The first ticket whose intent is not written yet.
     unwritten: Ticket,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Marked {
+    #[serde(default)]
+    turn: String,
+    #[serde(flatten)]
+    entry: Entry,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -55,25 +74,31 @@ const CUT_OFF: &str = "cut_off: the sidecar stopped before the answer ended";
 impl Journal {
     /// Opens the journal, and answers the intents that have no event.
     pub(super) fn open(path: &Path, log: &Log) -> Result<(Self, Vec<Event>), AuditError> {
-        let text = match std::fs::read(path) {
-            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+        let bytes = match std::fs::read(path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
             Err(error) => return Err(fault(path, "read", &error)),
         };
+        let text = String::from_utf8_lossy(&bytes);
+        let turn = marked(&text).next().map(|first| first.turn);
         let open = unfinished(&text, log).map_err(|error| fault(path, "replay", &error))?;
         let file = OpenOptions::new()
-            .append(true)
+            .write(true)
             .create(true)
+            .truncate(false)
             .mode(0o600)
             .open(path)
             .map_err(|error| fault(path, "open", &error))?;
         let journal = Self {
             path: path.to_owned(),
             file,
-            length: text.len() as u64,
+            spare: None,
+            turn: turn.unwrap_or_else(ids::span),
+            length: bytes.len() as u64,
             open: BTreeMap::new(),
             next: 0,
-            lines: String::new(),
+            // Half a line may stand at the end.
+            lines: if bytes.is_empty() { "" } else { "\n" }.to_owned(),
             unwritten: Ticket(0),
         };
         Ok((journal, open))
@@ -82,19 +107,17 @@ impl Journal {
     /// The hash of the last event of a log that cannot be read back.
     pub(super) fn last_hash(path: &Path) -> Option<String> {
         let text = std::fs::read_to_string(path).ok()?;
-        text.lines()
-            .rev()
-            .filter_map(|line| serde_json::from_str::<Entry>(line).ok())
-            .find_map(|entry| match entry {
-                Entry::Begun { prev_hash, .. } => Some(prev_hash),
-                Entry::Done { hash, .. } => Some(hash),
-                Entry::Intent(_) => None,
-            })
+        let hashes = entries(&text).filter_map(|entry| match entry {
+            Entry::Begun { prev_hash, .. } => Some(prev_hash),
+            Entry::Done { hash, .. } => Some(hash),
+            Entry::Intent(_) => None,
+        });
+        hashes.last()
     }
 
     /// Notes an intent, which counts once it is written.
     pub(super) fn note(&mut self, intent: Draft) -> Ticket {
-        write_intent(&mut self.lines, &intent);
+        write_intent(&mut self.lines, &self.turn, &intent);
         let ticket = Ticket(self.next);
         self.next += 1;
         self.open.insert(ticket, intent);
@@ -139,10 +162,11 @@ impl Journal {
                 self.open.remove(&ticket);
             }
             if log.offset().is_none() {
-                lines.push_str(&line_of(&Entry::Done {
+                let done = Entry::Done {
                     event_id: event.event_id,
                     hash: log.prev_hash().to_owned(),
-                })?);
+                };
+                lines.push_str(&line_of(&self.turn, done)?);
             }
         }
         self.append(&lines)
@@ -150,37 +174,40 @@ impl Journal {
 
     /// Begins the journal anew, with what is in flight.
     pub(super) fn start_over(&mut self, log: &Log) -> io::Result<()> {
-        let mut text = line_of(&Entry::Begun {
+        let turn = ids::span();
+        let begun = Entry::Begun {
             offset: log.offset(),
             prev_hash: log.prev_hash().to_owned(),
-        })?;
+        };
+        let mut text = line_of(&turn, begun)?;
         for intent in self.open.values() {
-            write_intent(&mut text, intent);
+            write_intent(&mut text, &turn, intent);
         }
         let aside = self.path.with_extension("new");
-        let mut file = OpenOptions::new()
-            .append(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&aside)
-            .or_else(|_| {
-                std::fs::remove_file(&aside)?;
-                OpenOptions::new()
-                    .append(true)
-                    .create_new(true)
-                    .mode(0o600)
-                    .open(&aside)
-            })?;
-        file.write_all(text.as_bytes())?;
-        std::fs::rename(&aside, &self.path)?;
-        self.file = file;
+        let file = match self.spare.take() {
+            Some(spare) => spare,
+            None => created(&aside)?,
+        };
+        file.write_all_at(text.as_bytes(), 0)?;
+        let exchange = RenameFlags::EXCHANGE;
+        let before = match rustix::fs::renameat_with(CWD, &aside, CWD, &self.path, exchange) {
+            Ok(()) => Some(std::mem::replace(&mut self.file, file)),
+            // Not every file system can exchange names: the next turn has a new file then.
+            Err(_) => {
+                std::fs::rename(&aside, &self.path)?;
+                self.file = file;
+                None
+            }
+        };
+        self.spare = before;
+        self.turn = turn;
         self.length = text.len() as u64;
         Ok(())
     }
 
-    /// Whether the journal takes bytes; it is left as it was.
+    /// Whether the journal takes bytes; its lines are left as they were.
     pub(super) fn probe(&mut self) -> io::Result<()> {
-        let written = self.file.write_all(&[b'\n'; 512]);
+        let written = self.file.write_all_at(&[b'\n'; 512], self.length);
         self.file.set_len(self.length)?;
         written
     }
@@ -189,7 +216,8 @@ impl Journal {
         if lines.is_empty() {
             return Ok(());
         }
-        if let Err(error) = self.file.write_all(lines.as_bytes()) {
+        if let Err(error) = self.file.write_all_at(lines.as_bytes(), self.length) {
+            // Nobody acts upon what was written in part, and a crash must not find it.
             self.file.set_len(self.length)?;
             return Err(error);
         }
@@ -198,20 +226,45 @@ impl Journal {
     }
 }
 
-/// The intents of a journal that have no event in the log. Lines that a crash cut short were
-/// never acted upon.
+/// A new, empty file.
+fn created(path: &Path) -> io::Result<File> {
+    let create = || {
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true).mode(0o600).open(path)
+    };
+    create().or_else(|_| {
+        std::fs::remove_file(path)?;
+        create()
+    })
+}
+
+/// The lines that can be read, of whichever turn. Those that a crash cut short were never acted
+/// upon.
+fn marked(text: &str) -> impl Iterator<Item = Marked> + '_ {
+    text.lines()
+        .filter_map(|line| serde_json::from_str(line).ok())
+}
+
+/// The entries of a journal: of the turn that its first line is of.
+fn entries(text: &str) -> impl Iterator<Item = Entry> + '_ {
+    let mut turn = None;
+    marked(text)
+        .filter(move |line: &Marked| *turn.get_or_insert_with(|| line.turn.clone()) == line.turn)
+        .map(|line| line.entry)
+}
+
+/// The intents of a journal that have no event in the log.
 fn unfinished(text: &str, log: &Log) -> io::Result<Vec<Event>> {
     let mut offset = 0;
     let mut intents = Vec::new();
     let mut done = BTreeSet::new();
-    for line in text.lines() {
-        match serde_json::from_str::<Entry>(line) {
-            Ok(Entry::Begun { offset: at, .. }) => offset = at.unwrap_or(0),
-            Ok(Entry::Intent(intent)) => intents.push(*intent),
-            Ok(Entry::Done { event_id, .. }) => {
+    for entry in entries(text) {
+        match entry {
+            Entry::Begun { offset: at, .. } => offset = at.unwrap_or(0),
+            Entry::Intent(intent) => intents.push(*intent),
+            Entry::Done { event_id, .. } => {
                 done.insert(event_id);
             }
-            Err(_) => {}
         }
     }
     if intents.is_empty() {
@@ -228,14 +281,44 @@ fn unfinished(text: &str, log: &Log) -> io::Result<Vec<Event>> {
 }
 
 /// The line of an [`Entry::Intent`].
-fn write_intent(line: &mut String, intent: &Draft) {
-    line.push_str("{\"intent\":");
+fn write_intent(line: &mut String, turn: &str, intent: &Draft) {
+    line.push_str("{\"turn\":\"");
+    line.push_str(turn);
+    line.push_str("\",\"intent\":");
     intent.write_intent(line, CUT_OFF);
     line.push_str("}\n");
 }
 
-fn line_of(entry: &impl Serialize) -> io::Result<String> {
-    let mut line = serde_json::to_string(entry)?;
+fn line_of(turn: &str, entry: Entry) -> io::Result<String> {
+    let turn = turn.to_owned();
+    let mut line = serde_json::to_string(&Marked { turn, entry })?;
     line.push('\n');
     Ok(line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_of_an_earlier_turn_is_not_read() {
+        let line = |turn: &str, id: &str| {
+            let done = Entry::Done {
+                event_id: id.to_owned(),
+                hash: String::new(),
+            };
+            line_of(turn, done).unwrap()
+        };
+        let old = line("a", "1") + &line("a", "2") + &line("a", "3");
+        let new = line("b", "4") + &line("b", "5555");
+        let text = new.clone() + old.get(new.len()..).unwrap();
+        assert!(text.contains("\"3\""), "{text}");
+        let ids: Vec<String> = entries(&text)
+            .filter_map(|entry| match entry {
+                Entry::Done { event_id, .. } => Some(event_id),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(ids, ["4", "5555"]);
+    }
 }
