@@ -53,7 +53,7 @@ use crate::{
     pins,
     run::Worker,
     session,
-    supply::Active,
+    supply::{Active, Way},
     telemetry::Stage,
     token_endpoint,
     upload::{Patience, Upload},

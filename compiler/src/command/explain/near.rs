@@ -213,7 +213,7 @@ impl Near<'_> {
         match attribute.root {
             Root::Args => {
                 let name = attribute_name(&attribute.path);
-                let slot = self.facts.slots.iter().find(|it| it.attribute == name);
+                let slot = self.facts.slots.iter().find(|it| *it.attribute == *name);
                 match slot.map(|it| &it.value) {
                     None | Some(SlotValue::Absent) => Held::Absent,
                     Some(SlotValue::Digest(json) | SlotValue::Value(json)) => {
