@@ -190,16 +190,13 @@ impl Journal {
         };
         file.write_all_at(text.as_bytes(), 0)?;
         let exchange = RenameFlags::EXCHANGE;
-        let before = match rustix::fs::renameat_with(CWD, &aside, CWD, &self.path, exchange) {
-            Ok(()) => Some(std::mem::replace(&mut self.file, file)),
+        if rustix::fs::renameat_with(CWD, &aside, CWD, &self.path, exchange).is_ok() {
+            self.spare = Some(std::mem::replace(&mut self.file, file));
+        } else {
             // Not every file system can exchange names: the next turn has a new file then.
-            Err(_) => {
-                std::fs::rename(&aside, &self.path)?;
-                self.file = file;
-                None
-            }
-        };
-        self.spare = before;
+            std::fs::rename(&aside, &self.path)?;
+            self.file = file;
+        }
         self.turn = turn;
         self.length = text.len() as u64;
         Ok(())

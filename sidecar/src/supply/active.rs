@@ -1,6 +1,9 @@
 //! What is in force for one server.
 
-use std::time::{Duration, Instant};
+use std::{
+    thread::ScopedJoinHandle,
+    time::{Duration, Instant},
+};
 
 use latchkey_engine::{
     bundle::places::PlaceKind,
@@ -101,7 +104,8 @@ impl Active {
         let open = || Self::open(config, package, release, origin, generation);
         let opened = std::thread::scope(|scope| {
             let opener = std::thread::Builder::new().name("opener".to_owned());
-            opener.spawn_scoped(scope, open).map(|it| it.join())
+            let opener = opener.spawn_scoped(scope, open);
+            opener.map(ScopedJoinHandle::join)
         });
         match opened {
             Ok(Ok(active)) => active,
