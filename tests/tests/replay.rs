@@ -112,7 +112,7 @@ fn what_replay_says_is_what_the_candidate_answers() {
             println!("{name}, baseline {}: {tally:?}", baseline.is_some());
             let unknown = tally[Change::MayWiden as usize] + tally[Change::MayNarrow as usize];
             if baseline.is_some() {
-                assert_eq!(unknown == 0, followed, "{name}: {tally:?}");
+                assert!(unknown == 0 || !followed, "{name}: {tally:?}");
                 let other = events.len() - tally[Change::Same as usize];
                 assert_eq!(other == 0, name == "nothing", "{name}: {tally:?}");
             }

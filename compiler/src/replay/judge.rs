@@ -165,12 +165,12 @@ impl<'p> Judge<'p> {
             return Err(denied(Reason::SurfaceUnmatched));
         };
         let now = time_of(event).ok_or_else(|| needs("the time of the event"))?;
-        let positions = operations(entry, event)?;
         let before = self.before(event).map(|it| it.gate.policy());
         let before = before.and_then(|policy| {
             let id = policy.surface_by_name(name)?;
             Some((policy, policy.surface_entry(id)?))
         });
+        let positions = operations(entry, event, before)?;
         let actors = callers.identity.as_ref().map_or(&[][..], Identity::callers);
         let case = Case {
             judge: self,
@@ -343,11 +343,19 @@ impl Case<'_, '_> {
 }
 
 /// The operations of an event as positions; `None` where the surface has none.
-fn operations(entry: &Surface, event: &Event) -> Result<Option<Vec<usize>>, Verdict> {
+fn operations(
+    entry: &Surface,
+    event: &Event,
+    before: Before<'_>,
+) -> Result<Option<Vec<usize>>, Verdict> {
     let Some(operations) = &entry.operations else {
         return Ok(None);
     };
     let Some(named) = &event.op else {
+        // What was no operation then is none where there are the same.
+        if before.is_some_and(|(_, surface)| surface.operations == entry.operations) {
+            return Err(Verdict::Denied(Reason::OperationUnknown, None));
+        }
         let argument = operations.argument.join(".");
         return Err(Verdict::Needs(BTreeSet::from([format!("args.{argument}")])));
     };

@@ -70,7 +70,13 @@ fn mapped(
         return scopes.collect::<Option<_>>().ok_or_else(invalid);
     }
     if event.scope.is_empty() {
-        return Err(needs());
+        // What one map does not name, an equal one does not either.
+        let alike = before.is_some_and(|(policy, surface)| {
+            let there = &policy.index().scopes;
+            Map::of(&surface.scope).is_some_and(|old| old.said(there) == map.said(tree))
+                && matches!(&surface.scope, ScopeSource::Map { argument: it, .. } if it == argument)
+        });
+        return Err(if alike { invalid() } else { needs() });
     }
     let Some((policy, surface)) = before else {
         let known = event.scope.iter().map(|path| {
@@ -111,6 +117,14 @@ impl<'a> Map<'a> {
             } => Some(Self { exact, prefixes }),
             _ => None,
         }
+    }
+
+    /// What it says, by the paths of scopes.
+    fn said(&self, tree: &ScopeTree) -> [Vec<(&'a str, String)>; 2] {
+        [self.exact, self.prefixes].map(|all| {
+            let entries = all.iter().map(|(text, at)| (text.as_str(), tree.path(*at)));
+            entries.collect()
+        })
     }
 
     fn targets(&self) -> impl Iterator<Item = ScopeId> {
