@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 VENV := .cache/demo-venv
 
-.PHONY: help demo test test-fast lint bench fuzz-smoke sign-test
+.PHONY: help demo test test-fast faults lint bench fuzz-smoke sign-test
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1 \t\2/' | expand -t 20
@@ -20,6 +20,9 @@ test: nextest ## every test of every crate, and of the documents
 
 test-fast: nextest ## the inner loop: the engine and the gate
 	@cargo nextest run --locked -p latchkey-engine -p latchkey-gate
+
+faults: nextest ## what goes wrong around a sidecar, and what becomes of it: a table
+	@cargo nextest run --locked -p latchkey-sidecar --no-capture --test sidecar every_fault_has_one_reason
 
 lint: ## format, clippy, rustdoc and, where cargo-deny is installed, licences, bans and sources
 	@cargo fmt --all --check

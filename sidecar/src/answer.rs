@@ -22,7 +22,7 @@ use latchkey_gate::{
     identity::Identity,
     session::Bond,
 };
-use tokio::time::{Instant, Sleep};
+use tokio::time::{Instant, Sleep, sleep};
 
 pub use bounds::Bounds;
 use standing::Over;
@@ -31,7 +31,7 @@ pub use standing::Standing;
 use crate::{
     arriving::{Arriving, BrokeOff},
     exchange::Exchange,
-    ids,
+    faults, ids, panics,
     pipeline::sent_to,
     run::Worker,
     session,
@@ -60,6 +60,15 @@ struct Passed {
     /// What has been read of it already.
     first: First,
     incoming: Arriving,
+    patience: Option<Patience>,
+}
+
+/// How long an answer that has begun may pause.
+#[derive(Debug)]
+struct Patience {
+    most: Duration,
+    /// The end of the pause that lasts.
+    ends: Option<Pin<Box<Sleep>>>,
 }
 
 /// An event stream that is filtered line by line.
@@ -143,8 +152,12 @@ pub enum AnswerError {
     Filter,
     /// The tool server's answer is larger than the policy allows.
     TooLarge,
+    /// The tool server does not go on with its answer.
+    Paused,
     /// The end of the answer cannot be recorded.
     Audit,
+    /// Passing it on panicked.
+    Panicked,
 }
 
 impl fmt::Display for AnswerError {
@@ -153,7 +166,9 @@ impl fmt::Display for AnswerError {
             Self::Upstream(error) => write!(f, "the tool server broke off: {error}"),
             Self::Filter => f.write_str("the tool server's answer cannot be filtered"),
             Self::TooLarge => f.write_str(Reason::ResponseTooLarge.title()),
+            Self::Paused => f.write_str("the tool server did not go on with its answer in time"),
             Self::Audit => f.write_str("the audit event cannot be recorded"),
+            Self::Panicked => f.write_str("an internal error"),
         }
     }
 }
@@ -171,16 +186,23 @@ impl Answer {
         }
     }
 
-    /// The tool server's body as it comes; its end closes the exchange.
+    /// The tool server's body as it comes; its end closes the exchange. `pause` is how long it may
+    /// stand still, where that is bounded.
     #[must_use]
     pub fn passed(
         first: First,
         incoming: Arriving,
+        pause: Option<Duration>,
         bounds: Option<Box<Bounds>>,
         exchange: Box<Exchange>,
     ) -> Self {
+        let patience = pause.map(|most| Patience { most, ends: None });
         Self {
-            content: Content::Passed(Box::new(Passed { first, incoming })),
+            content: Content::Passed(Box::new(Passed {
+                first,
+                incoming,
+                patience,
+            })),
             open: Some(exchange),
             bounds,
         }
@@ -204,7 +226,7 @@ impl Answer {
                 refused: None,
                 denied: false,
                 sent_to: None,
-                again: Box::pin(tokio::time::sleep(AGAIN)),
+                again: Box::pin(sleep(AGAIN)),
                 over: None,
             })),
             open: Some(exchange),
@@ -260,8 +282,17 @@ impl Answer {
                 open.facts.reason = Reason::ResponseTooLarge;
                 open.facts.detail = Some("limits.response: cut off".to_owned());
             }
+            let outcome = match error {
+                AnswerError::Panicked => {
+                    open.panicked();
+                    EventOutcome::Internal
+                }
+                AnswerError::Paused => EventOutcome::Timeout,
+                _ => EventOutcome::UpstreamError,
+            };
+            open.facts.detail.get_or_insert_with(|| error.to_string());
             // The answer breaks off either way.
-            let _ = open.close(EventOutcome::UpstreamError);
+            let _ = open.close(outcome);
         }
         error
     }
@@ -282,21 +313,13 @@ impl Answer {
     }
 
     fn next(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
+        faults::at("pass");
         let next = match &mut self.content {
             Content::Whole(bytes) => {
                 return Poll::Ready(bytes.take().map(|bytes| Ok((Frame::data(bytes), true))));
             }
             Content::Passed(passed) => {
-                let Passed { first, incoming } = &mut **passed;
-                let frame = match std::mem::replace(first, Poll::Pending) {
-                    Poll::Ready(frame) => frame,
-                    Poll::Pending => ready!(Pin::new(&mut *incoming).poll_frame(cx)),
-                };
-                frame.map(|frame| {
-                    frame
-                        .map(|frame| (frame, incoming.is_end_stream()))
-                        .map_err(AnswerError::Upstream)
-                })
+                ready!(passed.next(cx))
             }
             Content::Lines(lines) => ready!(lines.next(cx)),
         };
@@ -315,7 +338,10 @@ impl Body for Answer {
         if self.bounds.as_mut().is_some_and(|it| it.is_over(cx)) {
             return Poll::Ready(self.expire().err().map(Err));
         }
-        let answer = match ready!(self.next(cx)) {
+        let Some(next) = panics::caught_now(|| self.next(cx)) else {
+            return Poll::Ready(Some(Err(self.fail(AnswerError::Panicked))));
+        };
+        let answer = match ready!(next) {
             Some(Ok((frame, last))) => {
                 if !self.count(&frame) {
                     Some(Err(self.fail(AnswerError::TooLarge)))
@@ -348,6 +374,40 @@ impl Body for Answer {
             // What is read already is not counted: an answer of a known length says so in its head.
             Content::Passed(_) | Content::Lines(_) => SizeHint::default(),
         }
+    }
+}
+
+impl Passed {
+    fn next(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
+        let frame = match std::mem::replace(&mut self.first, Poll::Pending) {
+            Poll::Ready(frame) => Poll::Ready(frame),
+            Poll::Pending => Pin::new(&mut self.incoming).poll_frame(cx),
+        };
+        let Poll::Ready(frame) = frame else {
+            let patience = self.patience.as_mut();
+            return if patience.is_some_and(|it| it.is_over(cx)) {
+                Poll::Ready(Some(Err(AnswerError::Paused)))
+            } else {
+                Poll::Pending
+            };
+        };
+        if let Some(patience) = &mut self.patience {
+            patience.ends = None;
+        }
+        Poll::Ready(frame.map(|frame| {
+            frame
+                .map(|frame| (frame, self.incoming.is_end_stream()))
+                .map_err(AnswerError::Upstream)
+        }))
+    }
+}
+
+impl Patience {
+    /// Whether the answer stands still for too long.
+    fn is_over(&mut self, cx: &mut Context<'_>) -> bool {
+        let most = self.most;
+        let ends = self.ends.get_or_insert_with(|| Box::pin(sleep(most)));
+        ends.as_mut().poll(cx).is_ready()
     }
 }
 

@@ -222,6 +222,17 @@ impl Audit {
         self.write(&mut inner)
     }
 
+    /// Puts another event in the place of one that was noted and could not be written, as long as it
+    /// waits: what its request came to has changed with that.
+    pub fn amend(&self, Noted(count): Noted, event: Unsealed) {
+        let mut inner = self.lock();
+        let at = count.checked_sub(inner.written() + 1);
+        let at = at.and_then(|at| usize::try_from(at).ok());
+        if let Some(waiting) = at.and_then(|at| inner.waiting.get_mut(at)) {
+            waiting.event = event;
+        }
+    }
+
     /// Lets the requests that are ready now note what they have to.
     async fn turn(&self) {
         if self.metrics.in_flight.get() < 2 {

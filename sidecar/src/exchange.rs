@@ -17,7 +17,7 @@ use latchkey_gate::{
 
 use crate::{
     audit::{AuditUnavailable, Noted, Ticket},
-    ids,
+    faults, ids,
     limit::Counted,
     meter::Meter,
     metrics::Ended,
@@ -142,6 +142,7 @@ impl Exchange {
 
     /// A stage has come to its end with this outcome.
     pub fn after<T>(&mut self, stage: Stage, outcome: T) -> T {
+        faults::at(stage.as_str());
         if let Some(timeline) = &mut self.timeline {
             timeline.ended(stage);
         }
@@ -167,15 +168,49 @@ impl Exchange {
 
     /// Records the event. Nothing more of the answer may leave before this has succeeded.
     pub fn close(&mut self, outcome: EventOutcome) -> Result<(), AuditUnavailable> {
-        let noted = self.note(outcome)?;
-        noted.map_or(Ok(()), |noted| self.shared.audit.settle(noted))
+        let Some(noted) = self.note(outcome)? else {
+            return Ok(());
+        };
+        let settled = self.shared.audit.settle(noted);
+        settled.inspect_err(|_| self.hold_back(noted))
     }
 
-    /// The same, together with the other exchanges that end now.
+    /// The same, together with the other exchanges that end now, before anything has left.
     pub async fn close_together(&mut self, outcome: EventOutcome) -> Result<(), AuditUnavailable> {
-        match self.note(outcome)? {
-            Some(noted) => self.shared.audit.settled(noted).await,
-            None => Ok(()),
+        let Some(noted) = self.note(outcome)? else {
+            return Ok(());
+        };
+        let settled = self.shared.audit.settled(noted).await;
+        settled.inspect_err(|_| {
+            (self.status, self.bytes_out) = (503, 0);
+            self.hold_back(noted);
+        })
+    }
+
+    /// The answer to a call that was allowed does not leave, because its event cannot be recorded
+    /// now: that is what the event says once it can be.
+    fn hold_back(&mut self, noted: Noted) {
+        if self.facts.reason != Reason::Ok {
+            return;
+        }
+        self.facts.reason = Reason::AuditUnavailable;
+        self.facts.detail = Some("the call was made, and its answer held back".to_owned());
+        let exchanged = Exchanged {
+            latency_us: microseconds(self.started.elapsed()),
+            ..self.exchanged(EventOutcome::Internal)
+        };
+        let ending = Ending::of(&self.facts, &exchanged);
+        let event = Draft::request(&self.facts, &exchanged).ended(&ending);
+        self.shared.audit.amend(noted, event);
+    }
+
+    /// A stage has panicked: whatever was decided, this is what became of it.
+    pub fn panicked(&mut self) {
+        self.facts.reason = Reason::Internal;
+        self.facts.failed = vec![Reason::Internal];
+        self.facts.detail = Some("a stage panicked: the log says where".to_owned());
+        if self.status == 0 {
+            self.status = 500;
         }
     }
 
@@ -282,12 +317,18 @@ impl Exchange {
 impl Drop for Exchange {
     fn drop(&mut self) {
         if !self.closed {
-            self.shared.metrics.cut_off.inc();
-            self.facts
-                .detail
-                .get_or_insert_with(|| "cut_off: the caller went away".to_owned());
+            let outcome = if std::thread::panicking() {
+                self.panicked();
+                EventOutcome::Internal
+            } else {
+                self.shared.metrics.cut_off.inc();
+                self.facts
+                    .detail
+                    .get_or_insert_with(|| "cut_off: the caller went away".to_owned());
+                EventOutcome::ClientError
+            };
             // Without a record the sidecar forwards nothing more, which is all one can do here.
-            let _ = self.close(EventOutcome::ClientError);
+            let _ = self.close(outcome);
         }
         self.shared.metrics.in_flight.dec();
         self.meter.end();

@@ -11,6 +11,8 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
+use crate::faults;
+
 /// Keyed from the operating system's randomness, once a process.
 static SECRET: LazyLock<(RandomState, RandomState)> =
     LazyLock::new(|| (RandomState::new(), RandomState::new()));
@@ -76,9 +78,8 @@ pub(crate) fn secret() -> io::Result<String> {
 /// The time since 1970.
 #[must_use]
 pub(crate) fn now() -> std::time::Duration {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default()
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    faults::clock(now.unwrap_or_default())
 }
 
 /// The lowest digits of a number, at most 16, in lower-case hex. Formatting costs several times as

@@ -16,6 +16,7 @@ pub use address::{Address, Bound};
 pub use frames::{Counts, Frames};
 pub use peer::Peer;
 pub use places::{Place, Places};
+pub use serve::connection;
 pub use streams::{Paced, Streams};
 
 use crate::{run::Worker, socket::Socket};
@@ -100,7 +101,7 @@ fn take(worker: &Arc<Worker>, socket: Socket, peer: Peer) {
     };
     let worker = Arc::clone(worker);
     tokio::spawn(async move {
-        serve::connection(&worker, socket, peer).await;
+        connection(&worker, socket, peer).await;
         drop(place);
     });
 }

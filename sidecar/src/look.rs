@@ -6,7 +6,11 @@ use bytes::{Bytes, BytesMut};
 use hyper::body::{Body as _, Frame};
 use latchkey_gate::filter;
 
-use crate::{answer::First, arriving::Arriving, pipeline};
+use crate::{
+    answer::First,
+    arriving::Arriving,
+    body::{self, Unread},
+};
 
 /// What is known of an answer that is no stream.
 pub(crate) enum Looked {
@@ -16,8 +20,8 @@ pub(crate) enum Looked {
     Passed(First),
     /// All of it, and it has to be filtered.
     Filtered(Bytes),
-    /// It is too large or too slow to be read.
-    Unread,
+    /// It cannot be read.
+    Unread(Unread),
 }
 
 /// Reads an answer as far as it has to be. A result in which nothing can be sealed passes as it
@@ -28,12 +32,12 @@ pub(crate) async fn look(
     most: usize,
     slowest: Duration,
 ) -> Looked {
-    // As long as it takes: the head would have waited for nothing, either.
-    let first = poll_fn(|cx| Pin::new(&mut *incoming).poll_frame(cx)).await;
-    let first = match first {
-        None => return Looked::Whole(Bytes::new()),
-        Some(Ok(frame)) => frame.into_data().unwrap_or_default(),
-        Some(Err(error)) => return Looked::Passed(Poll::Ready(Some(Err(error)))),
+    let first = poll_fn(|cx| Pin::new(&mut *incoming).poll_frame(cx));
+    let first = match tokio::time::timeout(slowest, first).await {
+        Ok(None) => return Looked::Whole(Bytes::new()),
+        Ok(Some(Ok(frame))) => frame.into_data().unwrap_or_default(),
+        Ok(Some(Err(error))) => return Looked::Passed(Poll::Ready(Some(Err(error)))),
+        Err(_) => return Looked::Unread(Unread::Slow),
     };
     let body = if incoming.is_end_stream() {
         first
@@ -41,8 +45,9 @@ pub(crate) async fn look(
         return Looked::Passed(Poll::Ready(Some(Ok(Frame::data(first)))));
     } else {
         let most = most.saturating_sub(first.len());
-        let Ok(rest) = pipeline::read(incoming, most, slowest).await else {
-            return Looked::Unread;
+        let rest = match body::read(incoming, most, slowest).await {
+            Ok(rest) => rest,
+            Err((_, unread)) => return Looked::Unread(unread),
         };
         let mut whole = BytesMut::with_capacity(first.len() + rest.len());
         whole.extend_from_slice(&first);

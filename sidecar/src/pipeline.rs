@@ -8,6 +8,7 @@ mod tunnel;
 
 use std::{
     convert::Infallible,
+    fmt,
     future::poll_fn,
     pin::pin,
     sync::Arc,
@@ -15,8 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::{Bytes, BytesMut};
-use http_body_util::BodyExt;
+use bytes::Bytes;
 use hyper::{
     HeaderMap, Method, Request, Response, StatusCode, Uri,
     body::{Body, Incoming},
@@ -40,17 +40,18 @@ use latchkey_gate::{
 use crate::{
     answer::{Answer, Bounds, First, Rules, Standing, now},
     arriving::Arriving,
+    body::{Unread, read},
     bridge,
     config::ListenConfig,
     exchange::Exchange,
-    host,
+    faults, host,
     identity::Asking,
     limit::{self, Told},
     listen::Peer,
     look::{Looked, look},
     metadata,
     meter::Meter,
-    pins,
+    panics, pins,
     run::Worker,
     session,
     supply::{Active, Way},
@@ -143,6 +144,16 @@ pub async fn serve(
     peer: Arc<Peer>,
     request: Request<Incoming>,
 ) -> Result<Response<Answer>, Infallible> {
+    let served = panics::caught(stages(worker, meter, peer, request)).await;
+    Ok(served.unwrap_or_else(broken))
+}
+
+async fn stages(
+    worker: Arc<Worker>,
+    meter: Arc<Meter>,
+    peer: Arc<Peer>,
+    request: Request<Incoming>,
+) -> Response<Answer> {
     let traceparent = request.headers().get("traceparent");
     let traceparent = traceparent.and_then(|value| value.to_str().ok());
     let mut exchange = Exchange::open(Arc::clone(&worker.shared), meter, traceparent);
@@ -154,21 +165,19 @@ pub async fn serve(
             retry_after: Some(1),
             ..Refusal::http(Reason::Overloaded).into()
         };
-        return Ok(refuse(&worker, exchange, &refused));
+        return refuse(&worker, exchange, &refused);
     }
     if token_endpoint::is_asked(&worker.shared, &request) {
-        return Ok(token_endpoint::serve(&worker, exchange, peer.on_loopback, request).await);
+        return token_endpoint::serve(&worker, exchange, peer.on_loopback, request).await;
     }
     if let Some(document) = metadata::document(&worker.shared, &request) {
-        return Ok(close_metadata(exchange, document));
+        return close_metadata(exchange, document);
     }
-    Ok(
-        match forward_if_allowed(&worker, &mut exchange, peer, request).await {
-            Ok(Sent::Answer(forwarded)) => pass(&worker, exchange, forwarded).await,
-            Ok(Sent::Tunnel(switched)) => tunnel::begin(&worker, exchange, *switched),
-            Err(refused) => refuse(&worker, exchange, &refused),
-        },
-    )
+    match forward_if_allowed(&worker, &mut exchange, peer, request).await {
+        Ok(Sent::Answer(forwarded)) => pass(&worker, exchange, forwarded).await,
+        Ok(Sent::Tunnel(switched)) => tunnel::begin(&worker, exchange, *switched),
+        Err(refused) => refuse(&worker, exchange, &refused),
+    }
 }
 
 async fn forward_if_allowed(
@@ -216,24 +225,23 @@ async fn receive(
         peer,
         now: now(),
     };
-    let fault = received.take(worker, exchange, body).await.err();
-    let now = now();
-    received.now = now;
-    let fault = match fault {
-        None if !received.is_for(&worker.shared.config.listen) => {
-            let refused = received.refuse(exchange, Reason::MalformedRequest);
-            let detail = "the Host or Origin header names another host: see [listen] hosts";
-            exchange.facts.detail = Some(detail.to_owned());
-            return Err(refused);
-        }
-        None if worker.shared.is_over(&received.active, now) => Some(Reason::PolicyUnavailable),
-        None if !worker.shared.overlay_is_known() => Some(Reason::PolicyUnavailable),
-        fault => fault,
-    };
-    match fault {
-        None => Ok(received),
-        Some(reason) => Err(received.refuse(exchange, reason)),
+    if let Err((reason, detail)) = received.take(worker, exchange, body).await {
+        let refused = received.refuse(exchange, reason);
+        exchange.facts.detail = Some(detail);
+        return Err(refused);
     }
+    received.now = now();
+    if !received.is_for(&worker.shared.config.listen) {
+        let refused = received.refuse(exchange, Reason::MalformedRequest);
+        let detail = "the Host or Origin header names another host: see [listen] hosts";
+        exchange.facts.detail = Some(detail.to_owned());
+        return Err(refused);
+    }
+    let over = worker.shared.is_over(&received.active, received.now);
+    if over || !worker.shared.overlay_is_known() {
+        return Err(received.refuse(exchange, Reason::PolicyUnavailable));
+    }
+    Ok(received)
 }
 
 async fn identify(
@@ -581,6 +589,8 @@ async fn pass(
     if let Some(counted) = &exchange.counted {
         counted.told.write(&mut head.headers);
     }
+    faults::at("filter");
+    let pause = active.way.timeout();
     let streams = is_event_stream(&head.headers);
     let settings = active.gate.server_settings(active.server);
     let bounds = Bounds::of(settings, streams);
@@ -588,32 +598,31 @@ async fn pass(
     if bounds.as_ref().is_some_and(|it| it.is_under(least)) {
         return too_large(worker, exchange);
     }
-    let largest = settings.map_or(0, |it| it.response);
     let most = worker.shared.config.upstream.max_filtered;
-    let most = match usize::try_from(largest) {
-        Ok(largest @ 1..) => most.min(largest),
-        _ => most,
-    };
+    let largest = settings.and_then(|it| usize::try_from(it.response).ok());
+    let largest = largest.filter(|it| *it > 0).unwrap_or(usize::MAX);
+    let most = most.min(largest);
     // Traffic of the protocol is only watched for requests of the server, which come on streams.
     let watched = |it: &Filter| it.kind != FilterKind::Answer || streams;
     let Some(filter) = inflow.filter.filter(watched) else {
-        return unwatched(worker, head, incoming, bounds, exchange).await;
+        let pause = (!streams).then_some(pause);
+        return unwatched(worker, head, incoming, (pause, bounds), exchange).await;
     };
-    let slowest = worker.shared.config.listen.write_timeout.0;
     let mut read_already = None;
     let passes = !streams && crossing.is_none();
     if filter.kind == FilterKind::Call && passes && !is_encoded(&head.headers) {
         let sealed = bond.as_ref().is_some_and(|bond| seals(bond, &request));
-        match look(&mut incoming, sealed, most, slowest).await {
+        match look(&mut incoming, sealed, most, pause).await {
             Looked::Whole(body) if !is_under(bounds.as_deref(), &body) => {
                 return whole(head, exchange, body).await;
             }
             Looked::Whole(_) => return too_large(worker, exchange),
             Looked::Passed(first) => {
-                return passed(worker, head, first, incoming, bounds, exchange);
+                let within = (Some(pause), bounds);
+                return passed(worker, head, first, incoming, within, exchange);
             }
             Looked::Filtered(body) => read_already = Some(body),
-            Looked::Unread => return unread(worker, exchange, most, largest),
+            Looked::Unread(unread) => return unreadable(worker, exchange, unread, most == largest),
         }
     }
     let rules = Rules {
@@ -628,7 +637,7 @@ async fn pass(
         crossing,
     };
     if is_encoded(&head.headers) {
-        return unfilterable(worker, exchange);
+        return unfilterable(worker, exchange, &"it is compressed");
     }
     head.headers.remove(header::CONTENT_LENGTH);
     if streams {
@@ -637,20 +646,24 @@ async fn pass(
     }
     let body = match read_already {
         Some(body) => Ok(body),
-        None => read(incoming, most, slowest).await,
+        None => read(incoming, most, pause).await,
     };
-    let Ok(body) = body else {
-        return unread(worker, exchange, most, largest);
+    let body = match body {
+        Ok(body) => body,
+        Err((_, unread)) => return unreadable(worker, exchange, unread, most == largest),
     };
     filtered(head, exchange, &rules, body, denied).await
 }
+
+/// How long an answer may stand still, and how large and long it may be.
+type Within = (Option<Duration>, Option<Box<Bounds>>);
 
 /// An answer in which nothing is looked for.
 async fn unwatched(
     worker: &Worker,
     head: hyper::http::response::Parts,
     mut incoming: Arriving,
-    bounds: Option<Box<Bounds>>,
+    within: Within,
     exchange: Box<Exchange>,
 ) -> Response<Answer> {
     let first = match at_hand(&mut incoming).await {
@@ -658,9 +671,9 @@ async fn unwatched(
         Poll::Ready(Some(Ok(frame))) if incoming.is_end_stream() => {
             frame.into_data().unwrap_or_default()
         }
-        first => return passed(worker, head, first, incoming, bounds, exchange),
+        first => return passed(worker, head, first, incoming, within, exchange),
     };
-    if is_under(bounds.as_deref(), &first) {
+    if is_under(within.1.as_deref(), &first) {
         return too_large(worker, exchange);
     }
     whole(head, exchange, first).await
@@ -672,7 +685,7 @@ fn passed(
     head: hyper::http::response::Parts,
     first: First,
     incoming: Arriving,
-    bounds: Option<Box<Bounds>>,
+    (pause, bounds): Within,
     exchange: Box<Exchange>,
 ) -> Response<Answer> {
     if let Poll::Ready(Some(Ok(frame))) = &first
@@ -682,7 +695,8 @@ fn passed(
     {
         return too_large(worker, exchange);
     }
-    Response::from_parts(head, Answer::passed(first, incoming, bounds, exchange))
+    let answer = Answer::passed(first, incoming, pause, bounds, exchange);
+    Response::from_parts(head, answer)
 }
 
 /// Whether an answer is larger than the policy allows.
@@ -690,12 +704,17 @@ fn is_under(bounds: Option<&Bounds>, body: &Bytes) -> bool {
     bounds.is_some_and(|it| it.is_under(body.len() as u64))
 }
 
-/// An answer that had to be read and could not be: by whose limit?
-fn unread(worker: &Worker, exchange: Box<Exchange>, most: usize, largest: u64) -> Response<Answer> {
-    if most as u64 == largest {
+/// An answer that had to be read and could not be; `by_policy` says whose limit would be passed.
+fn unreadable(
+    worker: &Worker,
+    exchange: Box<Exchange>,
+    unread: Unread,
+    by_policy: bool,
+) -> Response<Answer> {
+    if by_policy && unread == Unread::TooLarge {
         return too_large(worker, exchange);
     }
-    unfilterable(worker, exchange)
+    unfilterable(worker, exchange, &unread)
 }
 
 /// An answer that is one JSON text, as its caller may see it.
@@ -727,7 +746,7 @@ async fn filtered(
         Err(_) if !head.status.is_success() => Bytes::new(),
         Err(error) => {
             tracing::warn!(target: "upstream", %error, "an answer was not passed on");
-            return unfilterable(worker, exchange);
+            return unfilterable(worker, exchange, &error);
         }
     };
     let crossed = rules.crossing.as_ref().and_then(|it| it.answer(&body));
@@ -779,8 +798,14 @@ async fn whole(
     Response::from_parts(head, Answer::whole(body))
 }
 
-fn unfilterable(worker: &Worker, mut exchange: Box<Exchange>) -> Response<Answer> {
+/// What has to be filtered and cannot be is not passed on.
+fn unfilterable(
+    worker: &Worker,
+    mut exchange: Box<Exchange>,
+    what: &dyn fmt::Display,
+) -> Response<Answer> {
     exchange.facts.reason = Reason::UpstreamUnavailable;
+    exchange.facts.detail = Some(format!("its answer cannot be filtered: {what}"));
     refuse(
         worker,
         exchange,
@@ -841,6 +866,15 @@ pub(crate) fn unrecorded() -> Response<Answer> {
     build(Refusal::http(Reason::AuditUnavailable).response(&wire::Exchange::default()))
 }
 
+/// The answer when a stage has panicked. Its event was recorded as the exchange was dropped; what is
+/// left of the request on this connection is unknown.
+fn broken() -> Response<Answer> {
+    let mut response = build(Refusal::http(Reason::Internal).response(&wire::Exchange::default()));
+    let close = HeaderValue::from_static("close");
+    response.headers_mut().insert(header::CONNECTION, close);
+    response
+}
+
 fn build(response: wire::Response) -> Response<Answer> {
     let mut built = Response::new(Answer::whole(response.body.into()));
     *built.status_mut() =
@@ -860,7 +894,7 @@ impl Received {
         worker: &Worker,
         exchange: &mut Exchange,
         body: Incoming,
-    ) -> Result<(), Reason> {
+    ) -> Result<(), (Reason, String)> {
         let patience = worker.shared.config.listen.body_timeout.0;
         let gate = &self.active.gate;
         let unread = match &self.active.way {
@@ -872,16 +906,19 @@ impl Received {
         if let Some((most, server)) = unread {
             let caller = patience;
             let upload = Upload::new(body, most, Patience { caller, server }, exchange.meter());
-            let upload = upload.inspect_err(|_| exchange.leave_unread())?;
+            let upload = upload.map_err(|reason| {
+                exchange.leave_unread();
+                (reason, reason.title().to_owned())
+            })?;
             exchange.passed_in = Some(upload.counter());
             self.upload = Some(Box::new(upload));
             return Ok(());
         }
         let (body, fault) = match read(body, self.active.max_body, patience).await {
             Ok(body) => (body, Ok(())),
-            Err((body, reason)) => {
+            Err((body, unread)) => {
                 exchange.leave_unread();
-                (body, Err(reason))
+                (body, Err((unread.reason(), unread.to_string())))
             }
         };
         exchange.bytes_in = body.len() as u64;
@@ -932,66 +969,6 @@ impl From<Refusal> for Refused {
             told: Told::default(),
         }
     }
-}
-
-/// Reads a body of at most `most` bytes. On an error, what was read so far and the reason.
-pub(crate) async fn read(
-    mut body: impl Body<Data = Bytes> + Unpin,
-    most: usize,
-    timeout: Duration,
-) -> Result<Bytes, (Bytes, Reason)> {
-    if body.is_end_stream() {
-        return Ok(Bytes::new());
-    }
-    if body.size_hint().lower() > most as u64 {
-        return Err((Bytes::new(), Reason::PayloadTooLarge));
-    }
-    let mut so_far = Bytes::new();
-    let outcome = {
-        let mut reading = pin!(collect(&mut body, most, &mut so_far));
-        // Most bodies come with their head: only the others cost a timer.
-        let first = poll_fn(|cx| Poll::Ready(reading.as_mut().poll(cx))).await;
-        match first {
-            Poll::Ready(outcome) => outcome,
-            Poll::Pending => tokio::time::timeout(timeout, reading)
-                .await
-                .unwrap_or(Err(Reason::MalformedRequest)),
-        }
-    };
-    match outcome {
-        Ok(()) => Ok(so_far),
-        Err(reason) => Err((so_far, reason)),
-    }
-}
-
-async fn collect(
-    body: &mut (impl Body<Data = Bytes> + Unpin),
-    most: usize,
-    so_far: &mut Bytes,
-) -> Result<(), Reason> {
-    let mut rest = BytesMut::new();
-    while let Some(frame) = body.frame().await {
-        let data = frame.map_err(|_| Reason::MalformedRequest)?.into_data();
-        let Ok(data) = data else { continue };
-        if so_far.len() + rest.len() + data.len() > most {
-            return Err(Reason::PayloadTooLarge);
-        }
-        if so_far.is_empty() && rest.is_empty() {
-            *so_far = data;
-        } else {
-            rest.extend_from_slice(&data);
-        }
-        if body.is_end_stream() {
-            break;
-        }
-    }
-    if !rest.is_empty() {
-        let mut whole = BytesMut::with_capacity(so_far.len() + rest.len());
-        whole.extend_from_slice(so_far);
-        whole.extend_from_slice(&rest);
-        *so_far = whole.freeze();
-    }
-    Ok(())
 }
 
 fn is_event_stream(headers: &HeaderMap) -> bool {

@@ -59,8 +59,8 @@ trait Conversation: Future<Output = Result<(), hyper::Error>> {
     fn wind_down(self: Pin<&mut Self>);
 }
 
-/// Serves a connection until its end.
-pub(super) async fn connection(worker: &Arc<Worker>, socket: Socket, peer: Peer) {
+/// Serves a connection that was accepted, until its end.
+pub async fn connection(worker: &Arc<Worker>, socket: Socket, peer: Peer) {
     let limit = worker.shared.config.listen.head_timeout.0;
     let mut draining = worker.shared.draining();
     let shaken = tokio::select! {

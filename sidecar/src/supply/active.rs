@@ -215,6 +215,15 @@ fn places(config: &Config) -> &'static [PlaceKind] {
 }
 
 impl Way {
+    /// How long the server may take until its answer begins, and to go on with it.
+    #[must_use]
+    pub fn timeout(&self) -> Duration {
+        match self {
+            Self::Connect(target) => target.timeout(),
+            Self::Run(launch) => launch.timeout,
+        }
+    }
+
     /// Whether it leads to the same server.
     #[must_use]
     pub fn leads_as(&self, other: &Self) -> bool {

@@ -13,7 +13,7 @@ use latchkey_gate::{
 use serde::Deserialize;
 
 use super::{answer::Fault, form::Form};
-use crate::{answer::now, exchange::Exchange, host, ids, pipeline, run::Worker, supply::Active};
+use crate::{answer::now, body, exchange::Exchange, host, ids, run::Worker, supply::Active};
 
 /// A token that was given.
 pub(super) struct Given {
@@ -316,10 +316,10 @@ async fn read(
 ) -> Result<Form, Fault> {
     let (head, body) = request.into_parts();
     let listen = &worker.shared.config.listen;
-    let body = pipeline::read(body, MAX_BODY, listen.body_timeout.0).await;
-    let body = body.map_err(|(_, reason)| {
+    let read = body::read(body, MAX_BODY, listen.body_timeout.0).await;
+    let body = read.map_err(|(_, unread)| {
         exchange.leave_unread();
-        Fault::new("invalid_request", reason, reason.title())
+        Fault::new("invalid_request", unread.reason(), unread.to_string())
     })?;
     exchange.bytes_in = body.len() as u64;
     if !host::is_served(listen, on_loopback, &head.uri, &head.headers) {

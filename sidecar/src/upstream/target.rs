@@ -73,6 +73,12 @@ impl Target {
         })
     }
 
+    /// How long the server may take until its answer begins, and to go on with it.
+    #[must_use]
+    pub fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
     /// Whether it is the same place.
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {

@@ -75,6 +75,16 @@ impl Connection {
 
     pub(crate) fn answer(&mut self) -> std::io::Result<Answer> {
         let (status, headers) = self.head()?;
+        let body = self.body(&headers)?;
+        Ok(Answer {
+            status,
+            headers,
+            body: String::from_utf8(body).unwrap(),
+        })
+    }
+
+    /// The body that follows a head with these headers.
+    pub(crate) fn body(&mut self, headers: &[(String, String)]) -> std::io::Result<Vec<u8>> {
         let find = |name: &str| headers.iter().find(|(key, _)| key == name);
         let mut body = Vec::new();
         if find("transfer-encoding").is_some() {
@@ -82,14 +92,17 @@ impl Connection {
                 body.extend_from_slice(&chunk);
             }
         } else if let Some((_, length)) = find("content-length") {
-            body.resize(length.parse().unwrap(), 0);
-            self.stream.read_exact(&mut body)?;
+            let length = length.parse().unwrap();
+            let read = self.stream.by_ref().take(length).read_to_end(&mut body)?;
+            if (read as u64) < length {
+                return Err(std::io::ErrorKind::UnexpectedEof.into());
+            }
         }
-        Ok(Answer {
-            status,
-            headers,
-            body: String::from_utf8(body).unwrap(),
-        })
+        Ok(body)
+    }
+
+    pub(crate) fn socket(&self) -> &TcpStream {
+        self.stream.get_ref()
     }
 
     pub(crate) fn head(&mut self) -> std::io::Result<(u16, Vec<(String, String)>)> {

@@ -55,6 +55,7 @@ impl Program {
             .arg(env!("CARGO_BIN_EXE_latchkey-sidecar"))
             .arg(&path)
             .env("LATCHKEY_LOG", level)
+            .env("LATCHKEY_FAULTS", folder.join("faults"))
             .stderr(output(folder, "log.txt"))
             .stdout(output(folder, "stdout"))
             .spawn()

@@ -18,6 +18,8 @@ mod crash;
 mod decision_tls;
 #[cfg(test)]
 mod disk;
+#[cfg(all(test, target_os = "linux"))]
+mod faults;
 #[cfg(test)]
 mod forward;
 #[cfg(test)]
@@ -30,6 +32,8 @@ mod limits;
 mod pins;
 #[cfg(test)]
 mod proofs;
+#[cfg(test)]
+mod raw;
 #[cfg(test)]
 mod redis;
 #[cfg(test)]
