@@ -19,6 +19,14 @@ pub(crate) enum Unread {
 }
 
 impl Unread {
+    /// The reason where it is the body of a server's answer.
+    pub(crate) const fn of_server(self) -> Reason {
+        match self {
+            Self::TooLarge | Self::Broken => Reason::UpstreamUnavailable,
+            Self::Slow => Reason::UpstreamTimeout,
+        }
+    }
+
     /// The reason that a request with such a body is refused for.
     pub(crate) const fn reason(self) -> Reason {
         match self {

@@ -637,7 +637,12 @@ async fn pass(
         crossing,
     };
     if is_encoded(&head.headers) {
-        return unfilterable(worker, exchange, &"it is compressed");
+        return unfilterable(
+            worker,
+            exchange,
+            Reason::UpstreamUnavailable,
+            &"it is compressed",
+        );
     }
     head.headers.remove(header::CONTENT_LENGTH);
     if streams {
@@ -714,7 +719,7 @@ fn unreadable(
     if by_policy && unread == Unread::TooLarge {
         return too_large(worker, exchange);
     }
-    unfilterable(worker, exchange, &unread)
+    unfilterable(worker, exchange, unread.of_server(), &unread)
 }
 
 /// An answer that is one JSON text, as its caller may see it.
@@ -746,7 +751,7 @@ async fn filtered(
         Err(_) if !head.status.is_success() => Bytes::new(),
         Err(error) => {
             tracing::warn!(target: "upstream", %error, "an answer was not passed on");
-            return unfilterable(worker, exchange, &error);
+            return unfilterable(worker, exchange, Reason::UpstreamUnavailable, &error);
         }
     };
     let crossed = rules.crossing.as_ref().and_then(|it| it.answer(&body));
@@ -802,15 +807,12 @@ async fn whole(
 fn unfilterable(
     worker: &Worker,
     mut exchange: Box<Exchange>,
+    reason: Reason,
     what: &dyn fmt::Display,
 ) -> Response<Answer> {
-    exchange.facts.reason = Reason::UpstreamUnavailable;
+    exchange.facts.reason = reason;
     exchange.facts.detail = Some(format!("its answer cannot be filtered: {what}"));
-    refuse(
-        worker,
-        exchange,
-        &Refusal::http(Reason::UpstreamUnavailable).into(),
-    )
+    refuse(worker, exchange, &Refusal::http(reason).into())
 }
 
 fn too_large(worker: &Worker, mut exchange: Box<Exchange>) -> Response<Answer> {

@@ -54,7 +54,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         fault: "the server begins a list, and stops",
-        comes: &[HIDDEN],
+        comes: &[("504 upstream_timeout", "upstream_timeout timeout")],
         inject: |scene| scene.with(Manner::Stall, Scene::list),
     },
     Row {

@@ -81,7 +81,7 @@ impl Upstream {
         self.read.fetch_add(1, Relaxed);
         let manner = *self.manner.lock().unwrap();
         let whole = format!("{OK}Content-Length: {}\r\n", RESULT.len());
-        let half = format!("{whole}\r\n{}", &RESULT[..20]);
+        let half = format!("{whole}\r\n{}", &RESULT[..50]);
         match manner {
             Manner::Good => write!(stream, "{whole}Connection: close\r\n\r\n{RESULT}"),
             Manner::GoodOnce => write!(stream, "{whole}\r\n{RESULT}"),
@@ -114,7 +114,9 @@ impl Upstream {
                 }
             }
             Manner::Huge => {
-                write!(stream, "{OK}Content-Length: {}\r\n\r\n", 1_u64 << 40)?;
+                let length = 1_u64 << 40;
+                let begin = &RESULT[..RESULT.len() - 2];
+                write!(stream, "{OK}Content-Length: {length}\r\n\r\n{begin}")?;
                 let block = [b' '; 1 << 16];
                 loop {
                     stream.write_all(&block)?;
