@@ -137,6 +137,11 @@ fn formats(verb: &str, format: Format, known: &[Format]) -> Result<(), Failure> 
 
 /// Reads and checks the project in the folder of `-C`.
 fn checked(global: &Global, at: Option<Time>) -> Result<Checked, Failure> {
+    Ok(crate::check(&folder(global)?, at.unwrap_or_else(now)))
+}
+
+/// The folder of `-C`.
+fn folder(global: &Global) -> Result<Folder, Failure> {
     let folder = &global.directory;
     if !folder.is_dir() {
         return Err(
@@ -144,10 +149,7 @@ fn checked(global: &Global, at: Option<Time>) -> Result<Checked, Failure> {
                 .help("give the folder with `latchkey.toml` after `-C`"),
         );
     }
-    Ok(crate::check(
-        &Folder::new(folder.clone()),
-        at.unwrap_or_else(now),
-    ))
+    Ok(Folder::new(folder.clone()))
 }
 
 /// The current time: the one clock of the compiler, read for lints about dates and for nothing

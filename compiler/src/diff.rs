@@ -15,6 +15,7 @@ mod domain;
 pub mod entries;
 mod formula;
 mod gaps;
+pub mod idle;
 mod instance;
 mod lists;
 mod outcome;

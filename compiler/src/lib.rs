@@ -45,13 +45,22 @@ pub struct Checked {
 
 /// Reads and checks a project. Lints about dates use `today`; nothing else depends on it.
 pub fn check(tree: &dyn source::Tree, today: Time) -> Checked {
+    checked(tree, today, lint::Depth::Quick)
+}
+
+/// The same with every lint, also those that compare the policy with itself without an entry.
+pub fn check_thoroughly(tree: &dyn source::Tree, today: Time) -> Checked {
+    checked(tree, today, lint::Depth::Thorough)
+}
+
+fn checked(tree: &dyn source::Tree, today: Time, depth: lint::Depth) -> Checked {
     let mut sink = diag::Sink::new();
     let (sources, project) = project::open(tree, &mut sink);
     let syntax = syntax::parse(&sources, &project, &mut sink);
     let name = project.name.as_ref().map_or("", |name| name.value.as_str());
     let model = resolve::resolve(name, &syntax, &sources, &mut sink);
     let model = model.filter(|model| prove::prove(model, &mut sink));
-    lint::run(&syntax, model.as_ref(), &sources, &mut sink, today);
+    lint::run(&syntax, model.as_ref(), &sources, &mut sink, (today, depth));
     Checked {
         sources,
         project,

@@ -15,6 +15,7 @@ use crate::{
 
 mod agent_holds_destructive;
 mod agent_without_owner;
+mod analysis;
 mod binding_expired;
 mod binding_expires_soon;
 mod claim_value_of_nothing;
@@ -99,6 +100,15 @@ const LINTS: &[Lint] = &[
     wildcard_for_one::check,
 ];
 
+/// How much is asked of a project.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Depth {
+    /// What is seen by looking at it.
+    Quick,
+    /// Also what only follows from comparing it with itself without an entry.
+    Thorough,
+}
+
 /// Runs every lint on a sound project, as of `today`; without a model only the comments that
 /// would silence lints are read.
 pub fn run(
@@ -106,7 +116,7 @@ pub fn run(
     model: Option<&Model>,
     sources: &SourceMap,
     sink: &mut Sink,
-    today: Time,
+    (today, depth): (Time, Depth),
 ) {
     let mut suppressions = suppress::read(sources, sink);
     let Some(model) = model else { return };
@@ -115,6 +125,9 @@ pub fn run(
     for lint in LINTS {
         lint(&facts, &mut found);
     }
+    if depth == Depth::Thorough {
+        analysis::check(&facts, &mut found);
+    }
     for finding in found {
         if suppressions.silence(&finding, sources) {
             sink.suppressed();
@@ -122,5 +135,5 @@ pub fn run(
             sink.push(finding);
         }
     }
-    suppressions.unused(sink);
+    suppressions.unused(depth, sink);
 }

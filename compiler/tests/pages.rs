@@ -4,7 +4,7 @@
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
 use latchkey::{
-    Checked, check,
+    Checked, check_thoroughly,
     diag::{
         Levels, Report, Severity, codes,
         examples::{Example, examples},
@@ -15,7 +15,7 @@ use latchkey_engine::time::Time;
 
 fn checked(example: &Example) -> (SourceMap, Report) {
     let today = Time::parse("2026-12-01").expect("a date");
-    let Checked { sources, sink, .. } = check(&example.files, today);
+    let Checked { sources, sink, .. } = check_thoroughly(&example.files, today);
     (sources, sink.finish(&Levels::new()))
 }
 

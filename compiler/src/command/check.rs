@@ -4,7 +4,7 @@ use std::io::Write as _;
 
 use latchkey_engine::time::Time;
 
-use super::{Exit, Failure, Terminal, checked, ending, formats, style};
+use super::{Exit, Failure, Terminal, ending, folder, formats, now, style};
 use crate::{
     cli::{Format, Global},
     diag::{Report, render},
@@ -25,7 +25,8 @@ pub struct Args {
 /// Checks, prints, and answers whether there were findings.
 pub fn run(args: &Args, global: &Global, terminal: &mut Terminal<'_>) -> Result<Exit, Failure> {
     formats("check", global.format, &[Format::Human, Format::Json])?;
-    let checked = checked(global, args.at)?;
+    let folder = folder(global)?;
+    let checked = crate::check_thoroughly(&folder, args.at.unwrap_or_else(now));
     let report = checked.sink.finish(&checked.project.levels);
     print(&report, &checked.sources, global.format, terminal)?;
     Ok(ending(&report, args.deny_warnings))

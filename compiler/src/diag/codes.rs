@@ -1,6 +1,6 @@
 //! The one table of diagnostic codes.
 
-use super::Severity::{self, Error, Warning};
+use super::Severity::{self, Error, Note, Warning};
 
 /// A kind of finding. Its number is never reused.
 #[derive(PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -186,6 +186,13 @@ codes! {
     RULE_EXPIRED = "LK3022", "rule-expired", Warning, "A rule has expired";
     SHADOWED_RULE = "LK3023", "shadowed-rule", Warning,
         "A rule denies nothing that another one does not";
+    CONTRADICTING_RULES = "LK3024", "contradicting-rules", Warning,
+        "Two rules leave nothing of a grant between them";
+    RULE_NEVER_BINDS = "LK3025", "rule-never-binds", Warning,
+        "A rule asks nothing of any call that is allowed";
+    IDLE_BINDING = "LK3026", "idle-binding", Warning, "Nothing that a binding gives can be used";
+    ACTIVATION_ONLY = "LK3027", "activation-only", Warning,
+        "Only an activation makes a binding usable";
     CONDITION_SYNTAX = "LK4001", "condition-syntax", Error, "A condition cannot be read";
     CONDITION_TOO_LARGE = "LK4002", "condition-too-large", Error,
         "A condition is too long or too deep";
@@ -212,6 +219,10 @@ codes! {
     CONDITION_AMBIGUOUS = "LK4013", "condition-ambiguous", Error,
         "A condition does not mean the same on all its surfaces";
     OPEN_BLOCKLIST = "LK4014", "open-blocklist", Warning, "A deny lists values of an open text";
+    CONDITION_ALWAYS_TRUE = "LK4015", "condition-always-true", Warning,
+        "A condition holds for every call";
+    CONDITION_NEVER_TRUE = "LK4016", "condition-never-true", Warning,
+        "A condition holds for no call";
     BAD_SCHEMA = "LK5001", "bad-schema", Error, "An argument schema cannot be enforced";
     SCHEMA_TWICE = "LK5002", "schema-twice", Error,
         "A tool has a schema both inline and in the lock";
@@ -251,6 +262,8 @@ codes! {
         "An audit log has a line that is no event, or breaks the chain";
     NOT_NARROWED = "LK7008", "not-narrowed", Error,
         "A project cannot be narrowed to what was used";
+    ANALYSIS_SKIPPED = "LK7009", "analysis-skipped", Note,
+        "Some entries were not compared with the policy without them";
 }
 
 #[cfg(test)]

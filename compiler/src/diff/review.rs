@@ -181,7 +181,9 @@ impl<'a> Review<'a> {
         match self.destructive() {
             0 => None,
             1 => Some("1 change to agree to reaches something destructive".to_owned()),
-            count => Some(format!("{count} changes to agree to reach something destructive")),
+            count => Some(format!(
+                "{count} changes to agree to reach something destructive"
+            )),
         }
     }
 

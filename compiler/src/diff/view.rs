@@ -127,6 +127,9 @@ impl<'a> View<'a> {
     }
 
     pub(super) fn condition(&self, binding: BindingId) -> Option<FormulaId> {
+        if self.side.unconditional == Some(binding) {
+            return None;
+        }
         self.side.index.bindings.conditions.get(binding.index())
     }
 

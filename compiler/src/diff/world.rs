@@ -1,6 +1,9 @@
 //! Two policies side by side: callers by class, surfaces by name.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use latchkey_engine::{
     condition::{Attribute, Root, Segment},
@@ -14,7 +17,7 @@ use latchkey_engine::{
 use latchkey_gate::{call::StatedCaller, gate::Gate};
 
 /// One of the two policies, with the look-ups that the analysis needs.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Side<'a> {
     pub(super) gate: &'a Gate,
     pub(super) policy: &'a Policy,
@@ -24,9 +27,11 @@ pub(super) struct Side<'a> {
     /// The rules that speak of each permission.
     pub(super) rules: Vec<Vec<RuleId>>,
     /// The schemas, read.
-    pub(super) schemas: Vec<serde_json::Value>,
+    pub(super) schemas: Arc<[serde_json::Value]>,
     /// Whether some binding or rule names each principal itself.
-    direct: Vec<bool>,
+    pub(super) direct: Vec<bool>,
+    /// A binding whose condition is left out, for a question of what it does.
+    pub(super) unconditional: Option<BindingId>,
 }
 
 /// Callers that no decision of either policy tells apart, but by groups of their tokens.
@@ -104,6 +109,7 @@ impl<'a> Side<'a> {
                 .map(|text| serde_json::from_str(text).unwrap_or_default())
                 .collect(),
             direct: vec![false; index.principals.names.len()],
+            unconditional: None,
         };
         side.fill_bindings();
         side.fill_rules();

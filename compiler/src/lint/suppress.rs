@@ -3,6 +3,7 @@
 //! At the end of a line it holds for that line; on a line of its own, for the next line that is
 //! not a comment.
 
+use super::{Depth, analysis};
 use crate::{
     diag::{Diagnostic, Severity, Sink, codes, suggest},
     source::{File, FileId, SourceMap, Span},
@@ -74,9 +75,13 @@ impl Suppressions {
         silenced
     }
 
-    /// Reports the comments that silenced nothing.
-    pub(super) fn unused(&self, sink: &mut Sink) {
-        for each in self.0.iter().filter(|each| !each.used) {
+    /// Reports the comments that silenced nothing; of lints that did not run nothing can be said.
+    pub(super) fn unused(&self, depth: Depth, sink: &mut Sink) {
+        let ran = |slug: &str| {
+            let mut deep = analysis::CODES.iter();
+            depth == Depth::Thorough || !deep.any(|code| code.slug == slug)
+        };
+        for each in self.0.iter().filter(|each| !each.used && ran(each.slug)) {
             let message = format!("nothing here is reported as `{}`", each.slug);
             sink.push(
                 Diagnostic::new(&codes::UNUSED_SUPPRESSION, each.span, message)

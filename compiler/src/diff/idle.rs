@@ -1,0 +1,573 @@
+//! Entries of one policy that do nothing: it is compared with itself without them.
+//!
+//! What a call would come to is asked with the same diagrams as a comparison of two policies, as if
+//! every break-glass were activated. An entry is called idle only where both diagrams are equal for
+//! every caller and permission; where they cannot be built, it counts as needed.
+
+use std::collections::BTreeSet;
+
+use latchkey_engine::{
+    id::{BindingId, PermissionId, RuleId},
+    index::{Effect, Index, Rule, Subject},
+    reason::Reason,
+};
+use latchkey_gate::gate::Gate;
+
+use super::{
+    obligations,
+    outcome::{self, Outcome, Question},
+    view::{Membership, View},
+    world::{self, Class, Side},
+};
+
+/// How much is compared: in bindings and rules that have to be looked at, one by one.
+const BUDGET: usize = 300_000;
+/// The most deny rules of one caller and permission of which pairs are compared.
+const MOST_DENIES: usize = 12;
+
+/// What does nothing in a policy.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Idle {
+    /// Entries without effect.
+    pub entries: Vec<(Entry, Why)>,
+    /// Entries whose condition is true for every call that it could matter for.
+    pub always: Vec<Entry>,
+    /// Pairs of deny rules that leave nothing of a permission which neither takes away alone: the
+    /// rules, a caller, the permission.
+    pub contradictions: Vec<(String, String, String, String)>,
+    /// How many entries were not looked at, for there is too much of them.
+    pub skipped: usize,
+}
+
+/// An entry by name.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Entry {
+    /// A binding.
+    Binding(String),
+    /// A rule.
+    Rule(String),
+}
+
+/// Why an entry does nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Why {
+    /// Other entries of its kind do all of it: this one, or several together.
+    Others(Option<String>),
+    /// Its condition is never true.
+    Never,
+    /// Nothing that it speaks of is ever in question.
+    Unreachable,
+}
+
+/// Finds what does nothing, but for entries that are known already.
+#[must_use]
+pub fn find(gate: &Gate, known: &BTreeSet<Entry>) -> Idle {
+    let base = Side::new(gate);
+    let classes = world::classes(&base, &base);
+    let mut search = Search {
+        classes,
+        chains: base.reads_chain(),
+        weight: base.grants.iter().map(Vec::len).sum(),
+        base,
+        left: BUDGET / 3,
+        idle: Idle::default(),
+    };
+    search.forget(known);
+    search.contradictions();
+    search.left += BUDGET - BUDGET / 3;
+    search.left += BUDGET - BUDGET / 3;
+    // Of two that say the same, the later name is the one to remove.
+    for id in ids(search.base.index.rules.len()).map(RuleId) {
+        search.rule(id, known);
+    }
+    for id in ids(search.base.index.bindings.names.len()).map(BindingId) {
+        search.binding(id, known);
+    }
+    search.idle
+}
+
+fn ids(count: usize) -> impl Iterator<Item = u32> {
+    (0..u32::try_from(count).unwrap_or(0)).rev()
+}
+
+struct Search<'a> {
+    /// The policy without what was found idle already.
+    base: Side<'a>,
+    classes: Vec<Class>,
+    chains: bool,
+    /// How many grants a copy of the policy takes along.
+    weight: usize,
+    left: usize,
+    idle: Idle,
+}
+
+/// What is asked about: callers and permissions that an entry can concern.
+struct Reach {
+    classes: Vec<usize>,
+    permissions: Vec<(String, Option<String>, PermissionId)>,
+}
+
+/// The work is more than the budget.
+struct TooMuch;
+
+impl<'a> Search<'a> {
+    fn forget(&mut self, known: &BTreeSet<Entry>) {
+        for entry in known {
+            match entry {
+                Entry::Rule(name) => {
+                    if let Some(id) = self.base.policy.rule(name) {
+                        drop_rule(&mut self.base, id);
+                    }
+                }
+                Entry::Binding(name) => {
+                    if let Some(id) = self.base.policy.binding(name) {
+                        drop_binding(&mut self.base, id);
+                    }
+                }
+            }
+        }
+    }
+
+    fn rule(&mut self, id: RuleId, known: &BTreeSet<Entry>) {
+        let Some(rule) = self.base.index.rules.get(id.index()) else {
+            return;
+        };
+        let entry = Entry::Rule(rule.name.clone());
+        if known.contains(&entry) {
+            return;
+        }
+        match self.judge_rule(id, rule) {
+            Err(TooMuch) => self.idle.skipped += 1,
+            Ok(None) => {}
+            Ok(Some(Judged::Always)) => self.idle.always.push(entry),
+            Ok(Some(Judged::Idle(why))) => {
+                drop_rule(&mut self.base, id);
+                self.idle.entries.push((entry, why));
+            }
+        }
+    }
+
+    fn judge_rule(&mut self, id: RuleId, rule: &'a Rule) -> Result<Option<Judged>, TooMuch> {
+        let reach = self.reach(&rule.permissions, |view| {
+            let among = rule.who.is_empty() || view.among(&rule.who) != Membership::Never;
+            among && view.among(&rule.except) != Membership::Always
+        })?;
+        // Nobody is meant, or nothing: there are lints of their own for that.
+        if reach.classes.is_empty() || reach.permissions.is_empty() {
+            return Ok(None);
+        }
+        let base = self.base.clone();
+        let mut less = base.clone();
+        drop_rule(&mut less, id);
+        let needed = self.differ(&base, &less, &reach)?;
+        if needed && rule.condition.is_none() {
+            return Ok(None);
+        }
+        let others = same_kind(&base, id, rule, &reach);
+        let (mut alone, mut none) = (base.clone(), less);
+        for other in &others {
+            drop_rule(&mut alone, *other);
+            drop_rule(&mut none, *other);
+        }
+        let index = without_condition(base.index, id, rule);
+        let open = index.as_ref().map(|index| over(&alone, index));
+        if needed {
+            let restricts = match &open {
+                Some(open) => self.differ(&alone, open, &reach)?,
+                None => true,
+            };
+            return Ok((!restricts).then_some(Judged::Always));
+        }
+        let why = if self.differ(&alone, &none, &reach)? {
+            Why::Others(
+                self.shadow(&others, (&alone, &none), &reach, add_rule)?
+                    .map(|other| base.policy.rule_name(other).to_owned()),
+            )
+        } else {
+            match &open {
+                Some(open) if self.differ(open, &none, &reach)? => Why::Never,
+                _ => Why::Unreachable,
+            }
+        };
+        Ok(Some(Judged::Idle(why)))
+    }
+
+    /// The one of some other entries that makes an entry idle by itself.
+    fn shadow<I: Copy>(
+        &mut self,
+        others: &BTreeSet<I>,
+        (alone, none): (&Side<'_>, &Side<'_>),
+        reach: &Reach,
+        add: impl Fn(&mut Side<'_>, I),
+    ) -> Result<Option<I>, TooMuch> {
+        for other in others.iter().take(MOST_DENIES) {
+            let (mut with, mut without) = (alone.clone(), none.clone());
+            add(&mut with, *other);
+            add(&mut without, *other);
+            if !self.differ(&with, &without, reach)? {
+                return Ok(Some(*other));
+            }
+        }
+        Ok(None)
+    }
+
+    fn binding(&mut self, id: BindingId, known: &BTreeSet<Entry>) {
+        let entry = Entry::Binding(self.base.policy.binding_name(id).to_owned());
+        if known.contains(&entry) {
+            return;
+        }
+        match self.judge_binding(id) {
+            Err(TooMuch) => self.idle.skipped += 1,
+            Ok(None) => {}
+            Ok(Some(Judged::Always)) => self.idle.always.push(entry),
+            Ok(Some(Judged::Idle(why))) => {
+                drop_binding(&mut self.base, id);
+                self.idle.entries.push((entry, why));
+            }
+        }
+    }
+
+    fn judge_binding(&mut self, id: BindingId) -> Result<Option<Judged>, TooMuch> {
+        let base = self.base.clone();
+        let subjects: &[Subject] = base.subjects(id);
+        let given = given(&base, id);
+        let reach = self.reach(&given, |view| view.among(subjects) != Membership::Never)?;
+        if reach.classes.is_empty() || reach.permissions.is_empty() {
+            return Ok(None);
+        }
+        let conditional = base.index.bindings.conditions.get(id.index()).is_some();
+        let mut less = base.clone();
+        drop_binding(&mut less, id);
+        let needed = self.differ(&base, &less, &reach)?;
+        if needed && !conditional {
+            return Ok(None);
+        }
+        let mut others = BTreeSet::new();
+        let (mut alone, mut none) = (base.clone(), less.clone());
+        for (_, _, permission) in &reach.permissions {
+            let at = permission.index();
+            others.extend(less.grants.get(at).into_iter().flatten().copied());
+            if let Some(list) = alone.grants.get_mut(at) {
+                list.retain(|it| *it == id);
+            }
+            if let Some(list) = none.grants.get_mut(at) {
+                list.clear();
+            }
+        }
+        let open = Side {
+            unconditional: Some(id),
+            ..alone.clone()
+        };
+        if needed {
+            let restricts = self.differ(&alone, &open, &reach)?;
+            return Ok((!restricts).then_some(Judged::Always));
+        }
+        let why = if self.differ(&alone, &none, &reach)? {
+            let by = self.shadow(&others, (&alone, &none), &reach, add_binding)?;
+            Why::Others(by.map(|other| base.policy.binding_name(other).to_owned()))
+        } else if conditional && self.differ(&open, &none, &reach)? {
+            Why::Never
+        } else if self.is_contradicted(&given) {
+            return Ok(None);
+        } else {
+            Why::Unreachable
+        };
+        Ok(Some(Judged::Idle(why)))
+    }
+
+    /// Whether some of these permissions are taken away by two rules: that is told already.
+    fn is_contradicted(&self, permissions: &[PermissionId]) -> bool {
+        let policy = self.base.policy;
+        let mut names = permissions.iter().map(|it| policy.permission_name(*it));
+        let told = &self.idle.contradictions;
+        names.any(|name| told.iter().any(|(.., permission)| *permission == name))
+    }
+
+    /// The callers that an entry can mean, and the permissions that it speaks of.
+    fn reach(
+        &mut self,
+        permissions: &[PermissionId],
+        means: impl Fn(&View<'_>) -> bool,
+    ) -> Result<Reach, TooMuch> {
+        self.spend(self.classes.len() / 8 + self.weight / 16)?;
+        let side = &self.base;
+        let permissions = permissions.iter().filter_map(|permission| {
+            let (surface, at) = side.policy.permission_surface(*permission)?;
+            let entry = side.policy.surface_entry(surface)?;
+            let operations = entry.operations.as_ref();
+            let operation = operations.zip(at);
+            let operation = operation.and_then(|(all, at)| all.values.get(at));
+            let operation = operation.map(|(value, _)| value.clone());
+            Some((side.policy.surface_name(surface), operation, *permission))
+        });
+        let permissions: Vec<_> = permissions.collect();
+        let Some((surface, operation, _)) = permissions.first() else {
+            return Ok(Reach {
+                classes: Vec::new(),
+                permissions,
+            });
+        };
+        let meant = |class: &Class| {
+            let question = Question {
+                sides: [side, side],
+                known: &class.known,
+                surface,
+                operation: operation.as_deref(),
+                chain: false,
+            };
+            means(&View::new(&question, 0))
+        };
+        let classes = self.classes.iter().enumerate();
+        let classes = classes.filter(|(_, class)| meant(class)).map(|(at, _)| at);
+        Ok(Reach {
+            classes: classes.collect(),
+            permissions,
+        })
+    }
+
+    /// Whether any call that an entry can concern comes to something else on the two sides.
+    fn differ(&mut self, old: &Side<'_>, new: &Side<'_>, reach: &Reach) -> Result<bool, TooMuch> {
+        for at in &reach.classes {
+            for (surface, operation, permission) in &reach.permissions {
+                for chain in [false, true] {
+                    if chain && !self.chains {
+                        continue;
+                    }
+                    self.pay(*permission)?;
+                    let Some(class) = self.classes.get(*at) else {
+                        continue;
+                    };
+                    let question = Question {
+                        sides: [old, new],
+                        known: &class.known,
+                        surface,
+                        operation: operation.as_deref(),
+                        chain,
+                    };
+                    // What cannot be told counts as a difference: the entry is left alone.
+                    let Ok(answer) = outcome::compare(&question) else {
+                        return Ok(true);
+                    };
+                    if answer.pairs.iter().any(|[old, new]| tells(old, new)) {
+                        return Ok(true);
+                    }
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    fn pay(&mut self, permission: PermissionId) -> Result<(), TooMuch> {
+        let at = permission.index();
+        let bindings = self.base.grants.get(at).map_or(0, Vec::len);
+        let rules = self.base.rules.get(at).map_or(0, Vec::len);
+        self.spend(bindings + 2 * rules + 4)
+    }
+
+    fn spend(&mut self, work: usize) -> Result<(), TooMuch> {
+        let left = self.left.checked_sub(work);
+        self.left = left.unwrap_or(0);
+        left.map(|_| ()).ok_or(TooMuch)
+    }
+
+    /// Pairs of deny rules that take everything away between them.
+    fn contradictions(&mut self) {
+        let base = self.base.clone();
+        let count = u32::try_from(base.rules.len()).unwrap_or(0);
+        let mut told = BTreeSet::new();
+        for permission in (0..count).map(PermissionId) {
+            let rules = base.rules.get(permission.index()).into_iter().flatten();
+            let denies: Vec<RuleId> = rules
+                .copied()
+                .filter(|it| is_open_deny(&base, *it))
+                .collect();
+            let granted = base.grants.get(permission.index());
+            if denies.len() < 2 || granted.is_none_or(Vec::is_empty) {
+                continue;
+            }
+            let Ok(reach) = self.reach(&[permission], |_| true) else {
+                self.idle.skipped += 1;
+                return;
+            };
+            for class in reach.classes.clone() {
+                let one = Reach {
+                    classes: vec![class],
+                    permissions: reach.permissions.clone(),
+                };
+                let Ok(pair) = self.pair(&base, &denies, &one) else {
+                    self.idle.skipped += 1;
+                    return;
+                };
+                let Some((first, second)) = pair.filter(|it| told.insert(*it)) else {
+                    continue;
+                };
+                let subject = self.classes.get(class).and_then(|it| it.subjects.first());
+                self.idle.contradictions.push((
+                    base.policy.rule_name(first).to_owned(),
+                    base.policy.rule_name(second).to_owned(),
+                    subject.cloned().unwrap_or_default(),
+                    base.policy.permission_name(permission),
+                ));
+            }
+        }
+    }
+
+    /// Two of some deny rules which leave nothing that either would leave alone.
+    fn pair(
+        &mut self,
+        base: &Side<'_>,
+        denies: &[RuleId],
+        one: &Reach,
+    ) -> Result<Option<(RuleId, RuleId)>, TooMuch> {
+        if self.passes(base, one)? {
+            return Ok(None);
+        }
+        let mut none = base.clone();
+        for rule in denies {
+            drop_rule(&mut none, *rule);
+        }
+        let mut alone = Vec::new();
+        for rule in denies.iter().take(MOST_DENIES) {
+            let mut side = none.clone();
+            add_rule(&mut side, *rule);
+            if self.passes(&side, one)? {
+                alone.push((*rule, side));
+            }
+        }
+        for (at, (first, side)) in alone.iter().enumerate() {
+            for (second, _) in alone.iter().skip(at + 1) {
+                let mut both = side.clone();
+                add_rule(&mut both, *second);
+                if !self.passes(&both, one)? {
+                    return Ok(Some((*first, *second)));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether any call is allowed; yes where it cannot be told.
+    fn passes(&mut self, side: &Side<'_>, one: &Reach) -> Result<bool, TooMuch> {
+        for at in &one.classes {
+            for (surface, operation, permission) in &one.permissions {
+                self.pay(*permission)?;
+                let Some(class) = self.classes.get(*at) else {
+                    continue;
+                };
+                let question = Question {
+                    sides: [side, side],
+                    known: &class.known,
+                    surface,
+                    operation: operation.as_deref(),
+                    chain: self.chains,
+                };
+                let Ok(answer) = outcome::compare(&question) else {
+                    return Ok(true);
+                };
+                if answer.pairs.iter().any(|[it, _]| it.reason == Reason::Ok) {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
+    }
+}
+
+/// The other rules of a rule's effect on the permissions in question.
+fn same_kind(base: &Side<'_>, id: RuleId, rule: &Rule, reach: &Reach) -> BTreeSet<RuleId> {
+    let lists = reach.permissions.iter();
+    let lists = lists.filter_map(|(_, _, it)| base.rules.get(it.index()));
+    let others = lists.flatten().copied().filter(|other| {
+        let entry = base.index.rules.get(other.index());
+        *other != id && entry.is_some_and(|it| kind(it) == kind(rule))
+    });
+    others.collect()
+}
+
+/// The policy with a rule that has lost its condition; none where it has none.
+fn without_condition(index: &Index, id: RuleId, rule: &Rule) -> Option<Index> {
+    rule.condition?;
+    let mut index = index.clone();
+    if let Some(rule) = index.rules.get_mut(id.index()) {
+        rule.condition = None;
+    }
+    Some(index)
+}
+
+fn over<'x>(side: &Side<'x>, index: &'x Index) -> Side<'x> {
+    Side {
+        index,
+        ..side.clone()
+    }
+}
+
+/// What was found of one entry.
+enum Judged {
+    Idle(Why),
+    Always,
+}
+
+/// Whether two outcomes differ in access or in what is asked in return.
+fn tells(old: &Outcome, new: &Outcome) -> bool {
+    match (old.reason == Reason::Ok, new.reason == Reason::Ok) {
+        (true, true) => obligations(&old.obligations, &new.obligations).is_some(),
+        (false, false) => false,
+        _ => true,
+    }
+}
+
+fn kind(rule: &Rule) -> bool {
+    rule.effect == Effect::Deny
+}
+
+fn is_open_deny(side: &Side<'_>, id: RuleId) -> bool {
+    let rule = side.index.rules.get(id.index());
+    rule.is_some_and(|rule| kind(rule) && rule.condition.is_some())
+}
+
+fn given(side: &Side<'_>, id: BindingId) -> Vec<PermissionId> {
+    let set = side.policy.bindings().roles.get(id.index()).copied();
+    let all = set
+        .into_iter()
+        .flat_map(|set| side.index.permissions_of(set));
+    let all: BTreeSet<PermissionId> = all.collect();
+    all.into_iter().collect()
+}
+
+fn drop_rule(side: &mut Side<'_>, id: RuleId) {
+    let Some(rule) = side.index.rules.get(id.index()) else {
+        return;
+    };
+    for permission in &rule.permissions {
+        if let Some(list) = side.rules.get_mut(permission.index()) {
+            list.retain(|it| *it != id);
+        }
+    }
+}
+
+fn add_rule(side: &mut Side<'_>, id: RuleId) {
+    let Some(rule) = side.index.rules.get(id.index()) else {
+        return;
+    };
+    for permission in &rule.permissions {
+        if let Some(list) = side.rules.get_mut(permission.index()) {
+            list.push(id);
+        }
+    }
+}
+
+fn drop_binding(side: &mut Side<'_>, id: BindingId) {
+    for permission in given(side, id) {
+        if let Some(list) = side.grants.get_mut(permission.index()) {
+            list.retain(|it| *it != id);
+        }
+    }
+}
+
+fn add_binding(side: &mut Side<'_>, id: BindingId) {
+    for permission in given(side, id) {
+        if let Some(list) = side.grants.get_mut(permission.index()) {
+            list.push(id);
+        }
+    }
+}
