@@ -217,3 +217,77 @@ fn sarif_satisfies_the_published_schema() {
         assert!(!validator.is_valid(&log));
     }
 }
+
+/// A project in a folder of its own, with one file edited.
+fn edited(name: &str, file: &str, from: &str, to: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"))
+        .join("reviews")
+        .join(name);
+    fs::create_dir_all(&folder).expect("a folder");
+    for entry in fs::read_dir(root().join("examples/wildcard/before")).expect("the example") {
+        let path = entry.expect("an entry").path();
+        let copy = folder.join(path.file_name().expect("a name"));
+        fs::copy(path, copy).expect("a copy");
+    }
+    let file = folder.join(file);
+    let text = fs::read_to_string(&file).expect("the file");
+    assert!(text.contains(from), "{text}");
+    fs::write(&file, text.replace(from, to)).expect("the file");
+    folder
+}
+
+#[test]
+fn what_break_glass_comes_to_open_counts_as_widening() {
+    let new = edited(
+        "unlocked",
+        "access.yaml",
+        "close_ticket]}}",
+        "close_ticket]}, destructive: {helpdesk: [delete_customer]}}",
+    );
+    let new = new.to_str().expect("UTF-8");
+    let old = "examples/wildcard/before";
+    let (code, said) = latchkey(&["diff", old, new, "--fail-on", "widening"]);
+    assert_eq!(code, 1, "{said}");
+    assert!(
+        said.contains("Unlocked: denied before") && said.contains("[destructive]"),
+        "{said}"
+    );
+    let (code, said) = latchkey(&["diff", new, old, "--fail-on", "widening"]);
+    assert!(code == 0 && !said.contains("Unlocked"), "{said}");
+}
+
+#[test]
+fn nothing_that_a_policy_says_becomes_markup() {
+    let new = edited(
+        "markup",
+        "helpdesk.yaml",
+        "enum: [csv, json]",
+        "enum: [csv, \"<script>alert(1)</script>|x\"]",
+    );
+    let access = new.join("access.yaml");
+    let text = fs::read_to_string(&access).expect("the file");
+    let when = "  lead: {who: [tess], when: 'args.format == \"<script>alert(1)</script>|x\"', ";
+    let text = text.replace(
+        "  support-lead:\n    inherits: [support-agent]\n    allow: {helpdesk: [export_customers, set_webhook]}\n    destructive: {helpdesk: [delete_customer]}",
+        "  support-lead: {allow: {helpdesk: [export_customers]}}",
+    );
+    fs::write(&access, text.replace("  lead: {who: [tess], ", when)).expect("the file");
+    let new = new.to_str().expect("UTF-8");
+    let (_, html) = latchkey(&["diff", "examples/wildcard/before", new, "--format", "html"]);
+    assert!(
+        html.contains("</html>") && !html.contains("<script"),
+        "{html}"
+    );
+    let (_, comment) = latchkey(&[
+        "diff",
+        "examples/wildcard/before",
+        new,
+        "--format",
+        "markdown",
+    ]);
+    let outside: String = comment.split('`').step_by(2).collect();
+    assert!(
+        comment.contains("<script") && !outside.contains("<script"),
+        "{comment}"
+    );
+}

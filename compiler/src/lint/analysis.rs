@@ -86,7 +86,15 @@ fn unlocked(model: &Model) -> Option<Gate> {
 
 /// Entries that are idle for a reason that another lint has told, or will tell at its time.
 fn known(facts: &Facts<'_>, found: &[Diagnostic]) -> BTreeSet<Entry> {
-    let told = |span: Span| found.iter().any(|it| it.primary() == Some(span));
+    let means_idle = [
+        &codes::REDUNDANT_BINDING,
+        &codes::RULE_ON_UNREACHABLE,
+        &codes::SHADOWED_RULE,
+    ];
+    let told = |span: Span| {
+        let mut found = found.iter().filter(|it| means_idle.contains(&it.code));
+        found.any(|it| it.primary() == Some(span))
+    };
     let rules = facts
         .model
         .rules
