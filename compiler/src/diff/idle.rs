@@ -16,6 +16,7 @@ use latchkey_gate::gate::Gate;
 use super::{
     obligations,
     outcome::{self, Outcome, Question},
+    texts,
     view::{Membership, View},
     world::{self, Class, Side},
 };
@@ -73,6 +74,7 @@ pub fn find(gate: &Gate, known: &BTreeSet<Entry>) -> Idle {
         base,
         left: BUDGET / 3,
         idle: Idle::default(),
+        texts: texts::Known::default(),
     };
     search.forget(known);
     search.contradictions();
@@ -100,6 +102,7 @@ struct Search<'a> {
     weight: usize,
     left: usize,
     idle: Idle,
+    texts: texts::Known,
 }
 
 /// What is asked about: callers and permissions that an entry can concern.
@@ -315,6 +318,7 @@ impl<'a> Search<'a> {
                 surface,
                 operation: operation.as_deref(),
                 chain: false,
+                texts: &self.texts,
             };
             means(&View::new(&question, 0))
         };
@@ -344,6 +348,7 @@ impl<'a> Search<'a> {
                         surface,
                         operation: operation.as_deref(),
                         chain,
+                        texts: &self.texts,
                     };
                     // What cannot be told counts as a difference: the entry is left alone.
                     let Ok(answer) = outcome::compare(&question) else {

@@ -8,17 +8,24 @@ use std::collections::BTreeSet;
 use latchkey_engine::{
     bundle,
     index::{Access, Risk, Unlock},
+    time::Time,
 };
 use latchkey_gate::gate::Gate;
 
 use super::Facts;
 use crate::{
     diag::{Code, Diagnostic, codes},
-    diff::idle::{self, Entry, Why},
+    diff::{
+        self, Change,
+        idle::{self, Entry, Why},
+    },
     lower::lower,
     model::{Effect, Model, Permission},
     source::Span,
 };
+
+/// The most findings that are confirmed by a comparison of the two whole policies.
+const MOST_CONFIRMED: usize = 64;
 
 /// The lints that only a thorough check can settle.
 pub(super) const CODES: &[&Code] = &[
@@ -38,21 +45,24 @@ pub(super) fn check(facts: &Facts<'_>, found: &mut Vec<Diagnostic>) {
     let Some(gate) = unlocked(facts.model) else {
         return;
     };
-    let idle = idle::find(&gate, &known(facts, found));
+    let mut idle = idle::find(&gate, &known(facts, found));
+    let mut left = facts.model.clone();
+    let mut budget = MOST_CONFIRMED;
     for (entry, why) in &idle.entries {
-        found.extend(idle_entry(facts.model, entry, why));
+        match confirmed(&left, entry, true, &mut budget) {
+            None => idle.skipped += 1,
+            Some(None) => {}
+            Some(Some(less)) => {
+                left = less;
+                found.extend(idle_entry(facts.model, entry, why));
+            }
+        }
     }
     for entry in &idle.always {
-        let (name, span) = match entry {
-            Entry::Binding(name) => (name, condition_of_binding(facts.model, name)),
-            Entry::Rule(name) => (name, condition_of_rule(facts.model, name)),
-        };
-        if let Some(span) = span {
-            let message = format!("the condition of `{name}` holds for every call that it meets");
-            found.push(
-                Diagnostic::new(&codes::CONDITION_ALWAYS_TRUE, span, message)
-                    .help("remove it, or correct it: as it is, it restricts nothing"),
-            );
+        match confirmed(&left, entry, false, &mut budget) {
+            None => idle.skipped += 1,
+            Some(None) => {}
+            Some(Some(_)) => found.extend(always(facts.model, entry)),
         }
     }
     for (first, second, subject, permission) in &idle.contradictions {
@@ -133,6 +143,47 @@ fn limited(facts: &Facts<'_>, found: &[Diagnostic]) -> Vec<Entry> {
         })
     });
     rules.map(|(name, _)| Entry::Rule(name.clone())).collect()
+}
+
+/// The project without an entry, or without its condition, when the two allow the same by the
+/// comparison that `latchkey diff` makes; nothing at all when there were too many to compare.
+fn confirmed(
+    model: &Model,
+    entry: &Entry,
+    whole: bool,
+    budget: &mut usize,
+) -> Option<Option<Model>> {
+    *budget = budget.checked_sub(1)?;
+    let mut less = model.clone();
+    match entry {
+        Entry::Binding(name) if whole => {
+            less.bindings.remove(name);
+        }
+        Entry::Rule(name) if whole => {
+            less.rules.remove(name);
+        }
+        Entry::Binding(name) => less.bindings.get_mut(name)?.when = None,
+        Entry::Rule(name) => less.rules.get_mut(name)?.when = None,
+    }
+    let (Some(old), Some(new)) = (unlocked(model), unlocked(&less)) else {
+        return Some(None);
+    };
+    let report = diff::compare(&old, &new, Time(0));
+    let mut findings = report.findings.iter();
+    let same = findings.all(|it| it.change == Change::Reason) && report.undecided.is_empty();
+    Some(same.then_some(less))
+}
+
+fn always(model: &Model, entry: &Entry) -> Option<Diagnostic> {
+    let (name, span) = match entry {
+        Entry::Binding(name) => (name, condition_of_binding(model, name)?),
+        Entry::Rule(name) => (name, condition_of_rule(model, name)?),
+    };
+    let message = format!("the condition of `{name}` holds for every call that it meets");
+    Some(
+        Diagnostic::new(&codes::CONDITION_ALWAYS_TRUE, span, message)
+            .help("remove it, or correct it: as it is, it restricts nothing"),
+    )
 }
 
 fn condition_of_binding(model: &Model, name: &str) -> Option<Span> {
