@@ -318,6 +318,7 @@ impl<'a> Search<'a> {
                 surface,
                 operation: operation.as_deref(),
                 chain: false,
+                actor: None,
                 texts: &self.texts,
             };
             means(&View::new(&question, 0))
@@ -348,6 +349,7 @@ impl<'a> Search<'a> {
                         surface,
                         operation: operation.as_deref(),
                         chain,
+                        actor: None,
                         texts: &self.texts,
                     };
                     // What cannot be told counts as a difference: the entry is left alone.

@@ -85,12 +85,6 @@ impl Target {
         self.label == other.label && self.path == other.path
     }
 
-    /// How long the server may take until its answer begins.
-    #[must_use]
-    pub fn timeout(&self) -> Duration {
-        self.timeout
-    }
-
     /// Writes what to ask for when a caller has asked for this; `None` when that has no path.
     pub(super) fn write_path(&self, asked: &Uri, out: &mut Vec<u8>) -> Option<()> {
         match &self.path {

@@ -110,6 +110,7 @@ impl Search<'_> {
                     surface,
                     operation: operation.as_deref(),
                     chain: self.chains,
+                    actor: None,
                     texts: &self.texts,
                 };
                 let Ok(answer) = outcome::compare(&question) else {
