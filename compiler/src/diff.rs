@@ -35,7 +35,13 @@ mod written;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use latchkey_engine::{index::Obligation, overlay::Overlay, reason::Reason, time::Time};
+use latchkey_engine::{
+    id::ScopeId,
+    index::{Obligation, ScopeSource},
+    overlay::Overlay,
+    reason::Reason,
+    time::Time,
+};
 use latchkey_gate::{
     call::{self, Answer as Replay, Stated, StatedCaller},
     gate::Gate,
@@ -51,9 +57,10 @@ pub use self::{
 };
 use self::{
     domain::Key,
-    outcome::{Answer, Outcome, Question},
+    outcome::{Actor, Answer, Outcome, Question},
+    report::{Callers, Part},
     witness::{Choice, MAX_TRIES, Recipe},
-    world::{Class, Side},
+    world::{Class, Sample, Side},
 };
 pub(crate) use self::{
     unchanged::Unchanged,
@@ -71,6 +78,7 @@ pub fn compare(old: &Gate, new: &Gate, at: Time) -> Report {
     let mut report = Report::new(old.digest(), new.digest());
     gaps::find(&from, &to, &mut report);
     let classes = world::classes(&from, &to);
+    report.callers = callers(&classes);
     let texts = texts::Known::default();
     let mut analysis = Analysis {
         from: &from,
@@ -92,19 +100,62 @@ pub fn compare(old: &Gate, new: &Gate, at: Time) -> Report {
     for (surface, operation) in permissions(&from, &to) {
         let operation = operation.as_deref();
         let difference = same::permission(sides, lines, &surface, operation);
-        for (class, unchanged) in analysis.classes.iter().zip(&unchanged) {
+        for ((at, class), unchanged) in analysis.classes.iter().enumerate().zip(&unchanged) {
             if *unchanged && !difference.concerns(&class.known) {
                 continue;
             }
-            analysis.ask(class, &surface, operation, false);
+            analysis.ask((at, class), &surface, operation, Standing::Alone);
             if chains {
-                analysis.ask(class, &surface, operation, true);
+                analysis.ask((at, class), &surface, operation, Standing::Within);
+            }
+        }
+        for actor in actors([&from, &to], &classes, &surface) {
+            let moves = path(&from, actor[0]) != path(&to, actor[1]);
+            for ((at, class), unchanged) in analysis.classes.iter().enumerate().zip(&unchanged) {
+                let concerned = moves || !unchanged || difference.concerns(&class.known);
+                if concerned && class.scopes() != actor {
+                    analysis.ask((at, class), &surface, operation, Standing::Under(actor));
+                }
             }
         }
     }
     let mut report = analysis.finish();
     cause::attach(&mut report, sides);
     report
+}
+
+/// The scopes of callers that can act for others, where a surface takes its scope from who acts.
+fn actors(sides: [&Side<'_>; 2], classes: &[Class], surface: &str) -> BTreeSet<Actor> {
+    let own = |side: &&Side<'_>| {
+        let scope = side.surface(surface).map(|(_, surface)| &surface.scope);
+        matches!(
+            scope,
+            Some(ScopeSource::Principal | ScopeSource::Force { .. })
+        )
+    };
+    if !sides.iter().any(own) {
+        return BTreeSet::new();
+    }
+    classes.iter().map(Class::scopes).collect()
+}
+
+fn path(side: &Side<'_>, scope: Option<ScopeId>) -> Option<String> {
+    scope.map(|scope| side.index.scopes.path(scope))
+}
+
+/// The class of each caller, by its place.
+fn callers(classes: &[Class]) -> Callers {
+    let mut callers = Callers::default();
+    for (at, class) in classes.iter().enumerate() {
+        let identities = class.identities.iter().cloned();
+        callers.declared.extend(identities.map(|it| (it, at)));
+        let strangers = class.strangers.iter().cloned();
+        callers.undeclared.extend(strangers.map(|it| (it, at)));
+        if class.sample == Sample::Anonymous {
+            callers.anonymous = Some(at);
+        }
+    }
+    callers
 }
 
 /// Every permission of either side, as `server/name` and operation.
@@ -134,6 +185,17 @@ fn permissions(from: &Side<'_>, to: &Side<'_>) -> BTreeSet<(String, Option<Strin
     all
 }
 
+/// Where in a chain of callers one of a class is asked about.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// No chain.
+    Alone,
+    /// Anywhere, with callers around it that conditions read.
+    Within,
+    /// Acted for by somebody of another scope, on a surface that takes its scope from who acts.
+    Under(Actor),
+}
+
 /// What findings of several classes must share to be one finding.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Group {
@@ -160,7 +222,18 @@ struct Analysis<'a> {
 }
 
 impl Analysis<'_> {
-    fn ask(&mut self, class: &Class, surface: &str, operation: Option<&str>, chain: bool) {
+    fn ask(
+        &mut self,
+        (at, class): (usize, &Class),
+        surface: &str,
+        operation: Option<&str>,
+        standing: Standing,
+    ) {
+        let chain = standing != Standing::Alone;
+        let actor = match standing {
+            Standing::Under(actor) => Some(actor),
+            Standing::Alone | Standing::Within => None,
+        };
         let question = Question {
             sides: [self.from, self.to],
             known: &class.known,
@@ -168,7 +241,7 @@ impl Analysis<'_> {
             surface,
             operation,
             chain,
-            actor: None,
+            actor,
         };
         let Ok(answer) = outcome::compare(&question) else {
             let why = "the conditions have too many combinations to compare one by one";
@@ -190,7 +263,7 @@ impl Analysis<'_> {
                     Some((answer.domains.get(variable as usize)?.0.clone(), regions))
                 })
                 .collect();
-            if chain && !chain::is_confined(&choice) {
+            if chain && actor.is_none() && !chain::is_confined(&choice) {
                 continue;
             }
             if let (Some(change), Some(pair)) = (
@@ -199,7 +272,7 @@ impl Analysis<'_> {
             ) {
                 for (scope, choice) in widest::split(&question, &answer, &choice, change) {
                     self.report_way(
-                        class,
+                        (at, class),
                         (&question, &answer),
                         (change, &pair),
                         &scope,
@@ -212,7 +285,7 @@ impl Analysis<'_> {
 
     fn report_way(
         &mut self,
-        class: &Class,
+        (at, class): (usize, &Class),
         (question, answer): (&Question<'_>, &Answer),
         (change, pair): (Change, &[Outcome; 2]),
         scope: &widest::Where,
@@ -232,8 +305,13 @@ impl Analysis<'_> {
         } else {
             group.groups.clone()
         };
+        let part = Part {
+            class: at,
+            chain: question.chain,
+            cells: cells(answer, choice),
+        };
         if let Some(known) = self.merged.get_mut(&group) {
-            known.add_subjects(subjects);
+            known.add(subjects, part);
             return;
         }
         let recipe = Recipe {
@@ -244,12 +322,14 @@ impl Analysis<'_> {
             at: self.at,
         };
         let chains = if question.chain {
-            chain::around(question.sides, self.classes, answer, choice)
+            let way = (answer, choice);
+            chain::around(question.sides, self.classes, way, question.actor)
         } else {
             vec![[None, None]]
         };
         // Only the caller itself fits, and that was asked about alone.
-        if question.chain && chains.len() <= 1 {
+        let alone = usize::from(question.actor.is_none());
+        if question.chain && chains.len() <= alone {
             return;
         }
         let hard = change != Change::Reason && !self.failed.contains(&group);
@@ -259,12 +339,12 @@ impl Analysis<'_> {
                 (change, question.surface, question.operation),
                 (&group.scope, &group.region),
                 (before, after),
-                (subjects, call, cells(answer, choice)),
+                (subjects, call, part),
             );
             self.merged.insert(group, finding);
             return;
         }
-        if change != Change::Reason {
+        if change != Change::Reason && self.may_act(question, change) {
             let why = format!(
                 "{} may be {} for {}{}, but no concrete call was found that shows it",
                 question.surface,
@@ -279,6 +359,32 @@ impl Analysis<'_> {
             self.report.undecided(question.surface, &why, None);
         }
         self.failed.insert(group);
+    }
+
+    /// Whether any of those who act in a question can be allowed themselves where a change needs it:
+    /// a chain is as good as its weakest caller.
+    fn may_act(&self, question: &Question<'_>, change: Change) -> bool {
+        let Some(actor) = question.actor else {
+            return true;
+        };
+        let needed: &[usize] = match change {
+            Change::Widened => &[1],
+            Change::Narrowed => &[0],
+            Change::Loosened | Change::Tightened | Change::Reason => &[0, 1],
+        };
+        let allows = |pair: &[Outcome; 2]| {
+            let mut sides = needed.iter().filter_map(|side| pair.get(*side));
+            sides.all(|outcome| outcome.reason == Reason::Ok)
+        };
+        let mut classes = self.classes.iter().filter(|class| class.scopes() == actor);
+        classes.any(|class| {
+            let alone = Question {
+                known: &class.known,
+                actor: None,
+                ..*question
+            };
+            outcome::compare(&alone).map_or(true, |answer| answer.pairs.iter().any(allows))
+        })
     }
 
     /// A call that shows the change on both real gates.

@@ -238,7 +238,7 @@ pub fn access(gate: &Gate, query: &Query<'_>) -> Access {
                     surface: &surface,
                     operation: operation.as_deref(),
                     chain,
-                    actor,
+                    actor: actor.map(|scope| [Some(scope); 2]),
                 };
                 review.ask(class, &question);
             }

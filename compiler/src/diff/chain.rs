@@ -6,7 +6,7 @@ use latchkey_gate::call::{Stated, StatedCaller};
 use super::{
     covers::is_of_chain,
     domain::{Key, Region},
-    outcome::Answer,
+    outcome::{Actor, Answer},
     witness::Choice,
     world::{Class, Facts, Known, Side},
 };
@@ -25,24 +25,27 @@ pub(super) fn is_confined(choice: &Choice) -> bool {
 pub(super) fn around(
     sides: [&Side<'_>; 2],
     classes: &[Class],
-    answer: &Answer,
-    choice: &Choice,
+    (answer, choice): (&Answer, &Choice),
+    actor: Option<Actor>,
 ) -> Vec<[Option<StatedCaller>; 2]> {
-    let fitting = |root: Root| -> Vec<Option<StatedCaller>> {
+    let fitting = |root: Root, actor: Option<Actor>| -> Vec<Option<StatedCaller>> {
         // Nobody else: the caller itself acts, or is acted for.
-        let alone = std::iter::once(None);
+        let alone = actor.is_none().then_some(None);
         let others = classes
             .iter()
+            .filter(|class| actor.is_none_or(|scopes| class.scopes() == scopes))
             .filter(|class| fits(sides, class, root, answer, choice))
             .filter_map(|class| class.sample.stated(Vec::new()).map(Some));
-        alone.chain(others.take(MAX_EACH)).collect()
+        alone.into_iter().chain(others.take(MAX_EACH)).collect()
     };
-    let subjects = fitting(Root::Subject);
-    let pairs = fitting(Root::Principal).into_iter().flat_map(|actor| {
-        subjects
-            .iter()
-            .map(move |subject| [actor.clone(), subject.clone()])
-    });
+    let subjects = fitting(Root::Subject, None);
+    let pairs = fitting(Root::Principal, actor)
+        .into_iter()
+        .flat_map(|actor| {
+            subjects
+                .iter()
+                .map(move |subject| [actor.clone(), subject.clone()])
+        });
     pairs.collect()
 }
 

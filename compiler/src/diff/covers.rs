@@ -25,20 +25,44 @@ pub(super) struct Cell {
 /// Whether a call lies inside all cells. Tests that the analysis does not take apart are taken to
 /// hold, so a call may be inside a finding that does not speak of it, never the reverse.
 pub(super) fn inside(cells: &[Cell], call: &Stated) -> bool {
-    let arguments = call
-        .arguments
-        .as_ref()
-        .and_then(|raw| serde_json::from_str(raw.get()).ok());
-    let arguments: Value = arguments.unwrap_or_default();
-    cells.iter().all(|cell| {
-        let region = match &cell.key {
-            Key::Flag(_) | Key::Token => return true,
-            Key::Attribute(attribute) if is_of_chain(attribute) => return true,
-            Key::Attribute(attribute) => region_of(attribute, &cell.all, &arguments, call),
-            Key::Group(issuer, value) => Some(usize::from(carries(call, issuer, value))),
+    let arguments = arguments(call);
+    cells
+        .iter()
+        .all(|cell| cell.has(&arguments, call) != Some(false))
+}
+
+/// As [`inside`]; `None` where a test that is not taken apart leaves it open.
+pub(super) fn exactly(cells: &[Cell], call: &Stated) -> Option<bool> {
+    let arguments = arguments(call);
+    let all = cells.iter().map(|cell| cell.has(&arguments, call));
+    let all: Vec<_> = all.collect();
+    if all.contains(&Some(false)) {
+        return Some(false);
+    }
+    (!all.contains(&None)).then_some(true)
+}
+
+fn arguments(call: &Stated) -> Value {
+    let raw = call.arguments.as_ref();
+    let read = raw.and_then(|raw| serde_json::from_str(raw.get()).ok());
+    read.unwrap_or_default()
+}
+
+impl Cell {
+    fn has(&self, arguments: &Value, call: &Stated) -> Option<bool> {
+        let region = match &self.key {
+            Key::Flag(_) => return None,
+            // What a restricted token has is not looked at.
+            Key::Token => call.token_permissions.is_none().then_some(1)?,
+            Key::Attribute(attribute) if is_of_chain(attribute) => return None,
+            Key::Attribute(attribute) => match region_of(attribute, &self.all, arguments, call) {
+                Some(region) => region,
+                None => return Some(false),
+            },
+            Key::Group(issuer, value) => usize::from(carries(call, issuer, value)),
         };
-        region.is_some_and(|region| cell.chosen.contains(&region))
-    })
+        Some(self.chosen.contains(&region))
+    }
 }
 
 /// Whether an attribute is one of who acts or who is acted for.

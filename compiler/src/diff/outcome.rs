@@ -43,9 +43,13 @@ pub(super) struct Question<'a> {
     /// Whether who acts and who is acted for are free, as for one caller in the middle of a chain;
     /// otherwise they are the caller itself.
     pub(super) chain: bool,
-    /// Where the current actor belongs, if it is another; by the ids of the new side.
-    pub(super) actor: Option<ScopeId>,
+    /// On both sides the scope of who acts, where that is somebody else: what the caller's scope
+    /// decides, the actor's does.
+    pub(super) actor: Option<Actor>,
 }
+
+/// A scope on both sides; a caller may have none.
+pub(super) type Actor = [Option<ScopeId>; 2];
 
 /// The diagrams of both outcomes, and of their pair.
 #[derive(Debug)]

@@ -26,6 +26,18 @@ pub struct Report {
     pub undecided: Vec<Undecided>,
     /// How many of each kind.
     pub summary: Summary,
+    #[serde(skip)]
+    pub(super) callers: Callers,
+}
+
+/// The class of each caller.
+#[derive(Debug, Default)]
+pub(super) struct Callers {
+    /// By issuer and subject.
+    pub(super) declared: BTreeMap<(String, String), usize>,
+    /// By issuer: whoever is not declared.
+    pub(super) undeclared: BTreeMap<String, usize>,
+    pub(super) anonymous: Option<usize>,
 }
 
 /// A bundle's identity.
@@ -79,8 +91,17 @@ pub struct Finding {
     pub places: Vec<Place>,
     /// A call that shows it, replayed on both sides.
     pub witness: Stated,
-    /// The region as data.
+    /// The region as data, for each class of callers.
     #[serde(skip)]
+    pub(super) parts: Vec<Part>,
+}
+
+/// Where a finding holds for one class of callers.
+#[derive(Debug)]
+pub(super) struct Part {
+    pub(super) class: usize,
+    /// Whether for callers in the middle of a chain, rather than for one alone.
+    pub(super) chain: bool,
     pub(super) cells: Vec<Cell>,
 }
 
@@ -161,6 +182,7 @@ impl Report {
             findings: Vec::new(),
             undecided: Vec::new(),
             summary: Summary::default(),
+            callers: Callers::default(),
         }
     }
 
@@ -193,6 +215,32 @@ impl Report {
         for (finding, number) in self.findings.iter_mut().zip(1..) {
             finding.witness.id = Some(format!("w{number}"));
         }
+    }
+
+    /// Whether a finding is about a call of its surface and operation by one caller alone; `None`
+    /// where a condition that cannot be taken apart leaves that open.
+    #[must_use]
+    pub fn speaks_of(&self, finding: &Finding, call: &Stated) -> Option<bool> {
+        let class = match &call.caller {
+            None => self.callers.anonymous,
+            Some(caller) => {
+                let issuer = caller.issuer.clone().unwrap_or_default();
+                let subject = caller.subject.clone().unwrap_or_default();
+                let undeclared = self.callers.undeclared.get(&issuer);
+                let declared = self.callers.declared.get(&(issuer, subject));
+                declared.or(undeclared).copied()
+            }
+        };
+        let parts = finding.parts.iter().filter(|part| !part.chain);
+        let mut open = false;
+        for part in parts.filter(|part| Some(part.class) == class) {
+            match covers::exactly(&part.cells, call) {
+                Some(true) => return Some(true),
+                Some(false) => {}
+                None => open = true,
+            }
+        }
+        (!open).then_some(false)
     }
 
     /// Whether anything is allowed that was not, or might be; also by an activation.
@@ -253,7 +301,7 @@ impl Finding {
         (change, surface, operation): (Change, &str, Option<&str>),
         (scope, region): (&str, &str),
         (before, after): (Answer, Answer),
-        (subjects, witness, cells): (BTreeSet<String>, Stated, Vec<Cell>),
+        (subjects, witness, part): (BTreeSet<String>, Stated, Part),
     ) -> Self {
         let old = before.place.clone().map(|place| Place {
             side: Side::From,
@@ -282,7 +330,7 @@ impl Finding {
             causes: Vec::new(),
             places,
             witness,
-            cells,
+            parts: vec![part],
         }
     }
 
@@ -298,11 +346,13 @@ impl Finding {
     /// are not looked at. May say yes where a condition cannot be taken apart, never no wrongly.
     #[must_use]
     pub fn covers(&self, call: &Stated) -> bool {
-        covers::inside(&self.cells, call)
+        let mut parts = self.parts.iter();
+        parts.any(|part| covers::inside(&part.cells, call))
     }
 
-    pub(super) fn add_subjects(&mut self, subjects: BTreeSet<String>) {
+    pub(super) fn add(&mut self, subjects: BTreeSet<String>, part: Part) {
         self.subjects.extend(subjects);
+        self.parts.push(part);
     }
 }
 

@@ -31,8 +31,8 @@ pub(super) struct View<'a> {
     pub(super) each: bool,
     /// See [`Question::chain`].
     chain: bool,
-    /// See [`Question::actor`].
-    actor: Option<ScopeId>,
+    /// The scope of who acts: see [`Question::actor`].
+    own: Option<ScopeId>,
 }
 
 impl<'a> View<'a> {
@@ -61,7 +61,11 @@ impl<'a> View<'a> {
             risk,
             each: false,
             chain: question.chain,
-            actor: question.actor,
+            own: None,
+        };
+        view.own = match question.actor {
+            Some(scopes) => scopes.get(at).copied().flatten(),
+            None => view.caller().and_then(|facts| facts.scope),
         };
         view.each = view.scope_is_list();
         view
@@ -366,7 +370,7 @@ impl<'a> View<'a> {
         let Some((home, surface)) = self.surface else {
             return Vec::new();
         };
-        let own = self.actor.or(self.caller().and_then(|facts| facts.scope));
+        let own = self.own;
         let tree = &self.side.index.scopes;
         let mut scopes: Vec<_> = match &surface.scope {
             ScopeSource::Server | ScopeSource::Unscoped => vec![home],

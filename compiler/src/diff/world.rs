@@ -41,6 +41,10 @@ pub(super) struct Class {
     pub(super) subjects: Vec<String>,
     /// One of them.
     pub(super) sample: Sample,
+    /// All of them: issuer and subject of each.
+    pub(super) identities: Vec<(String, String)>,
+    /// The issuers whose undeclared subjects are among them.
+    pub(super) strangers: Vec<String>,
     /// What the old and the new policy know of them.
     pub(super) known: [Known; 2],
 }
@@ -297,6 +301,16 @@ impl<'a> Side<'a> {
     }
 }
 
+impl Class {
+    /// The scope of its callers on both sides.
+    pub(super) fn scopes(&self) -> [Option<ScopeId>; 2] {
+        self.known.each_ref().map(|known| match known {
+            Known::Caller(facts) | Known::Undeclared(facts) => facts.scope,
+            Known::NoIssuer | Known::Anonymous | Known::Foreign => None,
+        })
+    }
+}
+
 impl Facts {
     /// A text attribute of the caller, as conditions read it.
     pub(super) fn text(&self, side: &Side<'_>, name: &str) -> Option<String> {
@@ -373,12 +387,14 @@ pub(super) fn classes(old: &Side<'_>, new: &Side<'_>) -> Vec<Class> {
             [_, Some(name)] | [Some(name), None] => (name, None),
             [None, None] => continue,
         };
+        let identity = (issuer.clone(), subject.clone());
         let sample = Sample::Identity {
             issuer,
             subject,
             principal,
         };
-        add(&mut classes, known, label, sample);
+        let class = add(&mut classes, known, label, sample);
+        class.identities.push(identity);
     }
     for (issuer, subject) in strangers(old, new) {
         let known = [
@@ -386,24 +402,17 @@ pub(super) fn classes(old: &Side<'_>, new: &Side<'_>) -> Vec<Class> {
             new.known(&issuer, &subject, names),
         ];
         let label = format!("undeclared:{issuer}");
-        add(
-            &mut classes,
-            known,
-            label,
-            Sample::Identity {
-                issuer,
-                subject,
-                principal: None,
-            },
-        );
+        let sample = Sample::Identity {
+            issuer: issuer.clone(),
+            subject,
+            principal: None,
+        };
+        let class = add(&mut classes, known, label, sample);
+        class.strangers.push(issuer);
     }
     let nobody = [Known::Anonymous, Known::Anonymous];
-    add(
-        &mut classes,
-        nobody,
-        "anonymous".to_owned(),
-        Sample::Anonymous,
-    );
+    let label = "anonymous".to_owned();
+    add(&mut classes, nobody, label, Sample::Anonymous);
     classes.into_values().collect()
 }
 
@@ -412,15 +421,18 @@ fn add(
     known: [Known; 2],
     label: String,
     sample: Sample,
-) {
+) -> &mut Class {
     let class = classes.entry(known.clone()).or_insert_with(|| Class {
         subjects: Vec::new(),
         sample,
+        identities: Vec::new(),
+        strangers: Vec::new(),
         known,
     });
     if let Err(at) = class.subjects.binary_search(&label) {
         class.subjects.insert(at, label);
     }
+    class
 }
 
 /// For each issuer a subject that neither policy declares.
