@@ -23,7 +23,11 @@ mod injected {
         LazyLock::new(|| std::env::var_os("LATCHKEY_FAULTS").map(PathBuf::from));
 
     /// Panics once, where the folder's file `panic` names this stage.
-    #[expect(clippy::panic, reason = "this is the fault that is injected")]
+    #[expect(
+        clippy::panic,
+        clippy::manual_assert,
+        reason = "this is the fault that is injected"
+    )]
     pub(crate) fn at(stage: &str) {
         let Some(folder) = &*FOLDER else { return };
         let path = folder.join("panic");

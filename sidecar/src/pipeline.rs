@@ -34,6 +34,7 @@ use latchkey_gate::{
     inbound::Inbound,
     passage,
     session::Bond,
+    settings::ServerSettings,
     wire::{self, Refusal},
 };
 
@@ -144,7 +145,7 @@ pub async fn serve(
     peer: Arc<Peer>,
     request: Request<Incoming>,
 ) -> Result<Response<Answer>, Infallible> {
-    let served = panics::caught(stages(worker, meter, peer, request)).await;
+    let served = panics::caught(Box::pin(stages(worker, meter, peer, request))).await;
     Ok(served.unwrap_or_else(broken))
 }
 
@@ -594,14 +595,11 @@ async fn pass(
     let streams = is_event_stream(&head.headers);
     let settings = active.gate.server_settings(active.server);
     let bounds = Bounds::of(settings, streams);
-    let least = incoming.size_hint().lower();
-    if bounds.as_ref().is_some_and(|it| it.is_under(least)) {
+    let least = || incoming.size_hint().lower();
+    if bounds.as_ref().is_some_and(|it| it.is_under(least())) {
         return too_large(worker, exchange);
     }
-    let most = worker.shared.config.upstream.max_filtered;
-    let largest = settings.and_then(|it| usize::try_from(it.response).ok());
-    let largest = largest.filter(|it| *it > 0).unwrap_or(usize::MAX);
-    let most = most.min(largest);
+    let (most, by_policy) = most_read(worker, settings);
     // Traffic of the protocol is only watched for requests of the server, which come on streams.
     let watched = |it: &Filter| it.kind != FilterKind::Answer || streams;
     let Some(filter) = inflow.filter.filter(watched) else {
@@ -609,8 +607,8 @@ async fn pass(
         return unwatched(worker, head, incoming, (pause, bounds), exchange).await;
     };
     let mut read_already = None;
-    let passes = !streams && crossing.is_none();
-    if filter.kind == FilterKind::Call && passes && !is_encoded(&head.headers) {
+    let passes = !streams && crossing.is_none() && !is_encoded(&head.headers);
+    if filter.kind == FilterKind::Call && passes {
         let sealed = bond.as_ref().is_some_and(|bond| seals(bond, &request));
         match look(&mut incoming, sealed, most, pause).await {
             Looked::Whole(body) if !is_under(bounds.as_deref(), &body) => {
@@ -618,11 +616,17 @@ async fn pass(
             }
             Looked::Whole(_) => return too_large(worker, exchange),
             Looked::Passed(first) => {
-                let within = (Some(pause), bounds);
-                return passed(worker, head, first, incoming, within, exchange);
+                return passed(
+                    worker,
+                    head,
+                    first,
+                    incoming,
+                    (Some(pause), bounds),
+                    exchange,
+                );
             }
             Looked::Filtered(body) => read_already = Some(body),
-            Looked::Unread(unread) => return unreadable(worker, exchange, unread, most == largest),
+            Looked::Unread(unread) => return unreadable(worker, exchange, unread, by_policy),
         }
     }
     let rules = Rules {
@@ -637,27 +641,30 @@ async fn pass(
         crossing,
     };
     if is_encoded(&head.headers) {
-        return unfilterable(
-            worker,
-            exchange,
-            Reason::UpstreamUnavailable,
-            &"it is compressed",
-        );
+        let (reason, what) = (Reason::UpstreamUnavailable, "it is compressed");
+        return unfilterable(worker, exchange, reason, &what);
     }
     head.headers.remove(header::CONTENT_LENGTH);
     if streams {
-        let answer = Answer::lines(incoming, rules, most, bounds, exchange);
-        return Response::from_parts(head, answer);
+        let lines = Answer::lines(incoming, rules, most, bounds, exchange);
+        return Response::from_parts(head, lines);
     }
     let body = match read_already {
         Some(body) => Ok(body),
         None => read(incoming, most, pause).await,
     };
-    let body = match body {
-        Ok(body) => body,
-        Err((_, unread)) => return unreadable(worker, exchange, unread, most == largest),
-    };
-    filtered(head, exchange, &rules, body, denied).await
+    match body {
+        Ok(body) => filtered(head, exchange, &rules, body, denied).await,
+        Err((_, unread)) => unreadable(worker, exchange, unread, by_policy),
+    }
+}
+
+/// How much of an answer is read at most, and whether that is what the policy says.
+fn most_read(worker: &Worker, settings: Option<&ServerSettings>) -> (usize, bool) {
+    let most = worker.shared.config.upstream.max_filtered;
+    let largest = settings.and_then(|it| usize::try_from(it.response).ok());
+    let largest = largest.filter(|it| *it > 0 && *it <= most);
+    (largest.unwrap_or(most), largest.is_some())
 }
 
 /// How long an answer may stand still, and how large and long it may be.

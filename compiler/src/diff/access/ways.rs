@@ -129,7 +129,8 @@ impl Review<'_> {
         }
         let chains = self.chains(found);
         // Only the caller itself fits, and that was asked about alone.
-        if found.question.chain && chains.len() <= 1 {
+        let alone = usize::from(found.question.actor.is_none());
+        if found.question.chain && chains.len() <= alone {
             return;
         }
         let line = Line {
@@ -146,21 +147,9 @@ impl Review<'_> {
         if !found.question.chain {
             return vec![[None, None]];
         }
-        let sides = found.question.sides;
-        let around = chain::around(sides, self.classes, found.answer, found.choice);
-        let Some(actor) = found.question.actor else {
-            return around;
-        };
-        let there = |class: &&Class| match &class.known {
-            [_, Known::Caller(facts) | Known::Undeclared(facts)] => facts.scope == Some(actor),
-            _ => false,
-        };
-        let actors = self.classes.iter().filter(there);
-        let actors = actors.filter_map(|class| class.sample.stated(Vec::new()));
-        let alone = [[None, None]].into_iter();
-        alone
-            .chain(actors.map(|actor| [Some(actor), None]))
-            .collect()
+        let way = (found.answer, found.choice);
+        let (sides, actor) = (found.question.sides, found.question.actor);
+        chain::around(sides, self.classes, way, actor)
     }
 
     /// A call that the gate answers as the line says.
