@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 VENV := .cache/demo-venv
 
-.PHONY: help demo test test-fast faults lint bench fuzz-smoke sign-test
+.PHONY: help demo test test-fast faults lint bench fuzz-smoke vectors sign-test
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1 \t\2/' | expand -t 20
@@ -41,8 +41,18 @@ fuzz-smoke: ## each fuzz target for half a minute, on the stable toolchain
 	  RUSTC_BOOTSTRAP=1 cargo fuzz run -s none "$$target" "target/smoke/$$target" "corpus/$$target" \
 	    -- -max_total_time=30 || exit 1; done
 
+vectors: nextest ## public test vectors that no package carries: fetched once, and their tests
+	@$(call fetched,sigstore-conformance,sigstore/sigstore-conformance,a73de4970176d258e0154c530b89d20b89444e4d)
+	@$(call fetched,CCTV,C2SP/CCTV,1e3d2860d46e94e777e1b17c7a6f2436387e3ecc)
+	@cargo nextest run --locked -p latchkey-tests --test signatures --run-ignored only --no-capture
+
 sign-test: nextest ## keyless signing, which is not built otherwise, against a Sigstore of the test
 	@cargo nextest run --locked -p latchkey-tests --features keyless-sign --test identities
+
+fetched = test -d .cache/vectors/$(1) || { git init -q .cache/vectors/$(1).part && \
+  git -C .cache/vectors/$(1).part fetch -q --depth 1 https://github.com/$(2) $(3) && \
+  git -C .cache/vectors/$(1).part checkout -q FETCH_HEAD && \
+  mv .cache/vectors/$(1).part .cache/vectors/$(1); }
 
 .PHONY: nextest
 nextest:

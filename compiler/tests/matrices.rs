@@ -1,6 +1,6 @@
 //! Matrices as scripts see them: what decided, what is covered, what nothing would notice.
 
-#![expect(clippy::expect_used, reason = "a test may stop")]
+#![expect(clippy::expect_used, clippy::panic, reason = "a test may stop")]
 
 use std::{
     fs,
@@ -73,7 +73,7 @@ fn the_starter_library_is_covered_and_nearly_every_mutant_is_noticed() {
     assert!(summary["permille"].as_u64() > Some(950), "{mutated:#}");
     assert!(summary["mutants"].as_u64() > Some(250), "{summary}");
     // Unoptimised and beside other tests; the bound for people is 10 seconds.
-    assert!(took < Duration::from_secs(120), "{took:?}");
+    assert!(took < Duration::from_mins(2), "{took:?}");
 
     let covered = json(&library, &["test", "--coverage", "--format", "json"]);
     assert_eq!(covered["summary"]["permille"], 1000, "{covered:#}");

@@ -11,9 +11,7 @@ use latchkey_engine::{
 
 pub use fault::Fault;
 pub(crate) use http::members;
-pub(crate) use mcp::{
-    CAPABILITIES_KEY, RELATED_TASK, VERSION_KEY, decoded as decoded_header,
-};
+pub(crate) use mcp::{CAPABILITIES_KEY, RELATED_TASK, VERSION_KEY, decoded as decoded_header};
 
 use crate::{
     filter::FilterKind,

@@ -138,7 +138,11 @@ pub const METHODS: &[Method] = &[
     request("tasks/get", Eras::Both, Need::Task),
     request("tasks/update", Eras::Modern, Need::Task),
     request("tasks/cancel", Eras::Both, Need::Task),
-    request("tasks/list", Eras::Legacy, Need::Filtered(FilterKind::Tasks)),
+    request(
+        "tasks/list",
+        Eras::Legacy,
+        Need::Filtered(FilterKind::Tasks),
+    ),
     request("tasks/result", Eras::Legacy, Need::Task),
     notification(
         "notifications/cancelled",

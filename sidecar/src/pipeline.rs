@@ -566,6 +566,10 @@ fn head_only(head: &Parts) -> Parts {
 }
 
 /// Passes an answer on: as it comes, or filtered where it could show what the caller may not use.
+#[expect(
+    clippy::too_many_lines,
+    reason = "one decision after the other on one answer, read in order"
+)]
 async fn pass(
     worker: &Arc<Worker>,
     mut exchange: Box<Exchange>,
@@ -581,28 +585,26 @@ async fn pass(
         asked,
         crossing,
     } = forwarded;
-    exchange.waited(inflow.waited);
     let (mut head, mut incoming) = inflow.response.into_parts();
-    if let Some(bond) = &mut bond {
-        session::name_downstream(&mut head.headers, bond, &worker.shared.handles.sealer());
-    }
-    exchange.status = head.status.as_u16();
-    if let Some(counted) = &exchange.counted {
-        counted.told.write(&mut head.headers);
-    }
+    begin(worker, &mut exchange, &mut head, bond.as_mut());
+    exchange.waited(inflow.waited);
     faults::at("filter");
     let pause = active.way.timeout();
     let streams = is_event_stream(&head.headers);
     let settings = active.gate.server_settings(active.server);
     let bounds = Bounds::of(settings, streams);
-    let least = || incoming.size_hint().lower();
-    if bounds.as_ref().is_some_and(|it| it.is_under(least())) {
+    if bounds
+        .as_ref()
+        .is_some_and(|it| it.is_under(incoming.size_hint().lower()))
+    {
         return too_large(worker, exchange);
     }
     let (most, by_policy) = most_read(worker, settings);
     // Traffic of the protocol is only watched for requests of the server, which come on streams.
-    let watched = |it: &Filter| it.kind != FilterKind::Answer || streams;
-    let Some(filter) = inflow.filter.filter(watched) else {
+    let Some(filter) = inflow
+        .filter
+        .filter(|it| it.kind != FilterKind::Answer || streams)
+    else {
         let pause = (!streams).then_some(pause);
         return unwatched(worker, head, incoming, (pause, bounds), exchange).await;
     };
@@ -649,13 +651,29 @@ async fn pass(
         let lines = Answer::lines(incoming, rules, most, bounds, exchange);
         return Response::from_parts(head, lines);
     }
-    let body = match read_already {
+    let read = match read_already {
         Some(body) => Ok(body),
         None => read(incoming, most, pause).await,
     };
-    match body {
+    match read {
         Ok(body) => filtered(head, exchange, &rules, body, denied).await,
         Err((_, unread)) => unreadable(worker, exchange, unread, by_policy),
+    }
+}
+
+/// The head of an answer, as its caller sees it.
+fn begin(
+    worker: &Worker,
+    exchange: &mut Exchange,
+    head: &mut hyper::http::response::Parts,
+    bond: Option<&mut Bond>,
+) {
+    if let Some(bond) = bond {
+        session::name_downstream(&mut head.headers, bond, &worker.shared.handles.sealer());
+    }
+    exchange.status = head.status.as_u16();
+    if let Some(counted) = &exchange.counted {
+        counted.told.write(&mut head.headers);
     }
 }
 

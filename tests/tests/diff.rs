@@ -27,6 +27,7 @@ use latchkey_gate::{
     call::{self, Answer, Stated, StatedCaller},
     gate::Gate,
 };
+use serde_json::{Map, Value, value::RawValue};
 
 use self::stated::{gate, operation_is, reaches, stated};
 

@@ -224,7 +224,10 @@ fn check_config_checks_all_and_shows_where_each_setting_comes_from() {
 fn check_config_reads_keys_and_certificates() {
     let rig = rig();
     let write = |name: &str, text: &str| fs::write(rig.path().join(name), text).unwrap();
-    write("bad.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
+    write(
+        "bad.pem",
+        "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+    );
     write("bad.key", "no key");
     let path = rig.path().join("sidecar.toml");
     let more = "
@@ -257,7 +260,10 @@ fn check_config_reads_keys_and_certificates() {
         assert!(line.contains("bad.") || line.contains("none"), "{line}");
     }
     assert!(!said.err.contains("no key\n"), "{}", said.err);
-    assert!(!rig.path().join("state").exists(), "a check changes nothing");
+    assert!(
+        !rig.path().join("state").exists(),
+        "a check changes nothing"
+    );
 }
 
 /// `latchkey dev`, running.

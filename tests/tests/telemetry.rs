@@ -363,7 +363,13 @@ fn the_dashboard_fits_the_published_schema_of_grafana() {
         std::fs::write(&file, source).unwrap();
         let output = packages
             .run("typescript/bin/tsc")
-            .args(["--noEmit", "--strict", "--skipLibCheck", "--target", "es2022"])
+            .args([
+                "--noEmit",
+                "--strict",
+                "--skipLibCheck",
+                "--target",
+                "es2022",
+            ])
             .args(["--module", "esnext", "--moduleResolution", "bundler"])
             .arg(&file)
             .output()
@@ -373,5 +379,8 @@ fn the_dashboard_fits_the_published_schema_of_grafana() {
     assert_eq!(errors(&dashboard), "");
     let mut broken = dashboard.clone();
     broken["panels"][1]["gridPos"]["w"] = "wide".into();
-    assert!(errors(&broken).contains("is not assignable"), "the check finds nothing");
+    assert!(
+        errors(&broken).contains("is not assignable"),
+        "the check finds nothing"
+    );
 }

@@ -125,7 +125,6 @@ fn human(found: &Suggestions) -> String {
             matrix::counted(found.cells, "cell", "cells")
         ));
     }
-    let mut out: String = lines.iter().map(|line| format!("# {line}\n")).collect();
-    out.push_str(&found.patch);
-    out
+    let notes: Vec<_> = lines.iter().map(|line| format!("# {line}\n")).collect();
+    notes.concat() + &found.patch
 }

@@ -10,6 +10,7 @@ use crate::{cli::Global, diff::access::Query};
 
 /// The arguments of `latchkey who-can`.
 #[derive(Debug, clap::Args)]
+#[expect(clippy::doc_markdown, reason = "what is printed has no backticks")]
 pub struct Args {
     /// A surface such as github/push_files, or a permission such as tools:github/push_files:call
     #[arg(value_name = "SURFACE")]

@@ -50,9 +50,9 @@ pub(super) fn check(facts: &Facts<'_>, found: &mut Vec<Diagnostic>) {
     let mut budget = MOST_CONFIRMED;
     for (entry, why) in &idle.entries {
         match confirmed(&left, entry, true, &mut budget) {
-            None => idle.skipped += 1,
-            Some(None) => {}
-            Some(Some(less)) => {
+            Err(Spent) => idle.skipped += 1,
+            Ok(None) => {}
+            Ok(Some(less)) => {
                 left = less;
                 found.extend(idle_entry(facts.model, entry, why));
             }
@@ -60,9 +60,9 @@ pub(super) fn check(facts: &Facts<'_>, found: &mut Vec<Diagnostic>) {
     }
     for entry in &idle.always {
         match confirmed(&left, entry, false, &mut budget) {
-            None => idle.skipped += 1,
-            Some(None) => {}
-            Some(Some(_)) => found.extend(always(facts.model, entry)),
+            Err(Spent) => idle.skipped += 1,
+            Ok(None) => {}
+            Ok(Some(_)) => found.extend(always(facts.model, entry)),
         }
     }
     for (first, second, subject, permission) in &idle.contradictions {
@@ -145,15 +145,18 @@ fn limited(facts: &Facts<'_>, found: &[Diagnostic]) -> Vec<Entry> {
     rules.map(|(name, _)| Entry::Rule(name.clone())).collect()
 }
 
+/// There were too many to compare.
+struct Spent;
+
 /// The project without an entry, or without its condition, when the two allow the same by the
-/// comparison that `latchkey diff` makes; nothing at all when there were too many to compare.
+/// comparison that `latchkey diff` makes.
 fn confirmed(
     model: &Model,
     entry: &Entry,
     whole: bool,
     budget: &mut usize,
-) -> Option<Option<Model>> {
-    *budget = budget.checked_sub(1)?;
+) -> Result<Option<Model>, Spent> {
+    *budget = budget.checked_sub(1).ok_or(Spent)?;
     let mut less = model.clone();
     match entry {
         Entry::Binding(name) if whole => {
@@ -162,16 +165,26 @@ fn confirmed(
         Entry::Rule(name) if whole => {
             less.rules.remove(name);
         }
-        Entry::Binding(name) => less.bindings.get_mut(name)?.when = None,
-        Entry::Rule(name) => less.rules.get_mut(name)?.when = None,
+        Entry::Binding(name) => {
+            let Some(binding) = less.bindings.get_mut(name) else {
+                return Ok(None);
+            };
+            binding.when = None;
+        }
+        Entry::Rule(name) => {
+            let Some(rule) = less.rules.get_mut(name) else {
+                return Ok(None);
+            };
+            rule.when = None;
+        }
     }
     let (Some(old), Some(new)) = (unlocked(model), unlocked(&less)) else {
-        return Some(None);
+        return Ok(None);
     };
     let report = diff::compare(&old, &new, Time(0));
     let mut findings = report.findings.iter();
     let same = findings.all(|it| it.change == Change::Reason) && report.undecided.is_empty();
-    Some(same.then_some(less))
+    Ok(same.then_some(less))
 }
 
 fn always(model: &Model, entry: &Entry) -> Option<Diagnostic> {

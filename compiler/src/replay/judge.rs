@@ -129,8 +129,8 @@ impl<'p> Judge<'p> {
         };
         let identities = who::identities(self.candidate.gate, Some(before.gate), event);
         let alike = identities.is_ok_and(|callers| {
-            let holds = |operation: &Option<&str>| unchanged.holds(surface, *operation, &callers);
-            operations.iter().all(holds)
+            let mut operations = operations.iter();
+            operations.all(|operation| unchanged.holds(surface, *operation, &callers))
         });
         remember(&mut self.alike, key, alike);
         alike

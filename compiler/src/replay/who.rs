@@ -71,7 +71,7 @@ pub(super) fn callers(
 ) -> Result<Callers, Verdict> {
     let identities = identities(candidate, baseline, event)
         .map_err(|needs| Verdict::Needs(BTreeSet::from([needs])))?;
-    let Some((_, issuer)) = identities.last().map(|(issuer, _)| ((), issuer.clone())) else {
+    let Some(issuer) = identities.last().map(|(issuer, _)| issuer.clone()) else {
         return Ok(Callers {
             identity: None,
             at_most: None,

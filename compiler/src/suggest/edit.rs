@@ -130,12 +130,11 @@ impl Writer<'_> {
             if narrowed.next().is_none() {
                 continue;
             }
-            match self.role(entry, plan) {
-                Some(done) => edits.extend(done),
-                None => {
-                    plan.permissions.retain(|(it, _), _| it != role);
-                    plan.keep(format!("role {role}"), BY_HAND);
-                }
+            if let Some(done) = self.role(entry, plan) {
+                edits.extend(done);
+            } else {
+                plan.permissions.retain(|(it, _), _| it != role);
+                plan.keep(format!("role {role}"), BY_HAND);
             }
         }
         edits

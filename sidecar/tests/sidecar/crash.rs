@@ -162,7 +162,11 @@ fn killed_under_load_each_forwarded_request_has_one_event() {
     }
     let answered = answered.load(Ordering::Relaxed);
     assert!(answered > 0, "nobody was answered");
-    assert!(recorded.len() >= answered, "{} of {answered}", recorded.len());
+    assert!(
+        recorded.len() >= answered,
+        "{} of {answered}",
+        recorded.len()
+    );
     println!(
         "{} kills: {} events, {} requests forwarded, {answered} answered, {cut_off} cut off",
         kills(),

@@ -18,7 +18,8 @@ mod crash;
 mod decision_tls;
 #[cfg(test)]
 mod disk;
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 mod faults;
 #[cfg(test)]
 mod forward;

@@ -185,7 +185,7 @@ impl Wire {
             });
             let mut received = Vec::new();
             for part in parts {
-                exchange(&mut client, part, &mut received, &server).await;
+                Box::pin(exchange(&mut client, part, &mut received, &server)).await;
             }
             drop(client);
             let ended = tokio::time::timeout(PATIENCE, serving).await;
@@ -365,7 +365,7 @@ fn the_fuzz_corpus_replays() {
             let mut bent = bytes.clone();
             at = at.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             let place = usize::try_from(at >> 33).unwrap() % bent.len();
-            bent[place] = (at >> 24) as u8;
+            bent[place] = at.to_le_bytes()[3];
             forwarded += wire.send(&bent).forwarded;
             sent += 1;
         }

@@ -371,7 +371,7 @@ impl Search<'_> {
             Some(Formula::Literal { test, .. }) => {
                 let read = attributes(test).into_iter().map(|id| self.shown(id));
                 found.push(Blamed {
-                    literal: plain(formula_words(self.index, id)),
+                    literal: plain(&formula_words(self.index, id)),
                     read: read.collect(),
                 });
             }
@@ -409,7 +409,7 @@ fn attributes(test: &Test) -> Vec<AttributeId> {
 }
 
 /// A literal without the brackets that it has inside a formula.
-fn plain(words: String) -> String {
+fn plain(words: &str) -> String {
     let inner = words.strip_prefix('(').and_then(|it| it.strip_suffix(')'));
-    inner.map_or_else(|| words.clone(), str::to_owned)
+    inner.unwrap_or(words).to_owned()
 }

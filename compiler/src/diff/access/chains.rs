@@ -50,7 +50,7 @@ impl Chains<'_> {
         let subjects: BTreeSet<String> = side
             .subjects(binding)
             .iter()
-            .filter_map(|subject| self.named_by(subject))
+            .filter_map(|subject| self.named_by(*subject))
             .collect();
         if subjects.is_empty() {
             return None;
@@ -74,9 +74,9 @@ impl Chains<'_> {
     }
 
     /// How a subject of a binding names this class, if it does here.
-    fn named_by(&self, subject: &Subject) -> Option<String> {
+    fn named_by(&self, subject: Subject) -> Option<String> {
         let side = self.view.side;
-        let groups = match self.view.among(std::slice::from_ref(subject)) {
+        let groups = match self.view.among(&[subject]) {
             Membership::Never => return None,
             Membership::Always => BTreeSet::new(),
             Membership::With(groups) => groups,
@@ -91,10 +91,10 @@ impl Chains<'_> {
             return None;
         }
         Some(match subject {
-            Subject::Principal(id) => side.policy.principal_name(*id).to_owned(),
-            Subject::Group(id) => format!("group:{}", side.policy.group_name(*id)),
+            Subject::Principal(id) => side.policy.principal_name(id).to_owned(),
+            Subject::Group(id) => format!("group:{}", side.policy.group_name(id)),
             Subject::Tag(id) => format!("tag:{}", side.index.tags.get(id.index())),
-            Subject::Type(kind) => format!("type:{}", crate::model::type_name(*kind)),
+            Subject::Type(kind) => format!("type:{}", crate::model::type_name(kind)),
             Subject::Everyone => "everyone".to_owned(),
         })
     }

@@ -89,9 +89,10 @@ impl Review<'_> {
         let index = self.side.index;
         let of_chain = |id: AttributeId| index.attributes.get(id.index()).is_some_and(is_of_chain);
         choice.keys().any(|key| match (key, answer.flags.get(key)) {
-            (Key::Attribute(attribute), _) => is_of_chain(attribute),
             (Key::Flag(_), Some((_, Test::Same(one, other)))) => of_chain(*one) || of_chain(*other),
-            (Key::Flag(_), Some((attribute, _))) => is_of_chain(attribute),
+            (Key::Attribute(attribute), _) | (Key::Flag(_), Some((attribute, _))) => {
+                is_of_chain(attribute)
+            }
             _ => false,
         })
     }
@@ -204,6 +205,10 @@ impl Found<'_> {
     fn what(&self, view: &View<'_>, at: Option<Time>) -> Option<What> {
         let (_, surface) = view.surface?;
         let permission = view.permission?;
+        let activation = match self.outcome.reason {
+            Reason::Ok => None,
+            _ => Some(activation(view)?),
+        };
         let mut said = self.choice.clone();
         if self.window.is_some() {
             said.remove(&Key::Attribute(now()));
@@ -228,7 +233,7 @@ impl Found<'_> {
             expires: window.until.map(|it| it.to_string()),
             when: region(self.answer, &said, self.said_by_scope(view, scope)),
             chain: self.question.chain,
-            activation: self.activation(view)?,
+            activation,
             obligations: obligations(&self.outcome.obligations),
             grants: chains.grants(),
             unless: chains.denials(),
@@ -248,18 +253,14 @@ impl Found<'_> {
         let whole = below.all(|it| !tree.covers(scope, it) || chosen.contains(&it));
         whole.then_some(key)
     }
+}
 
-    /// Whose activation is needed, if one is. Nobody can activate for whom Git does not declare.
-    fn activation(&self, view: &View<'_>) -> Option<Option<&'static str>> {
-        if self.outcome.reason == Reason::Ok {
-            return Some(None);
-        }
-        let facts = view.facts()?;
-        match facts.kind {
-            Some(PrincipalType::Agent) => Some(Some("whom it acts for")),
-            _ if facts.declared => Some(Some("the caller")),
-            _ => None,
-        }
+/// Whose activation is needed. Nobody can activate for whom Git does not declare.
+fn activation(view: &View<'_>) -> Option<&'static str> {
+    let facts = view.facts()?;
+    match facts.kind {
+        Some(PrincipalType::Agent) => Some("whom it acts for"),
+        _ => facts.declared.then_some("the caller"),
     }
 }
 

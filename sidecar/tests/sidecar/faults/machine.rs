@@ -133,7 +133,7 @@ fn first_free(program: &Program) -> usize {
     let open = std::fs::read_dir(format!("/proc/{}/fd", program.id())).unwrap();
     let open = open.filter_map(|it| it.ok()?.file_name().to_str()?.parse().ok());
     let open: BTreeSet<usize> = open.collect();
-    (0..).find(|number| !open.contains(number)).unwrap()
+    (0..1 << 20).find(|number| !open.contains(number)).unwrap()
 }
 
 /// No more files than are open: a connection to the server is one too many, and so is one more

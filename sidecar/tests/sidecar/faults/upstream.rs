@@ -81,7 +81,7 @@ impl Upstream {
         self.read.fetch_add(1, Relaxed);
         let manner = *self.manner.lock().unwrap();
         let whole = format!("{OK}Content-Length: {}\r\n", RESULT.len());
-        let half = format!("{whole}\r\n{}", &RESULT[..50]);
+        let half = format!("{whole}\r\n{}", RESULT.get(..50).unwrap_or_default());
         match manner {
             Manner::Good => write!(stream, "{whole}Connection: close\r\n\r\n{RESULT}"),
             Manner::GoodOnce => write!(stream, "{whole}\r\n{RESULT}"),
@@ -115,9 +115,9 @@ impl Upstream {
             }
             Manner::Huge => {
                 let length = 1_u64 << 40;
-                let begin = &RESULT[..RESULT.len() - 2];
+                let begin = RESULT.trim_end_matches('}');
                 write!(stream, "{OK}Content-Length: {length}\r\n\r\n{begin}")?;
-                let block = [b' '; 1 << 16];
+                let block = vec![b' '; 1 << 16];
                 loop {
                     stream.write_all(&block)?;
                 }
