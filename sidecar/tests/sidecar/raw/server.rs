@@ -284,7 +284,8 @@ fn stream(messages: &[Value]) -> Vec<u8> {
     let mut text = head.to_owned();
     for message in messages {
         let event = format!("id: 1\nevent: message\ndata: {message}\n\n");
-        text += &format!("{:x}\r\n{event}\r\n", event.len());
+        let chunk = format!("{:x}\r\n{event}\r\n", event.len());
+        text += &chunk;
     }
     text.push_str("0\r\n\r\n");
     text.into_bytes()
