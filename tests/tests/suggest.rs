@@ -4,7 +4,6 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "recorded/log.rs"]
-#[expect(dead_code, reason = "the calls themselves are for `replay`")]
 mod log;
 
 use std::{

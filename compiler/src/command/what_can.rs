@@ -11,7 +11,7 @@ use crate::{cli::Global, diff::access::Query};
 /// The arguments of `latchkey what-can`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// A principal's name, group:<name>, undeclared:<issuer>, or anonymous
+    /// A principal's name, `group:NAME`, `undeclared:ISSUER`, or `anonymous`
     #[arg(value_name = "PRINCIPAL")]
     principal: String,
     /// Only on this server
