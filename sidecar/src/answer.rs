@@ -377,6 +377,15 @@ impl Body for Answer {
     }
 }
 
+impl Drop for Answer {
+    /// A caller that goes as soon as it has read a refusal was refused all the same.
+    fn drop(&mut self) {
+        if matches!(&self.content, Content::Lines(lines) if lines.denied) {
+            let _ = self.end();
+        }
+    }
+}
+
 impl Passed {
     fn next(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
         let frame = match std::mem::replace(&mut self.first, Poll::Pending) {
