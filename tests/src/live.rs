@@ -23,7 +23,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::{
-    client::{Connection, Response},
+    client::{self, Connection, Response},
     golden::Golden,
     program::program,
     tokens::{mint, token},
@@ -283,6 +283,9 @@ impl Program {
             std::net::TcpStream::connect(admin).is_ok()
                 && std::net::TcpStream::connect(address).is_ok()
         });
+        // Operators are answered once the source has been looked at. A test that writes the next
+        // release before that would have the sidecar start from a folder half written.
+        assert_eq!(client::get(admin, "/healthz").status, 200);
         program
     }
 
