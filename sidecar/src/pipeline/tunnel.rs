@@ -28,7 +28,11 @@ use tokio::{
     time::{Instant, MissedTickBehavior, interval, timeout},
 };
 
-use super::{Identified, Refused, bounced, head_only};
+use super::{
+    Identified,
+    forward::{bounced, head_only},
+    refuse::Refused,
+};
 use crate::{
     answer::{Answer, now},
     exchange::Exchange,
