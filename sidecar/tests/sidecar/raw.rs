@@ -39,7 +39,7 @@ use crate::bundle;
 use self::{
     bytes::{find, replace, split},
     server::{HIDDEN, Server, serve},
-    tail::Tail,
+    tail::{JournalTail, LogTail},
 };
 
 /// What stands between the caller's bytes and the tool server's.
@@ -58,8 +58,8 @@ pub(crate) struct Wire {
     runtime: Runtime,
     worker: Arc<Worker>,
     server: Arc<Server>,
-    log: Tail,
-    journal: Tail,
+    log: LogTail,
+    journal: JournalTail,
     tokens: Tokens,
     session: String,
     /// Last, so that the folder goes after those that use it.
@@ -113,8 +113,8 @@ impl Wire {
             runtime,
             worker,
             server,
-            log: Tail::of(at.join("audit.jsonl")),
-            journal: Tail::of(at.join("state/audit.journal")),
+            log: LogTail::of(at.join("audit.jsonl")),
+            journal: JournalTail::of(at.join("state/audit.journal")),
             tokens: Tokens::fresh(),
             session: String::new(),
             _sidecar: sidecar,
