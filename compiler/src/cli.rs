@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::command::{
-    build, check, dev, diff, eval, explain, import, init, inspect, keygen, log, matrix, pull, push,
-    rebuild, release, replay, schema, show, sign, suggest, test, trust, verify, what_can, who_can,
+    build, check, completions, dev, diff, eval, explain, import, init, inspect, keygen, log, man,
+    matrix, pull, push, rebuild, release, replay, schema, show, sign, suggest, test, trust, verify,
+    what_can, who_can,
 };
 
 /// Compiles access policy for agent tools: checks it, tests it, and builds signed bundles.
@@ -50,8 +51,10 @@ pub enum Format {
     Markdown,
     /// One page of HTML, of `diff`, `who-can` and `what-can`
     Html,
-    /// SARIF 2.1.0, of `diff`
+    /// SARIF 2.1.0, of `check` and `diff`
     Sarif,
+    /// Workflow commands of GitHub Actions, of `check`
+    Github,
     /// LCOV, of `test --coverage`
     Lcov,
     /// Comma-separated values, of `who-can` and `what-can`
@@ -68,6 +71,7 @@ impl Format {
             Self::Markdown => "markdown",
             Self::Html => "html",
             Self::Sarif => "sarif",
+            Self::Github => "github",
             Self::Lcov => "lcov",
             Self::Csv => "csv",
         }
@@ -140,4 +144,8 @@ pub enum Verb {
     Pull(pull::Args),
     /// Print or write the JSON Schemas of what is read and written
     Schema(schema::Args),
+    /// Print the completions of a shell
+    Completions(completions::Args),
+    /// Write the manual pages, one for each command
+    Man(man::Args),
 }

@@ -18,6 +18,7 @@ use crate::{
 mod access;
 pub mod build;
 pub mod check;
+pub mod completions;
 pub mod dev;
 pub mod diff;
 pub mod eval;
@@ -29,6 +30,7 @@ pub mod init;
 pub mod inspect;
 pub mod keygen;
 pub mod log;
+pub mod man;
 pub mod matrix;
 pub(crate) mod progress;
 pub mod pull;
@@ -44,6 +46,7 @@ mod supply;
 pub mod test;
 pub mod trust;
 pub mod verify;
+mod watch;
 pub mod what_can;
 pub mod who_can;
 
@@ -99,6 +102,8 @@ pub fn run(cli: &Cli, terminal: &mut Terminal<'_>) -> Exit {
         Verb::Push(args) => push::run(args, global, terminal),
         Verb::Pull(args) => pull::run(args, global, terminal),
         Verb::Schema(args) => schema::run(args, global, terminal),
+        Verb::Completions(args) => completions::run(args, global, terminal),
+        Verb::Man(args) => man::run(args, global, terminal),
     };
     let done = done.and_then(|exit| Ok(terminal.out.flush().map(|()| exit)?));
     done.unwrap_or_else(|failure| {
@@ -154,7 +159,7 @@ fn folder(global: &Global) -> Result<Folder, Failure> {
 
 /// The current time: the one clock of the compiler, read for lints about dates and for nothing
 /// else.
-fn now() -> Time {
+pub(crate) fn now() -> Time {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     Time(
         since

@@ -10,6 +10,7 @@ pub mod command;
 pub mod coverage;
 pub mod diag;
 pub mod diff;
+pub mod fix;
 pub mod lint;
 pub mod lower;
 pub mod matrix;

@@ -135,5 +135,5 @@ pub fn run(
             sink.push(finding);
         }
     }
-    suppressions.unused(depth, sink);
+    suppressions.unused(depth, sources, sink);
 }

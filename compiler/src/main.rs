@@ -14,7 +14,8 @@ fn main() -> ExitCode {
         Err(error) => return told(&error),
     };
     let colour = command::wants_colour(cli.global.color);
-    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+    // Not locked: a language server writes from a thread of its own.
+    let mut out = std::io::BufWriter::new(std::io::stdout());
     let mut err = std::io::stderr().lock();
     let mut terminal = Terminal {
         out: &mut out,

@@ -8,9 +8,11 @@ use std::sync::OnceLock;
 
 mod folder;
 mod glob;
+mod overlay;
 
 pub use folder::Folder;
 pub use glob::Glob;
+pub use overlay::Overlay;
 
 /// The largest file that is read, in bytes.
 pub const MAX_FILE_BYTES: usize = 4 * 1024 * 1024;

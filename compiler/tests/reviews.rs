@@ -255,3 +255,52 @@ fn what_break_glass_comes_to_open_counts_as_widening() {
     let (code, said) = latchkey(&["diff", new, old, "--fail-on", "widening"]);
     assert!(code == 0 && !said.contains("Unlocked"), "{said}");
 }
+
+#[test]
+fn findings_in_sarif_satisfy_the_published_schema() {
+    let schema = sarif_schema();
+    let validator = jsonschema::draft4::new(&schema).expect("a sound schema");
+    for project in ["policies", "compiler/tests/mistakes"] {
+        let (_, said) = latchkey(&["-C", project, "check", "--format", "sarif"]);
+        let log: Json = serde_json::from_str(&said).expect("JSON");
+        let wrong: Vec<_> = validator
+            .iter_errors(&log)
+            .map(|it| it.to_string())
+            .collect();
+        assert!(wrong.is_empty(), "{project}: {wrong:#?}");
+        let run = &log["runs"][0];
+        let rules = run["tool"]["driver"]["rules"].as_array().expect("rules");
+        for result in run["results"].as_array().expect("results") {
+            let rule = rules.iter().find(|rule| rule["id"] == result["ruleId"]);
+            assert!(rule.is_some(), "{result}");
+            let place = &result["locations"][0]["physicalLocation"];
+            let file = place["artifactLocation"]["uri"].as_str().expect("a URI");
+            assert!(root().join(file).is_file(), "{file}");
+        }
+    }
+    // Each mistake is a result, and an annotation in a workflow.
+    let (_, sarif) = latchkey(&[
+        "-C",
+        "compiler/tests/mistakes",
+        "check",
+        "--format",
+        "sarif",
+    ]);
+    let log: Json = serde_json::from_str(&sarif).expect("JSON");
+    let results = log["runs"][0]["results"].as_array().expect("results").len();
+    let (code, github) = latchkey(&[
+        "-C",
+        "compiler/tests/mistakes",
+        "check",
+        "--format",
+        "github",
+    ]);
+    assert_eq!(code, 1);
+    let commands = github.lines().filter(|line| line.starts_with("::"));
+    let commands: Vec<_> = commands.collect();
+    assert_eq!(commands.len(), results);
+    assert!(
+        commands.iter().all(|it| it.contains("title=LK")),
+        "{github}"
+    );
+}

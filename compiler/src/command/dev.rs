@@ -8,11 +8,10 @@ mod decisions;
 mod tokens;
 
 use std::{
-    collections::BTreeMap,
     fs,
     future::poll_fn,
     net::SocketAddr,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Child, Command, Stdio},
     sync::mpsc,
     task::Poll,
@@ -22,7 +21,7 @@ use std::{
 use latchkey_gate::supply::FIRST_EPOCH;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::{Exit, Failure, Sound, Terminal, checked, formats, sound, test};
+use super::{Exit, Failure, Sound, Terminal, checked, formats, sound, test, watch::stamps};
 use crate::{
     cli::{Format, Global},
     matrix,
@@ -303,26 +302,4 @@ fn usual_folder(global: &Global) -> Result<PathBuf, Failure> {
             .help("name a folder with `--state`")
     })?;
     Ok(base.join("latchkey/dev").join(name.trim_matches('-')))
-}
-
-/// Every file of the project with its time and size.
-fn stamps(folder: &Path) -> BTreeMap<PathBuf, (Option<SystemTime>, u64)> {
-    let mut stamps = BTreeMap::new();
-    let mut folders = vec![folder.to_owned()];
-    while let Some(folder) = folders.pop() {
-        // A folder that goes away while it is read is another state of the project.
-        for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
-            let hidden = entry.file_name().to_string_lossy().starts_with('.');
-            let Ok(meta) = entry.metadata() else { continue };
-            if hidden {
-                continue;
-            }
-            if meta.is_dir() {
-                folders.push(entry.path());
-            } else {
-                stamps.insert(entry.path(), (meta.modified().ok(), meta.len()));
-            }
-        }
-    }
-    stamps
 }

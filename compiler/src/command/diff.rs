@@ -11,7 +11,7 @@ use crate::{
     diff::{self, Report, Review, render},
 };
 
-mod revision;
+pub(super) mod revision;
 pub(super) mod side;
 
 /// The arguments of `latchkey diff`.

@@ -1,4 +1,6 @@
-//! Renderers: one for people, one for machines.
+//! Renderers, one for each place where findings are read.
 
+pub mod github;
 pub mod human;
 pub mod json;
+pub mod sarif;

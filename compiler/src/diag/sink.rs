@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Diagnostic, Severity};
+use super::{Code, Diagnostic, Severity};
 
 /// What `latchkey.toml` says about one lint.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -58,6 +58,11 @@ impl Sink {
             .iter()
             .any(|found| found.severity == Severity::Error);
         shown || self.omitted_errors > 0
+    }
+
+    /// How many findings of a code were kept so far.
+    pub fn count(&self, code: &Code) -> usize {
+        self.found.iter().filter(|it| it.code == code).count()
     }
 
     /// Everything found, ordered by file, offset and code, without repetition, at these levels.
@@ -125,7 +130,7 @@ impl Report {
 
 #[cfg(test)]
 mod tests {
-    use crate::diag::codes::{Code, NOT_UTF8, YAML_SYNTAX};
+    use crate::diag::codes::{NOT_UTF8, YAML_SYNTAX};
     use crate::source::{FileId, Span};
 
     use super::*;

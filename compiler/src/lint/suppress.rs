@@ -5,7 +5,7 @@
 
 use super::{Depth, analysis};
 use crate::{
-    diag::{Diagnostic, Severity, Sink, codes, suggest},
+    diag::{Applicability, Diagnostic, Severity, Sink, codes, suggest},
     source::{File, FileId, SourceMap, Span},
     syntax::yaml,
 };
@@ -76,7 +76,7 @@ impl Suppressions {
     }
 
     /// Reports the comments that silenced nothing; of lints that did not run nothing can be said.
-    pub(super) fn unused(&self, depth: Depth, sink: &mut Sink) {
+    pub(super) fn unused(&self, depth: Depth, sources: &SourceMap, sink: &mut Sink) {
         let ran = |slug: &str| {
             let mut deep = analysis::CODES.iter();
             depth == Depth::Thorough || !deep.any(|code| code.slug == slug)
@@ -85,10 +85,32 @@ impl Suppressions {
             let message = format!("nothing here is reported as `{}`", each.slug);
             sink.push(
                 Diagnostic::new(&codes::UNUSED_SUPPRESSION, each.span, message)
-                    .help("remove the comment"),
+                    .help("remove the comment")
+                    .fix(
+                        "remove the comment",
+                        Applicability::Always,
+                        whole(each.span, sources),
+                        "",
+                    ),
             );
         }
     }
+}
+
+/// A comment with the blanks before it, and with its line break where nothing else is on its line.
+fn whole(comment: Span, sources: &SourceMap) -> Span {
+    let text = sources.file(comment.file).map_or("", File::text);
+    let before = text.get(..comment.start as usize).unwrap_or_default();
+    let start = before.trim_end_matches([' ', '\t']).len();
+    let mut end = comment.end as usize;
+    let rest = text.get(end..).unwrap_or_default();
+    if start == 0 || before.get(..start).is_some_and(|it| it.ends_with('\n')) {
+        end += ["\r\n", "\n"]
+            .iter()
+            .find(|it| rest.starts_with(**it))
+            .map_or(0, |it| it.len());
+    }
+    Span::new(comment.file, start..end)
 }
 
 /// The lint that a comment silences; otherwise what is wrong, and what to do.

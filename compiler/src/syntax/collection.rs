@@ -6,9 +6,9 @@ use std::ops::Deref;
 
 use serde_json::{Value as Json, json};
 
-use crate::diag::{Diagnostic, codes};
-use crate::source::Spanned;
-use crate::syntax::node::{Node, Pair, Value};
+use crate::diag::{Applicability, Diagnostic, codes};
+use crate::source::{Span, Spanned};
+use crate::syntax::node::{Node, Pair, Style, Value};
 use crate::syntax::scalar::{Label, Scalar, refused};
 use crate::syntax::shape::{Reader, Shape, expect_map, wrong_type};
 
@@ -179,19 +179,23 @@ fn read_items<T: Shape>(node: &Node, cx: &mut Reader<'_>) -> Option<Vec<T>> {
     let mut sound = true;
     let mut read = Vec::with_capacity(items.len());
     let mut seen: BTreeMap<&str, &Node> = BTreeMap::new();
-    for item in items {
+    for (at, item) in items.iter().enumerate() {
         if let Some(text) = item.as_text()
             && let Some(first) = seen.insert(text, item)
         {
-            cx.sink.push(
-                Diagnostic::new(
-                    &codes::REPEATED_ITEM,
-                    item.span,
-                    format!("`{text}` is already listed"),
-                )
-                .also(first.span, "first listed here")
-                .help("remove one of them"),
-            );
+            let found = Diagnostic::new(
+                &codes::REPEATED_ITEM,
+                item.span,
+                format!("`{text}` is already listed"),
+            )
+            .also(first.span, "first listed here")
+            .help("remove one of them");
+            let gap = items.get(at.wrapping_sub(1));
+            let gap = gap.and_then(|before| removable(before, item, cx));
+            cx.sink.push(match gap {
+                Some(gap) => found.fix("remove the item", Applicability::Always, gap, ""),
+                None => found,
+            });
             sound = false;
         }
         match T::read(item, cx) {
@@ -200,4 +204,21 @@ fn read_items<T: Shape>(node: &Node, cx: &mut Reader<'_>) -> Option<Vec<T>> {
         }
     }
     sound.then_some(read)
+}
+
+/// From the end of one item to the end of the next, where nothing but the list's own marks lies
+/// between them: without these bytes the list is the same without the second item.
+fn removable(before: &Node, item: &Node, cx: &Reader<'_>) -> Option<Span> {
+    let scalar = |node: &Node| match &node.value {
+        Value::Bool(_) | Value::Number(_) => true,
+        Value::Text(_, style) => matches!(style, Style::Plain | Style::Single | Style::Double),
+        Value::Broken | Value::List(_) | Value::Map(_) => false,
+    };
+    let between = before.span.end as usize..item.span.start as usize;
+    let marks = cx.sources.text(Span::new(item.span.file, between.clone()));
+    let plain = marks
+        .chars()
+        .all(|c| c.is_whitespace() || matches!(c, ',' | '-'));
+    let whole = Span::new(item.span.file, between.start..item.span.end as usize);
+    (scalar(before) && scalar(item) && plain && !marks.is_empty()).then_some(whole)
 }

@@ -101,6 +101,36 @@ impl Node {
             .map(|pair| &pair.value)
     }
 
+    /// The keys that lead to what stands at a byte offset, joined by dots; an item of a list is
+    /// told by its text, where it has one.
+    pub fn path_at(&self, offset: u32) -> String {
+        let mut path = String::new();
+        let mut node = self;
+        loop {
+            let (step, next) = match &node.value {
+                Value::Map(pairs) => {
+                    let pair = pairs.iter().rfind(|it| it.key.span.start <= offset);
+                    let Some(pair) = pair else { return path };
+                    (pair.key.value.clone(), &pair.value)
+                }
+                Value::List(items) => {
+                    let at = items.iter().rposition(|it| it.span.start <= offset);
+                    let Some((at, item)) = at.and_then(|at| Some((at, items.get(at)?))) else {
+                        return path;
+                    };
+                    let number = || at.to_string();
+                    (item.as_text().map_or_else(number, str::to_owned), item)
+                }
+                _ => return path,
+            };
+            if !path.is_empty() {
+                path.push('.');
+            }
+            path.push_str(&step);
+            node = next;
+        }
+    }
+
     /// What kind of value it is, with its article.
     pub fn kind(&self) -> &'static str {
         match &self.value {

@@ -47,7 +47,7 @@ pub(super) fn merge_base(folder: &Path, old: &str, new: &str) -> Result<String, 
 
 /// The way from the root of the repository to the folder, with `/` at its end; the way from the
 /// current folder when it is in no repository.
-pub(super) fn prefix(folder: &Path) -> String {
+pub(in crate::command) fn prefix(folder: &Path) -> String {
     let said = run(folder, &["rev-parse", "--show-prefix"]);
     if let Ok(said) = said
         && said.status.success()

@@ -41,9 +41,17 @@ const MOST_LINES: u32 = 100;
 
 /// The report as text, with a summary line at the end.
 pub fn render(report: &Report, sources: &SourceMap, style: Style) -> String {
+    let mut out = drawn(&report.diagnostics, sources, style);
+    out.push_str(&summary(report, sources));
+    out
+}
+
+/// Findings as text, without a summary.
+pub fn drawn(found: &[Diagnostic], sources: &SourceMap, style: Style) -> String {
     let handler = handler(style);
     let mut out = String::new();
-    for found in report.diagnostics.iter().take(MOST) {
+    let total = found.len();
+    for found in found.iter().take(MOST) {
         let drawable = found.labels.iter().all(|label| fits(label, sources));
         let drawn = drawable
             && handler
@@ -55,17 +63,11 @@ pub fn render(report: &Report, sources: &SourceMap, style: Style) -> String {
         }
         out.push('\n');
     }
-    if let Some(more) = report
-        .diagnostics
-        .len()
-        .checked_sub(MOST)
-        .filter(|&more| more > 0)
-    {
+    if let Some(more) = total.checked_sub(MOST).filter(|&more| more > 0) {
         let more = counted(more, "finding");
         out.push_str(&more);
         out.push_str(" more, not drawn here; `--format json` lists them\n");
     }
-    out.push_str(&summary(report, sources));
     out
 }
 
@@ -206,7 +208,7 @@ fn source(file: FileId, sources: &SourceMap) -> Option<NamedSource<String>> {
 }
 
 /// Text that cannot steer the terminal or hide what it says; every byte keeps its offset.
-fn visible(text: &str) -> String {
+pub(crate) fn visible(text: &str) -> String {
     let steers = |c: char| {
         let bidirectional = matches!(c,
             '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'

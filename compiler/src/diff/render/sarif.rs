@@ -5,6 +5,7 @@ use serde_json::{Value as Json, json};
 
 use super::{OUTSIDE, list};
 use crate::{
+    diag::render::sarif::{fingerprint, uri},
     diff::{
         report::Side,
         review::{Entry, Kind, Review, named, outcome},
@@ -191,32 +192,4 @@ fn location(place: &str, prefix: &str) -> Json {
         },
         "region": {"startLine": number(line), "startColumn": number(column)},
     }})
-}
-
-/// A path as a relative URI.
-fn uri(path: &str) -> String {
-    use std::fmt::Write as _;
-    let mut out = String::new();
-    for byte in path.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => {
-                out.push(char::from(byte));
-            }
-            other => {
-                // Writing to a string cannot fail.
-                let _ = write!(out, "%{other:02X}");
-            }
-        }
-    }
-    out
-}
-
-/// A number of the text that stays the same from run to run.
-fn fingerprint(text: &str) -> String {
-    // FNV-1a: a fingerprint tells results apart, it protects nothing.
-    let start = 0xcbf2_9ce4_8422_2325_u64;
-    let hash = text.bytes().fold(start, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
-    format!("{hash:016x}")
 }
