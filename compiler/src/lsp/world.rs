@@ -227,7 +227,7 @@ impl World {
         }
     }
 
-    /// The files of the project that have something told of them, or had.
+    /// The files of the project that are open, or have something told of them, or had.
     pub(super) fn spoken_of(&self) -> BTreeSet<String> {
         let now = self.report.diagnostics.iter();
         let now = now.map(|it| {
@@ -236,6 +236,7 @@ impl World {
         });
         now.map(str::to_owned)
             .chain(self.told.keys().cloned())
+            .chain(self.versions.keys().cloned())
             .collect()
     }
 }

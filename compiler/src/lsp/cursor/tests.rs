@@ -60,7 +60,7 @@ fn values_and_items_are_told_from_keys() {
 
 #[test]
 fn brackets_may_be_open_over_lines() {
-    is("a: {b: [x, y^", Place::Item, "a.b.[]", "y", "b");
+    is("a: {b: [x, y^", Place::Item, "a.b.[]", "y", "");
     is("a: {b: [x], c^", Place::Key, "a", "c", "b");
     is("a: {b: [x], c: \"d^", Place::Value, "a.c", "d", "b c");
     is(
@@ -68,7 +68,7 @@ fn brackets_may_be_open_over_lines() {
         Place::Item,
         "a.s.h.[]",
         "z",
-        "f h",
+        "",
     );
     is("a:\n  - {k: v^", Place::Value, "a.[].k", "v", "k");
     is(
