@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 VENV := .cache/demo-venv
 
-.PHONY: help demo test test-fast faults lint bench fuzz-smoke vectors sign-test
+.PHONY: help demo test test-fast faults lint bench cel fuzz-smoke vectors sign-test
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1 \t\2/' | expand -t 20
@@ -35,6 +35,9 @@ bench: ## decisions and proxying beside their peers, in one run
 	@bench/run
 
 # Coverage instrumentation is an unstable option that the pinned compiler has too.
+cel: ## conditions beside the crate `cel`, in a workspace of its own
+	@cargo test --manifest-path tests/cel/Cargo.toml --locked -- --nocapture
+
 fuzz-smoke: ## each fuzz target for half a minute, on the stable toolchain
 	@cargo fuzz --version >/dev/null 2>&1 || cargo install cargo-fuzz --locked
 	@cd fuzz && for target in $$(cargo fuzz list); do mkdir -p "target/smoke/$$target" && \

@@ -25,6 +25,7 @@ pub mod review;
 mod same;
 mod shape;
 mod texts;
+mod times;
 mod unchanged;
 mod view;
 mod widest;
@@ -65,7 +66,7 @@ use self::{
 pub(crate) use self::{
     unchanged::Unchanged,
     view::tested,
-    words::{attribute as attribute_words, formula as formula_words},
+    words::{attribute as attribute_words, shown as formula_words},
 };
 
 /// The most ways through one diagram that are reported one by one.

@@ -5,6 +5,7 @@
 
 use latchkey_engine::time::Time;
 
+pub mod calendar;
 pub mod cli;
 pub mod command;
 pub mod coverage;
@@ -13,7 +14,6 @@ pub mod diff;
 pub mod fix;
 pub mod lint;
 pub mod lower;
-pub mod lsp;
 pub mod matrix;
 pub mod mcp;
 pub mod model;

@@ -39,6 +39,7 @@ mod risk_understated;
 mod rule_expired;
 mod rule_of_nobody;
 mod rule_on_unreachable;
+mod schedule_ends_soon;
 mod scope_map_catch_all;
 mod scope_map_incomplete;
 mod shadowed_rule;
@@ -52,6 +53,7 @@ mod untested_surface;
 mod unused_group;
 mod unused_issuer;
 mod unused_role;
+mod unused_schedule;
 mod wildcard_for_one;
 
 use facts::Facts;
@@ -85,6 +87,7 @@ const LINTS: &[Lint] = &[
     rule_expired::check,
     rule_of_nobody::check,
     rule_on_unreachable::check,
+    schedule_ends_soon::check,
     scope_map_catch_all::check,
     scope_map_incomplete::check,
     shadowed_rule::check,
@@ -97,6 +100,7 @@ const LINTS: &[Lint] = &[
     unused_group::check,
     unused_issuer::check,
     unused_role::check,
+    unused_schedule::check,
     wildcard_for_one::check,
 ];
 

@@ -3,16 +3,23 @@
 //! [`resolve`](crate::resolve) makes it from syntax; lints read it; [`lower`](crate::lower) turns it
 //! into the engine's index. Maps are by name and ordered, so nothing depends on the order of files.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use latchkey_engine::{
+    condition::{self, Environment, shape::Schedules},
     index::{Algorithm, Disclose, Obligation, PrincipalType, Risk, Transport},
     time::{Dates, Time},
 };
 
 use latchkey_gate::settings::{IssuerSettings, ServerSettings};
 
-use crate::source::{Span, Spanned};
+use crate::{
+    calendar::Recurring,
+    source::{Span, Spanned},
+};
 
 mod scope;
 mod surface;
@@ -35,6 +42,10 @@ pub struct Model {
     pub groups: BTreeMap<String, Group>,
     /// Principals.
     pub principals: BTreeMap<String, Principal>,
+    /// Schedules.
+    pub schedules: BTreeMap<String, Schedule>,
+    /// What conditions know of the schedules.
+    pub worked_out: Arc<Schedules>,
     /// Servers.
     pub servers: BTreeMap<String, Server>,
     /// Roles.
@@ -51,6 +62,12 @@ impl Model {
     /// The surface with this name.
     pub fn surface(&self, name: &SurfaceName) -> Option<&Surface> {
         self.servers.get(&name.server)?.surfaces.get(&name.name)
+    }
+
+    /// What a condition may read on a surface.
+    pub fn environment(&self, surface: &Surface) -> Environment {
+        let arguments = surface.schema.as_ref().map(|it| it.shape.clone());
+        Environment::new(arguments).with_schedules(self.worked_out.clone())
     }
 
     /// The risk of a permission; the highest for one that does not exist.
@@ -151,6 +168,23 @@ pub struct Period {
     pub not_before: Option<Span>,
     /// The place of `expires`.
     pub expires: Option<Span>,
+}
+
+/// What recurs by the clock of a place.
+#[derive(Debug, Clone)]
+pub struct Schedule {
+    /// Its name where it is declared.
+    pub span: Span,
+    /// Its time zone.
+    pub zone: String,
+    /// Its local days and hours.
+    pub recurring: Vec<Recurring>,
+    /// Local dates on which it is not on, as days since 1970.
+    pub except: BTreeSet<i64>,
+    /// The period that it is worked out for.
+    pub dates: Period,
+    /// Its windows in that period.
+    pub worked_out: condition::Schedule,
 }
 
 /// A tool server.
@@ -295,9 +329,9 @@ pub struct Condition {
     /// The text as written.
     pub text: String,
     /// What was written.
-    pub expression: latchkey_engine::condition::Expr,
+    pub expression: condition::Expr,
     /// What it means.
-    pub typed: latchkey_engine::condition::Typed,
+    pub typed: condition::Typed,
 }
 
 /// A table of callers and calls with the outcome that each must have.

@@ -22,6 +22,7 @@ mod places;
 mod roles;
 pub(crate) use roles::flatten as inherit;
 mod rules;
+mod schedules;
 mod schemas;
 pub(crate) use schemas::locked_is_enforceable;
 mod selectors;
@@ -45,6 +46,7 @@ pub fn resolve(
     let issuers = resolver.issuers();
     let groups = resolver.groups();
     let principals = resolver.principals(&issuers);
+    let schedules = resolver.schedules();
     let servers = resolver.servers();
     let roles = resolver.roles(&servers);
     let mut model = Model {
@@ -53,6 +55,8 @@ pub fn resolve(
         issuers,
         groups,
         principals,
+        worked_out: schedules::worked_out(&schedules),
+        schedules,
         servers,
         roles,
         bindings: std::collections::BTreeMap::new(),

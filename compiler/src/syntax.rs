@@ -26,6 +26,7 @@ pub mod reserved;
 pub mod role;
 pub mod rule;
 pub mod scalar;
+pub mod schedule;
 pub mod scope_source;
 pub mod server;
 pub mod server_requests;
@@ -47,6 +48,7 @@ pub use reference::{PrincipalType, Risk, ScopePath, Selector, SurfaceRef, Who};
 pub use role::Role;
 pub use rule::Rule;
 pub use scalar::Prose;
+pub use schedule::Schedule;
 pub use scope_source::ScopeSource;
 pub use server::Server;
 pub use surface::Surface;
@@ -173,6 +175,8 @@ sections! {
     bindings: Binding;
     /// What is denied or required.
     rules: Rule;
+    /// What recurs by the clock of a place.
+    schedules: Schedule;
     /// What is called.
     servers: Server;
     /// Golden tables of expected outcomes.

@@ -12,7 +12,7 @@ use std::{
 
 use serde_json::Value as Json;
 
-const EXAMPLES: [&str; 3] = ["wildcard", "boundary", "group-claim"];
+const EXAMPLES: [&str; 4] = ["wildcard", "boundary", "group-claim", "office-hours"];
 const FORMATS: [(&str, &str); 5] = [
     ("human", "txt"),
     ("json", "json"),

@@ -14,6 +14,7 @@ pub mod lower;
 pub mod parse;
 pub mod pattern;
 pub mod problem;
+pub mod schedule;
 pub mod shape;
 mod subset;
 
@@ -25,6 +26,7 @@ pub use self::{
     lower::{Arena, Lowered},
     parse::parse,
     problem::{Problem, ProblemKind, Span},
+    schedule::Schedule,
     shape::{Environment, Kind, Shape},
 };
 
@@ -143,6 +145,8 @@ pub enum Test {
     Network(AttributeId, Network),
     /// `x == y` between two text attributes, the lower id first.
     Same(AttributeId, AttributeId),
+    /// `schedule.x`: the time of the request lies in a window of a schedule.
+    During(AttributeId, Schedule),
 }
 
 /// A node of the arena: negation normal form, children before parents, no two nodes equal.

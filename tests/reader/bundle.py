@@ -336,7 +336,7 @@ class Bundle:
         rising(self.attributes, it.what)
 
     def read_formulas(self, it):
-        self.formulas = []
+        self.formulas, self.schedules = [], {}
         for at in range(it.u32()):
             self.formulas.append(self.formula(it, at))
 
@@ -354,9 +354,9 @@ class Bundle:
         return tag, attribute, below([it.u32()], at, it.what)
 
     def test(self, it):
-        tag = it.choice(12)
+        tag = it.choice(13)
         parts = [tag, *below([it.u32()], len(self.attributes), it.what)]
-        shapes = {2: "cv", 3: "l", 4: "v", 5: "t", 6: "t", 7: "t", 8: "t", 9: "cs", 10: "n", 11: "a"}
+        shapes = {2: "cv", 3: "l", 4: "v", 5: "t", 6: "t", 7: "t", 8: "t", 9: "cs", 10: "n", 11: "a", 12: "w"}
         read = {
             "c": lambda: it.choice(5),
             "v": lambda: self.value(it),
@@ -364,9 +364,22 @@ class Bundle:
             "t": it.text,
             "s": lambda: it.number(8),
             "n": lambda: (it.number(16), it.number(16)),
+            "w": lambda: self.schedule(it),
             "a": lambda: below([it.u32()], len(self.attributes), it.what)[0],
         }
         return parts + [read[part]() for part in shapes.get(tag, "")]
+
+    def schedule(self, it):
+        entry = it.text(), it.time(), it.time(), it.list(lambda: (it.time(), it.time()))
+        name, not_before, expires, windows = entry
+        ensure(len(name) <= 63 and LABEL.match(name.encode()), "an illegal name")
+        ends = [end for window in windows for end in window]
+        rising(ends, it.what)
+        known = not_before < expires
+        within = all(not_before <= end <= expires for end in ends)
+        ensure(known and within, "windows beyond what is known of a schedule")
+        ensure(self.schedules.setdefault(name, entry) == entry, "two schedules of one name")
+        return entry
 
     def value(self, it):
         tag = it.choice(4)

@@ -128,6 +128,14 @@ codes! {
     UNLIMITED_TOKEN_LIFETIME = "LK1027", "unlimited-token-lifetime", Warning,
         "Tokens are accepted however long they live";
     UNUSED_ISSUER = "LK1028", "unused-issuer", Warning, "No principal comes from an issuer";
+    UNKNOWN_SCHEDULE = "LK1029", "unknown-schedule", Error, "A schedule does not exist";
+    UNKNOWN_ZONE = "LK1030", "unknown-zone", Error, "A time zone does not exist";
+    UNUSED_SCHEDULE = "LK1031", "unused-schedule", Warning, "No condition names a schedule";
+    SCHEDULE_ENDS_SOON = "LK1032", "schedule-ends-soon", Warning,
+        "A schedule is worked out for less than 90 days more";
+    EMPTY_SCHEDULE = "LK1033", "empty-schedule", Error, "A schedule is never on";
+    SCHEDULE_TOO_LARGE = "LK1034", "schedule-too-large", Error,
+        "A schedule is worked out for too long or has too many windows";
     DESTRUCTIVE_PUBLIC = "LK2001", "destructive-public", Error,
         "A destructive surface is public";
     SAME_PATTERN = "LK2002", "same-pattern", Error,

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use latchkey_engine::{
-    id::{BindingId, PermissionId},
+    condition::{Formula, Test},
+    id::{BindingId, FormulaId, PermissionId},
     index::{Effect, Subject},
     overlay::Overlay,
 };
@@ -203,6 +204,10 @@ impl Search<'_, '_> {
             let names = granting.map(|role| side.policy.role_name(role).to_owned());
             roles.push(names.collect::<BTreeSet<String>>());
         }
+        self.schedules(|side| {
+            let id = side.policy.binding(name)?;
+            side.index.bindings.conditions.get(id.index())
+        });
         let [old, new] = roles.as_slice() else { return };
         let gained: Vec<String> = old.symmetric_difference(new).cloned().collect();
         if gained.is_empty() {
@@ -236,6 +241,10 @@ impl Search<'_, '_> {
             return;
         }
         self.add("rules", name);
+        self.schedules(|side| {
+            let rule = side.index.rules.get(side.policy.rule(name)?.index())?;
+            rule.condition
+        });
         if one_sided {
             self.subjects(|side| {
                 let rule = side.index.rules.get(side.policy.rule(name)?.index())?;
@@ -258,6 +267,29 @@ impl Search<'_, '_> {
             self.add("groups", &group);
         }
         self.caller();
+    }
+
+    /// The schedules that the condition of an entry asks for.
+    fn schedules(&mut self, of: impl Fn(&Side<'_>) -> Option<FormulaId>) {
+        let mut names = BTreeSet::new();
+        for side in self.entries.sides {
+            let mut open: Vec<FormulaId> = of(side).into_iter().collect();
+            while let Some(id) = open.pop() {
+                match side.index.formulas.get(id.index()) {
+                    Some(Formula::All(parts) | Formula::Any(parts)) => open.extend(parts),
+                    Some(Formula::Literal {
+                        test: Test::During(_, it),
+                        ..
+                    }) => {
+                        names.insert(it.name.clone());
+                    }
+                    _ => {}
+                }
+            }
+        }
+        for name in names {
+            self.add("schedules", &name);
+        }
     }
 
     fn caller(&mut self) {

@@ -90,7 +90,7 @@ fn region_of(
         let time = Time::parse(&call.at);
         let address = address(call).map(address_number);
         return position(&|region| match region {
-            Region::Time(low, high) => time.is_some_and(|it| (*low..=*high).contains(&it.0)),
+            Region::Time(..) | Region::Times(_) => time.is_some_and(|it| region.has_instant(it)),
             Region::Address(low, high) => address.is_some_and(|it| (*low..=*high).contains(&it)),
             Region::Absent => address.is_none(),
             _ => false,

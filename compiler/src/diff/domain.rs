@@ -1,9 +1,12 @@
 //! The domain of each attribute, cut into regions on which every test is constant.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use latchkey_engine::{
-    condition::{Attribute, Comparison, Test, Value},
+    condition::{Attribute, Comparison, Schedule, Test, Value},
     index::{Fold, Index},
 };
 
@@ -11,6 +14,7 @@ use super::{
     lists::{Ask, Lists, Tests},
     shape::Shape,
     texts::{Known, Language},
+    times::{self, Times},
     witness,
 };
 
@@ -40,6 +44,8 @@ pub(super) enum Region {
     Number(i128, i128),
     /// Seconds from the first to the last.
     Time(i64, i64),
+    /// Some instants.
+    Times(Times),
     /// Addresses from the first to the last.
     Address(u128, u128),
     /// Exactly this text.
@@ -101,7 +107,7 @@ impl Region {
                 .sample
                 .clone()
                 .unwrap_or_else(|| Vec::<u8>::new().into()),
-            Self::Time(..) | Self::Address(..) | Self::Holds(_) => return None,
+            Self::Time(..) | Self::Times(_) | Self::Address(..) | Self::Holds(_) => return None,
         })
     }
 }
@@ -121,6 +127,7 @@ pub(super) struct Reads {
     /// Points at which a new region begins, in billionths.
     numbers: BTreeSet<i128>,
     times: BTreeSet<i64>,
+    schedules: BTreeSet<Arc<Schedule>>,
     addresses: BTreeSet<u128>,
     text: bool,
     boolean: bool,
@@ -288,6 +295,9 @@ impl Reads {
                 self.addresses.insert(network.first);
                 self.addresses.extend(network.last.checked_add(1));
             }
+            Test::During(_, schedule) => {
+                self.schedules.insert(Arc::new(schedule.clone()));
+            }
         }
     }
 
@@ -359,7 +369,8 @@ impl Reads {
         }
         if shape.time {
             let cut = intervals(&self.times, i64::MIN, i64::MAX, 1);
-            regions.extend(cut.map(|(low, high)| Region::Time(low, high)));
+            let schedules: Vec<_> = self.schedules.iter().cloned().collect();
+            regions.extend(cut.flat_map(|stretch| times::regions(stretch, &schedules)));
         }
         if shape.address {
             let cut = intervals(&self.addresses, 0, u128::MAX, 1);

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use latchkey_engine::{
+    condition::{Formula, Test},
     id::{BindingId, PermissionId, PrincipalId, RoleId, ScopeId},
     index::{Group, Rule, ScopeSource, Server, Subject, Surface},
     policy::Policy,
@@ -41,6 +42,7 @@ pub fn entries(policy: &Policy, server: Option<&str>) -> Entries {
         ("principals", reader.principals()),
         ("roles", reader.roles()),
         ("rules", reader.rules()),
+        ("schedules", reader.schedules()),
         ("servers", reader.servers()),
         ("surfaces", reader.surfaces()),
     ])
@@ -84,12 +86,15 @@ pub fn differences(first: &Entries, second: &Entries) -> Vec<Difference> {
 pub fn disagreements(whole: &Policy, slice: &Policy, server: &str) -> Vec<Difference> {
     let mut wanted = entries(whole, Some(server));
     let found = entries(slice, Some(server));
-    // A slice knows only the groups and tags that something on its server names.
+    // A slice knows only the groups, schedules and tags that something on its server names.
     let empty = BTreeMap::new();
-    let known: BTreeSet<&String> = found.get("groups").unwrap_or(&empty).keys().collect();
-    if let Some(groups) = wanted.get_mut("groups") {
-        groups.retain(|name, _| known.contains(name));
+    for section in ["groups", "schedules"] {
+        let known = found.get(section).unwrap_or(&empty);
+        if let Some(entries) = wanted.get_mut(section) {
+            entries.retain(|name, _| known.contains_key(name));
+        }
     }
+    let known: BTreeSet<&String> = found.get("groups").unwrap_or(&empty).keys().collect();
     if let Some(memberships) = wanted.get_mut("memberships") {
         memberships.retain(|_, group| known.contains(group));
     }
@@ -118,6 +123,7 @@ pub(super) fn entry(policy: &Policy, section: &str, name: &str) -> Option<String
             let claim = reader.claim(index.groups.get(id.index())?);
             Some(format!("{claim} {members:?}"))
         }
+        "schedules" => reader.schedules().remove(name),
         "principals" => reader.principal(policy.principal(name)?),
         "servers" => Some(reader.server(policy.server_entry(policy.server(name)?)?)),
         "surfaces" => {
@@ -249,7 +255,7 @@ impl Reader<'_> {
             self.subjects(columns.subjects_of(id)),
             given,
             scope.map(|it| self.path(it)),
-            condition.map(|it| words::formula(index, it)),
+            condition.map(|it| words::shown(index, it)),
             columns.dates.get(at),
             columns.cross_organization.get(at),
         );
@@ -270,10 +276,23 @@ impl Reader<'_> {
         let index = self.policy.index();
         let spoken = self.permissions(rule.permissions.iter().copied());
         let who = (self.subjects(&rule.who), self.subjects(&rule.except));
-        let condition = rule.condition.map(|it| words::formula(index, it));
+        let condition = rule.condition.map(|it| words::shown(index, it));
         let rest = (self.path(rule.scope), condition, rule.dates, &rule.message);
         let words = format!("{:?} {spoken:?} {who:?} {rest:?}", rule.effect);
         (!spoken.is_empty(), words)
+    }
+
+    /// The schedules that some condition names.
+    fn schedules(&self) -> BTreeMap<String, String> {
+        let formulas = self.policy.index().formulas.iter();
+        let schedules = formulas.filter_map(|formula| match formula {
+            Formula::Literal {
+                test: Test::During(_, it),
+                ..
+            } => Some((it.name.clone(), it.digest())),
+            _ => None,
+        });
+        schedules.collect()
     }
 
     fn issuers(&self) -> BTreeMap<String, String> {

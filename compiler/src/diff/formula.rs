@@ -333,6 +333,7 @@ pub(super) fn holds(region: &Region, test: &Test) -> Holds {
             Region::Texts(texts),
             Test::EndsWith(..) | Test::Contains(..) | Test::Matches(..) | Test::Size(..),
         ) => texts.says(test).map_or(Holds::Either, sure),
+        (Region::Times(times), Test::During(_, schedule)) => times.says(schedule).flatten().into(),
         (Region::List(lists), test) => match ask_of(test).map(|ask| lists.says(&ask)) {
             Some(Some(Said::Yes)) => Holds::Yes,
             Some(Some(Said::No)) => Holds::No,
@@ -377,7 +378,9 @@ fn compares(region: &Region, how: Comparison, value: &Value) -> Option<bool> {
         (Region::Number(low, _), Value::Number(value)) => {
             Some(ordered(how, low.cmp(&value.billionths())))
         }
-        (Region::Time(low, _), Value::Time(value)) => Some(ordered(how, low.cmp(&value.0))),
+        (Region::Time(..) | Region::Times(_), Value::Time(value)) => {
+            Some(ordered(how, region.stretch_begins()?.cmp(value)))
+        }
         (Region::Exactly(text), Value::Text(value)) => Some(ordered(how, text.cmp(value))),
         (Region::Texts(_), Value::Text(_)) => Some(false),
         _ => None,

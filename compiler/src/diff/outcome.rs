@@ -457,9 +457,9 @@ impl Build {
         let Some((variable, regions)) = self.variable(&Key::Attribute(now())) else {
             return self.diagram.leaf(1);
         };
-        self.literal(variable, regions.len(), |at| match regions.get(at) {
-            Some(Region::Time(low, _)) => dates.contain(latchkey_engine::time::Time(*low)),
-            _ => false,
+        self.literal(variable, regions.len(), |at| {
+            let begins = regions.get(at).and_then(Region::stretch_begins);
+            begins.is_some_and(|begins| dates.contain(begins))
         })
     }
 

@@ -292,6 +292,7 @@ pub fn named(located: &Located) -> String {
         "rules" => "rule",
         "roles" => "role",
         "groups" => "group",
+        "schedules" => "schedule",
         "principals" => "principal",
         "servers" => "server",
         _ => "surface",

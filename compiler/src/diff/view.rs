@@ -541,7 +541,8 @@ pub(crate) fn tested(test: &Test) -> AttributeId {
         | Test::Matches(id, _)
         | Test::Size(id, ..)
         | Test::Network(id, _)
-        | Test::Same(id, _) => *id,
+        | Test::Same(id, _)
+        | Test::During(id, _) => *id,
     }
 }
 

@@ -140,16 +140,10 @@ impl Recipe<'_> {
     /// Puts a fact of the request; who acts and who is acted for is put by `chain`.
     fn put(&self, attribute: &Attribute, region: &Region, call: &mut Stated) {
         match region {
-            Region::Time(low, high) if *attribute == now() => {
-                let inside = (*low..=*high).contains(&self.at.0);
-                let time = if inside {
-                    self.at.0
-                } else if *low == i64::MIN {
-                    *high
-                } else {
-                    *low
-                };
-                call.at = Time(time).to_string();
+            Region::Time(..) | Region::Times(_) if *attribute == now() => {
+                if let Some(time) = region.instant_near(self.at) {
+                    call.at = time.to_string();
+                }
             }
             Region::Address(low, high) => call.ip = Some(address(*low, *high).to_string()),
             _ => {}
@@ -172,9 +166,11 @@ impl Recipe<'_> {
                 2 => Value::from(1e16),
                 _ => Value::Object(Map::new()),
             },
-            Region::Absent | Region::Time(..) | Region::Address(..) | Region::Holds(_) => {
-                return None;
-            }
+            Region::Absent
+            | Region::Time(..)
+            | Region::Times(_)
+            | Region::Address(..)
+            | Region::Holds(_) => return None,
         })
     }
 

@@ -13,6 +13,7 @@ use super::{
     domain::{ONE, Region, Texts},
     lists::{Ask, Said},
     texts::Language,
+    times,
 };
 
 /// An attribute as a condition spells it.
@@ -34,55 +35,97 @@ pub(crate) fn attribute(attribute: &Attribute) -> String {
         })
 }
 
-/// A formula of an index, spelt with names only, so that equal words mean equal formulas.
-pub(crate) fn formula(index: &Index, id: FormulaId) -> String {
-    let join = |parts: &[FormulaId], with: &str| {
-        let mut parts: Vec<_> = parts.iter().map(|part| formula(index, *part)).collect();
-        parts.sort_unstable();
-        format!("({})", parts.join(with))
-    };
-    match index.formulas.get(id.index()) {
-        None => "false".to_owned(),
-        Some(Formula::Constant(value)) => value.to_string(),
-        Some(Formula::All(parts)) => join(parts, " && "),
-        Some(Formula::Any(parts)) => join(parts, " || "),
-        Some(Formula::Literal { test: it, negated }) => {
-            format!("{}{}", if *negated { "!" } else { "" }, test(index, it))
-        }
-        Some(Formula::Every(list, body)) => {
-            format!("{}.all({})", named(index, *list), formula(index, *body))
-        }
-        Some(Formula::Some(list, body)) => {
-            format!("{}.exists({})", named(index, *list), formula(index, *body))
-        }
+/// A schedule as a condition spells it.
+pub(super) fn schedule(name: &str) -> String {
+    if is_identifier(name) {
+        format!("schedule.{name}")
+    } else {
+        format!("schedule[{name:?}]")
     }
+}
+
+/// A formula of an index, spelt with names only, so that equal words mean equal formulas.
+pub(super) fn formula(index: &Index, id: FormulaId) -> String {
+    Spelling { index, exact: true }.formula(id)
+}
+
+/// A formula as people read it: equal words mean equal formulas where schedules of one name are
+/// equal.
+pub(crate) fn shown(index: &Index, id: FormulaId) -> String {
+    Spelling {
+        index,
+        exact: false,
+    }
+    .formula(id)
 }
 
 /// A test of an index, spelt with names only.
 pub(super) fn test(index: &Index, test: &Test) -> String {
-    let name = |attribute: &AttributeId| named(index, *attribute);
-    match test {
-        Test::Present(it) => format!("has({})", name(it)),
-        Test::True(it) => name(it),
-        Test::Compare(it, how, with) => format!("({} {} {})", name(it), sign(*how), value(with)),
-        Test::In(it, values) => {
-            let values: Vec<_> = values.iter().map(value).collect();
-            format!("({} in [{}])", name(it), values.join(", "))
+    Spelling { index, exact: true }.test(test)
+}
+
+/// How formulas of an index are spelt.
+#[derive(Clone, Copy)]
+struct Spelling<'a> {
+    index: &'a Index,
+    /// Whether a schedule is told with all that it says.
+    exact: bool,
+}
+
+impl Spelling<'_> {
+    fn formula(self, id: FormulaId) -> String {
+        let index = self.index;
+        let join = |parts: &[FormulaId], with: &str| {
+            let mut parts: Vec<_> = parts.iter().map(|part| self.formula(*part)).collect();
+            parts.sort_unstable();
+            format!("({})", parts.join(with))
+        };
+        match index.formulas.get(id.index()) {
+            None => "false".to_owned(),
+            Some(Formula::Constant(value)) => value.to_string(),
+            Some(Formula::All(parts)) => join(parts, " && "),
+            Some(Formula::Any(parts)) => join(parts, " || "),
+            Some(Formula::Literal { test: it, negated }) => {
+                format!("{}{}", if *negated { "!" } else { "" }, self.test(it))
+            }
+            Some(Formula::Every(list, body)) => {
+                format!("{}.all({})", named(index, *list), self.formula(*body))
+            }
+            Some(Formula::Some(list, body)) => {
+                format!("{}.exists({})", named(index, *list), self.formula(*body))
+            }
         }
-        Test::Member(it, with) => format!("({} in {})", value(with), name(it)),
-        Test::StartsWith(it, text) => format!("{}.startsWith({text:?})", name(it)),
-        Test::EndsWith(it, text) => format!("{}.endsWith({text:?})", name(it)),
-        Test::Contains(it, text) => format!("{}.contains({text:?})", name(it)),
-        Test::Matches(it, text) => format!("{}.matches({text:?})", name(it)),
-        Test::Size(it, how, with) => format!("(size({}) {} {with})", name(it), sign(*how)),
-        Test::Network(it, with) => format!("cidr({}).containsIP({})", network(*with), name(it)),
-        Test::Same(left, right) => {
-            let (left, right) = (name(left), name(right));
-            format!(
-                "({} == {})",
-                left.as_str().min(&right),
-                left.as_str().max(&right)
-            )
+    }
+
+    fn test(self, test: &Test) -> String {
+        let name = |attribute: &AttributeId| named(self.index, *attribute);
+        match test {
+            Test::Present(it) => format!("has({})", name(it)),
+            Test::True(it) => name(it),
+            Test::Compare(it, how, with) => {
+                format!("({} {} {})", name(it), sign(*how), value(with))
+            }
+            Test::In(it, values) => {
+                let values: Vec<_> = values.iter().map(value).collect();
+                format!("({} in [{}])", name(it), values.join(", "))
+            }
+            Test::Member(it, with) => format!("({} in {})", value(with), name(it)),
+            Test::StartsWith(it, text) => format!("{}.startsWith({text:?})", name(it)),
+            Test::EndsWith(it, text) => format!("{}.endsWith({text:?})", name(it)),
+            Test::Contains(it, text) => format!("{}.contains({text:?})", name(it)),
+            Test::Matches(it, text) => format!("{}.matches({text:?})", name(it)),
+            Test::Size(it, how, with) => format!("(size({}) {} {with})", name(it), sign(*how)),
+            Test::Network(it, with) => format!("cidr({}).containsIP({})", network(*with), name(it)),
+            Test::Same(left, right) => {
+                let (left, right) = (name(left), name(right));
+                format!(
+                    "({} == {})",
+                    left.as_str().min(&right),
+                    left.as_str().max(&right)
+                )
+            }
+            Test::During(_, it) if self.exact => format!("{}#{}", schedule(&it.name), it.digest()),
+            Test::During(_, it) => schedule(&it.name),
         }
     }
 }
@@ -104,6 +147,7 @@ pub(super) fn regions(name: &str, all: &[Region], chosen: &[usize]) -> Option<St
         return Some(text);
     }
     let mut parts = ranges(name, &picked);
+    parts.extend(times::words(name, all, &picked));
     parts.extend(singles(name, &picked));
     parts.extend(texts(name, all, &picked));
     parts.extend(lists(name, all, &picked));
@@ -235,6 +279,7 @@ fn single(name: &str, region: &Region) -> Option<String> {
         | Region::List(_)
         | Region::Number(..)
         | Region::Time(..)
+        | Region::Times(_)
         | Region::Address(..) => {
             return None;
         }
@@ -307,7 +352,7 @@ fn ask_word(name: &str, ask: &Ask, said: Said) -> String {
 }
 
 /// What to say so that all that was picked is meant and nothing else: few literals, found greedily.
-fn cubes<'t, L: PartialEq>(picked: &[&'t [L]], others: &[&'t [L]]) -> Vec<Vec<&'t L>> {
+pub(super) fn cubes<'t, L: PartialEq>(picked: &[&'t [L]], others: &[&'t [L]]) -> Vec<Vec<&'t L>> {
     let meets = |cube: &[&L], kind: &[L]| cube.iter().all(|literal| kind.contains(literal));
     let mut cubes: Vec<Vec<&L>> = Vec::new();
     for kind in picked {
@@ -359,7 +404,7 @@ fn language_of(name: &str, language: &Language) -> String {
     }
 }
 
-fn time_span(name: &str, low: i64, high: i64) -> String {
+pub(super) fn time_span(name: &str, low: i64, high: i64) -> String {
     match (low == i64::MIN, high == i64::MAX) {
         (true, true) => format!("{name} is any time"),
         (true, false) => format!("{name} < {}", Time(high.saturating_add(1))),

@@ -238,6 +238,7 @@ fn span(model: &Model, cause: &Cause) -> Option<Span> {
         "rules" => model.rules.get(name).map(|it| it.span),
         "roles" => model.roles.get(name).map(|it| it.span),
         "groups" => model.groups.get(name).map(|it| it.span),
+        "schedules" => model.schedules.get(name).map(|it| it.span),
         "principals" => model.principals.get(name).map(|it| it.span),
         "servers" => model.servers.get(name).map(|it| it.span),
         "surfaces" => {

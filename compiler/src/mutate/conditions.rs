@@ -135,8 +135,7 @@ fn conditions(model: &Model) -> Vec<Conditioned<'_>> {
 fn environments(model: &Model, permissions: BTreeSet<&Permission>) -> Vec<Environment> {
     let names: BTreeSet<&SurfaceName> = permissions.into_iter().map(|it| &it.surface).collect();
     let surfaces = names.into_iter().filter_map(|name| model.surface(name));
-    let shapes = surfaces.map(|surface| surface.schema.as_ref().map(|it| it.shape.clone()));
-    shapes.map(Environment::new).collect()
+    surfaces.map(|surface| model.environment(surface)).collect()
 }
 
 /// The mutant of a variant; none where it has no meaning any more.

@@ -6,7 +6,7 @@ use latchkey_engine::condition::{self, Environment, Problem, ProblemKind};
 
 use super::Resolver;
 use crate::{
-    diag::{Applicability, Code, Diagnostic, codes},
+    diag::{Applicability, Code, Diagnostic, codes, suggest},
     model::{Condition, Model, Permission, Surface, SurfaceName},
     source::Span,
     syntax::Prose,
@@ -38,9 +38,7 @@ impl Resolver<'_> {
         }
         let environments: Vec<Environment> = surfaces
             .iter()
-            .map(|(_, surface)| {
-                Environment::new(surface.schema.as_ref().map(|it| it.shape.clone()))
-            })
+            .map(|(_, surface)| model.environment(surface))
             .collect();
         match condition::check_everywhere(&expression, &environments) {
             Ok(typed) => Some(Condition {
@@ -72,7 +70,7 @@ impl Resolver<'_> {
     ) {
         let mut said: BTreeSet<(condition::Span, ProblemKind)> = BTreeSet::new();
         for (at, problem) in problems {
-            if !said.insert((problem.span, problem.kind)) {
+            if !said.insert((problem.span, problem.kind)) || self.is_refused(text, problem) {
                 continue;
             }
             let mut found = self.problem(text, problem);
@@ -89,10 +87,31 @@ impl Resolver<'_> {
         }
     }
 
+    /// Whether this is about a schedule that is declared, and was refused.
+    fn is_refused(&self, text: &Prose, problem: &Problem) -> bool {
+        let written = text.value.get(problem.span.start..problem.span.end);
+        let name = written.unwrap_or_default().trim_matches(['"', '\'']);
+        let known = self.syntax.schedules.contains_key(name);
+        problem.kind == ProblemKind::UnknownSchedule
+            && (known || self.syntax.may_declare("schedules", name))
+    }
+
     fn problem(&self, text: &Prose, problem: &Problem) -> Diagnostic {
         let place = |span: condition::Span| text.span_of(span.start..span.end);
         let found = Diagnostic::new(code(problem.kind), place(problem.span), &problem.message)
             .help(&problem.help);
+        let written = text.value.get(problem.span.start..problem.span.end);
+        let written = written.unwrap_or_default();
+        let wrong = written.trim_matches(['"', '\'']);
+        if let Some(best) = suggest::closest(wrong, problem.known.iter().map(String::as_str)) {
+            let found = found.help(format!("did you mean `{best}`?"));
+            let insert = written.replace(wrong, best);
+            if !self.fits(text.span, &insert) {
+                return found;
+            }
+            let title = format!("replace `{wrong}` with `{best}`");
+            return found.fix(title, Applicability::Maybe, place(problem.span), insert);
+        }
         match &problem.fix {
             Some((span, insert)) if self.fits(text.span, insert) => {
                 let title = format!("write `{insert}`");
@@ -127,6 +146,7 @@ fn code(kind: ProblemKind) -> &'static Code {
         ProblemKind::Pattern => &codes::CONDITION_PATTERN,
         ProblemKind::Unanchored => &codes::CONDITION_UNANCHORED,
         ProblemKind::UnknownAttribute => &codes::UNKNOWN_ATTRIBUTE,
+        ProblemKind::UnknownSchedule => &codes::UNKNOWN_SCHEDULE,
         ProblemKind::MayBeAbsent => &codes::MAY_BE_ABSENT,
         ProblemKind::Type => &codes::CONDITION_TYPE,
         ProblemKind::Untyped => &codes::CONDITION_UNTYPED,

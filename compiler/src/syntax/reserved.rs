@@ -29,7 +29,6 @@ pub fn reason(noun: &str, key: &str) -> Option<&'static str> {
 
 /// Every reserved key.
 pub const RESERVED: &[Reserved] = &[
-    row("file", "schedules", "recurring time windows"),
     row("file", "secrets", "sealed secrets"),
     row("file", "redactions", "redaction of answers"),
     row("file", "budgets", "cost budgets"),

@@ -11,10 +11,12 @@ use crate::syntax::node::{Node, Value};
 use crate::syntax::reserved::RESERVED_VALUES;
 use crate::syntax::shape::{Reader, Shape, listed, not_enforced, wrong_type};
 
+mod clock;
 mod prose;
 mod quantity;
 mod time;
 
+pub use clock::{Clock, Date};
 pub use prose::Prose;
 pub use quantity::{ByteSize, Count, Millis, Per, Rate};
 pub use time::Timestamp;

@@ -6,7 +6,7 @@ use super::{
     format::{Reader, Wire, Writer, wire_choices, wire_enums, wire_newtypes, wire_structs},
 };
 use crate::{
-    condition::{Attribute, Comparison, Formula, Network, Root, Segment, Test, Value},
+    condition::{Attribute, Comparison, Formula, Network, Root, Schedule, Segment, Test, Value},
     decimal::Decimal,
     id::{
         AttributeId, FormulaId, GroupId, IssuerId, PermissionId, PrincipalId, RoleId, RoleSetId,
@@ -76,6 +76,7 @@ wire_enums! {
         9 => Size(it, comparison, size),
         10 => Network(it, network),
         11 => Same(one, other),
+        12 => During(it, schedule),
     }
     Formula {
         0 => Constant(value),
@@ -106,6 +107,7 @@ wire_structs! {
     Rule { name, effect, who, except, permissions, scope, condition, dates, message }
     Attribute { root, path }
     Network { first, last }
+    Schedule { name, not_before, expires, windows }
     Dates { not_before, expires }
 }
 

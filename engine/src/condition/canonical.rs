@@ -5,9 +5,9 @@
 //! then by the derived order of [`Formula`], in which children count by id. So the order is a
 //! function of the set of formulas, children come before parents, and no two are equal.
 
-use std::cmp::Ordering;
+use std::{cmp::Ordering, collections::BTreeMap};
 
-use super::{Attribute, Comparison, Formula, Root, Segment, Test, Value};
+use super::{Attribute, Comparison, Formula, Root, Schedule, Segment, Test, Value};
 use crate::id::{AttributeId, FormulaId};
 
 /// The highest formula: what [`MAX_DEPTH`](super::parse::MAX_DEPTH) nested parentheses can hold,
@@ -26,6 +26,7 @@ pub fn is_canonical(attributes: &[Attribute], formulas: &[Formula]) -> Result<()
         heights: Vec::with_capacity(formulas.len()),
         elements: Vec::with_capacity(formulas.len()),
         read: vec![false; attributes.len()],
+        schedules: BTreeMap::new(),
     };
     let mut before: Option<(u32, &Formula)> = None;
     for formula in formulas {
@@ -82,7 +83,8 @@ impl Test {
             | Self::Contains(attribute, _)
             | Self::Matches(attribute, _)
             | Self::Size(attribute, ..)
-            | Self::Network(attribute, _) => (*attribute, None),
+            | Self::Network(attribute, _)
+            | Self::During(attribute, _) => (*attribute, None),
         };
         std::iter::once(first).chain(second)
     }
@@ -99,17 +101,19 @@ enum Of {
     Elements(AttributeId),
 }
 
-struct Checked<'a> {
-    attributes: &'a [Attribute],
-    formulas: &'a [Formula],
+struct Checked<'f> {
+    attributes: &'f [Attribute],
+    formulas: &'f [Formula],
     heights: Vec<u32>,
     elements: Vec<Of>,
     read: Vec<bool>,
+    /// The one schedule of each name.
+    schedules: BTreeMap<&'f str, &'f Schedule>,
 }
 
-impl Checked<'_> {
+impl<'f> Checked<'f> {
     /// The height of the next formula, and what it reads.
-    fn formula(&mut self, formula: &Formula) -> Result<(u32, Of), &'static str> {
+    fn formula(&mut self, formula: &'f Formula) -> Result<(u32, Of), &'static str> {
         match formula {
             Formula::Constant(_) => Ok((0, Of::Nothing)),
             Formula::Literal { test, negated } => self.literal(test, *negated),
@@ -159,11 +163,19 @@ impl Checked<'_> {
         }
     }
 
-    fn literal(&mut self, test: &Test, negated: bool) -> Result<(u32, Of), &'static str> {
+    fn literal(&mut self, test: &'f Test, negated: bool) -> Result<(u32, Of), &'static str> {
         constants(test, negated)?;
         let mut each = None;
+        if let Test::During(_, schedule) = test
+            && *self.schedules.entry(&schedule.name).or_insert(schedule) != schedule
+        {
+            return Err("two schedules of one name");
+        }
         for id in test.attributes() {
             let attribute = self.attribute(id)?;
+            if matches!(test, Test::During(..)) && !is_time(attribute) {
+                return Err("a schedule is asked of something else than the time");
+            }
             each = list_of(attribute).or(each);
         }
         let Some(list) = each else {
@@ -190,6 +202,14 @@ impl Checked<'_> {
             .get(id.index())
             .ok_or("an attribute is out of range")
     }
+}
+
+/// Whether this is the time of the request.
+fn is_time(attribute: &Attribute) -> bool {
+    let [Segment::Field(name)] = attribute.path.as_slice() else {
+        return false;
+    };
+    attribute.root == Root::Request && name == "time"
 }
 
 /// The list whose elements an attribute names.
@@ -263,6 +283,9 @@ fn constants(test: &Test, negated: bool) -> Result<(), &'static str> {
         }
         Test::Network(_, network) if network.first > network.last => Err("an empty address block"),
         Test::Same(left, right) if left >= right => Err("two attributes are not in order"),
+        Test::During(_, schedule) if !schedule.is_canonical() => {
+            Err("a schedule that is not in its one form")
+        }
         _ => Ok(()),
     }
 }

@@ -238,7 +238,8 @@ impl<F: Facts> Pass<'_, F> {
             | Test::Contains(attribute, _)
             | Test::Matches(attribute, _)
             | Test::Size(attribute, ..)
-            | Test::Network(attribute, _) => self.value(test, *attribute, pattern, element),
+            | Test::Network(attribute, _)
+            | Test::During(attribute, _) => self.value(test, *attribute, pattern, element),
         }
     }
 
@@ -304,6 +305,7 @@ fn known(asked: &Test, slot: Slot<'_>, pattern: Option<&Regex>) -> Option<bool> 
         (Test::Network(_, network), Slot::Address(address)) => {
             Some((network.first..=network.last).contains(&address_number(address)))
         }
+        (Test::During(_, schedule), Slot::Time(now)) => schedule.is_on(now),
         _ => None,
     }
 }

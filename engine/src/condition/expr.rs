@@ -41,6 +41,8 @@ pub enum ExprKind {
     Text(Path, TextTest, Literal),
     /// `cidr("..").containsIP(x)`
     Contains(Cidr, Path),
+    /// `schedule.x`: the request comes within a window of this schedule.
+    Schedule(Member),
     /// `list.all(e, body)` or `list.exists(e, body)`.
     Quantifier {
         /// `all` rather than `exists`.
@@ -115,6 +117,9 @@ pub struct Member {
     /// Where the name stands; for `["x"]` with its quotes.
     pub span: Span,
 }
+
+/// The variable whose members are the declared schedules.
+pub const SCHEDULE: &str = "schedule";
 
 /// A literal.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -211,6 +216,21 @@ impl Cidr {
     }
 }
 
+impl Expr {
+    /// The names of the schedules that it asks for.
+    pub fn schedules(&self) -> Vec<&str> {
+        match &self.kind {
+            ExprKind::Schedule(name) => vec![&name.name],
+            ExprKind::Not(inner) => inner.schedules(),
+            ExprKind::And(parts) | ExprKind::Or(parts) => {
+                parts.iter().flat_map(Self::schedules).collect()
+            }
+            // An element of a list has none.
+            _ => Vec::new(),
+        }
+    }
+}
+
 impl Display for Expr {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match &self.kind {
@@ -238,6 +258,7 @@ impl Display for Expr {
                 let (address, prefix) = (cidr.address, cidr.prefix);
                 write!(f, "cidr(\"{address}/{prefix}\").containsIP({path})")
             }
+            ExprKind::Schedule(name) => write!(f, "{SCHEDULE}{name}"),
             ExprKind::Quantifier {
                 every,
                 list,
@@ -304,14 +325,19 @@ impl Display for Path {
             Variable::Root(root) => f.write_str(root.as_str())?,
             Variable::Element(name) => f.write_str(name)?,
         }
-        for member in &self.members {
-            if is_plain(&member.name) {
-                write!(f, ".{}", member.name)?;
-            } else {
-                write!(f, "[{}]", Quoted(&member.name))?;
-            }
+        self.members
+            .iter()
+            .try_for_each(|member| write!(f, "{member}"))
+    }
+}
+
+impl Display for Member {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        if is_plain(&self.name) {
+            write!(f, ".{}", self.name)
+        } else {
+            write!(f, "[{}]", Quoted(&self.name))
         }
-        Ok(())
     }
 }
 

@@ -301,7 +301,8 @@ fn rename(test: &mut Test, new: &mut impl FnMut(AttributeId) -> AttributeId) {
         | Test::Contains(attribute, _)
         | Test::Matches(attribute, _)
         | Test::Size(attribute, ..)
-        | Test::Network(attribute, _) => *attribute = new(*attribute),
+        | Test::Network(attribute, _)
+        | Test::During(attribute, _) => *attribute = new(*attribute),
     }
 }
 

@@ -41,6 +41,8 @@ pub enum ProblemKind {
     Unanchored,
     /// An attribute that does not exist here.
     UnknownAttribute,
+    /// A schedule that is not declared.
+    UnknownSchedule,
     /// An attribute that may be absent is read where its presence is not established.
     MayBeAbsent,
     /// A test or literal that does not fit the attribute's type.
@@ -65,6 +67,7 @@ impl ProblemKind {
         Self::Pattern,
         Self::Unanchored,
         Self::UnknownAttribute,
+        Self::UnknownSchedule,
         Self::MayBeAbsent,
         Self::Type,
         Self::Untyped,
@@ -87,7 +90,7 @@ pub struct Problem {
     pub help: String,
     /// An edit that settles it: the span is replaced by the text; an empty span inserts.
     pub fix: Option<(Span, String)>,
-    /// For an unknown attribute or an impossible value: what is known there, sorted.
+    /// For an unknown attribute or schedule, or an impossible value: what is known, sorted.
     pub known: Vec<String>,
 }
 

@@ -1,8 +1,8 @@
 //! What attributes there are, of which types: what a condition is checked against.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
-use super::Root;
+use super::{Root, Schedule};
 
 /// The type of an attribute.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -50,7 +50,11 @@ pub struct Shape {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Environment {
     roots: BTreeMap<Root, Shape>,
+    schedules: Arc<Schedules>,
 }
+
+/// Schedules by name.
+pub type Schedules = BTreeMap<String, Schedule>;
 
 impl Shape {
     /// A shape that is always present.
@@ -129,7 +133,22 @@ impl Environment {
         if let Some(arguments) = arguments {
             roots.insert(Root::Args, arguments);
         }
-        Self { roots }
+        Self {
+            roots,
+            schedules: Arc::default(),
+        }
+    }
+
+    /// The same, with schedules that a condition may name.
+    #[must_use]
+    pub fn with_schedules(self, schedules: Arc<Schedules>) -> Self {
+        Self { schedules, ..self }
+    }
+
+    /// The schedules that a condition may name.
+    #[must_use]
+    pub fn schedules(&self) -> &Schedules {
+        &self.schedules
     }
 
     /// Counts every attribute as present, so that conditions need not ask.

@@ -2,7 +2,9 @@
 
 use super::{
     Root, Value,
-    expr::{Expr, ExprKind, Literal, Member, Operand, Operator, Path, TextTest, Variable},
+    expr::{
+        Expr, ExprKind, Literal, Member, Operand, Operator, Path, SCHEDULE, TextTest, Variable,
+    },
     parse::{Raw, RawKind},
     pattern,
     problem::{Problem, ProblemKind, Span},
@@ -51,8 +53,12 @@ impl Subset<'_> {
                 };
                 self.call(&call, target.map(|target| *target), arguments)?
             }
-            RawKind::Name(_) | RawKind::Member(..) | RawKind::Index(..) => {
-                ExprKind::Truth(self.path(raw)?)
+            RawKind::Member(of, name) if self.is_schedule(&of) => ExprKind::Schedule(name),
+            RawKind::Index(of, name) if self.is_schedule(&of) => {
+                ExprKind::Schedule(self.index(*name)?)
+            }
+            kind @ (RawKind::Name(_) | RawKind::Member(..) | RawKind::Index(..)) => {
+                ExprKind::Truth(self.path(Raw { span, kind })?)
             }
             RawKind::Number(_) | RawKind::Text(_) | RawKind::List(_) => {
                 return self.problem(
@@ -270,7 +276,7 @@ impl Subset<'_> {
         }
         let list = self.path(target);
         let name = match variable.kind {
-            RawKind::Name(name) if Root::from_word(&name).is_none() => name,
+            RawKind::Name(name) if Root::from_word(&name).is_none() && name != SCHEDULE => name,
             _ => {
                 return self.problem(
                     ProblemKind::Syntax,
@@ -367,6 +373,12 @@ impl Subset<'_> {
         })
     }
 
+    /// Whether this names the schedules.
+    fn is_schedule(&self, raw: &Raw) -> bool {
+        matches!(&raw.kind, RawKind::Name(name) if name == SCHEDULE)
+            && self.element.as_deref() != Some(SCHEDULE)
+    }
+
     fn index(&mut self, index: Raw) -> Option<Member> {
         match index.kind {
             RawKind::Text(name) => Some(Member {
@@ -390,6 +402,14 @@ impl Subset<'_> {
         if let Some(root) = Root::from_word(&name) {
             return Some(Variable::Root(root));
         }
+        if name == SCHEDULE {
+            return self.problem(
+                ProblemKind::Type,
+                span,
+                "a schedule is a condition by itself",
+                "write `schedule.NAME`, or `!schedule.NAME`, and nothing else about it",
+            );
+        }
         let roots = ["principal", "subject", "args", "scope", "request"];
         let known = roots
             .into_iter()
@@ -403,7 +423,10 @@ impl Subset<'_> {
             "user" | "caller" | "actor" | "agent" | "identity" => {
                 "the caller is `principal`, and whom it acts for `subject`"
             }
-            _ => "conditions read `args`, `principal`, `subject`, `scope` and `request`",
+            "schedules" => "a schedule is named `schedule.NAME`",
+            _ => {
+                "conditions read `args`, `principal`, `subject`, `scope`, `request` and `schedule`"
+            }
         };
         let message = format!("there is no variable `{name}`");
         let problem = Problem::new(ProblemKind::UnknownAttribute, span, message, help);
@@ -494,9 +517,10 @@ fn conversion(name: &str) -> Option<&'static str> {
         "int" | "uint" | "double" | "string" | "bool" | "bytes" | "dyn" | "type" => {
             Some("attributes have the type of the tool's schema; compare with a literal of it")
         }
-        "duration" | "date" | "time" | "now" => {
-            Some("compare `request.time` with timestamp(\"2026-12-01T10:00:00Z\")")
-        }
+        "duration" | "date" | "time" | "now" => Some(
+            "compare `request.time` with timestamp(\"2026-12-01T10:00:00Z\"), or name what \
+                 recurs with `schedule.NAME`",
+        ),
         _ => None,
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::{
+    condition::shape::Schedules,
     decision::{Collect, NoTrace},
     slot::Slot,
 };
@@ -142,6 +143,8 @@ const TESTS: &[(&str, &str)] = &[
     ),
     ("args.fs.all(e, \"k\" in e)", ""),
     ("args.fs.exists(e, true)", ""),
+    ("schedule.ends", ""),
+    ("!schedule[\"every-other\"]", ""),
     ("has(args.b)", ""),
     ("has(args.o.y)", ""),
     ("\"y\" in args.o", ""),
@@ -217,7 +220,27 @@ fn environment(lax: bool) -> Environment {
     if lax {
         environment.all_present();
     }
-    environment
+    environment.with_schedules(schedules(lax).into())
+}
+
+/// The second at which the schedules of these tests begin.
+const START: i64 = 1_796_119_199;
+
+/// One schedule that is known for all calls of these tests, and if `lax` one that is not.
+fn schedules(lax: bool) -> Schedules {
+    let schedule = |name: &str, seconds: i64| {
+        let schedule = Schedule {
+            name: name.to_owned(),
+            not_before: Time(START),
+            expires: Time(START + seconds),
+            windows: vec![(Time(START + 1), Time(START + 2))],
+        };
+        (name.to_owned(), schedule)
+    };
+    let ends = lax.then(|| schedule("ends", 2));
+    ends.into_iter()
+        .chain([schedule("every-other", 9)])
+        .collect()
 }
 
 /// A world; where it is `valid`, one that the schema accepts.
@@ -286,9 +309,7 @@ fn data(random: &mut Random, kind: Kind) -> Data {
     match kind {
         Kind::Bool => Data::Bool(random.chance(50)),
         Kind::Number => Data::Number(Decimal::parse(random.of(&["1", "1.5", "2", "3"])).unwrap()),
-        Kind::Time => Data::Time(Time(
-            1_796_119_199 + i64::try_from(random.below(3)).unwrap(),
-        )),
+        Kind::Time => Data::Time(Time(START + i64::try_from(random.below(3)).unwrap())),
         Kind::Address => Data::Address(
             random
                 .of(&["10.1.2.3", "11.0.0.0", "2001:db8::1"])

@@ -139,7 +139,8 @@ pub(crate) fn read_by(test: &Test) -> impl Iterator<Item = AttributeId> {
         | Test::Contains(it, _)
         | Test::Matches(it, _)
         | Test::Size(it, ..)
-        | Test::Network(it, _) => (*it, None),
+        | Test::Network(it, _)
+        | Test::During(it, _) => (*it, None),
         Test::Same(one, other) => (*one, Some(*other)),
     };
     [first].into_iter().chain(second)

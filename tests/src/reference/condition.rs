@@ -2,7 +2,8 @@
 
 use std::net::IpAddr;
 
-use latchkey::model::{Condition, Scope, type_name};
+use jiff::{Timestamp, civil::date};
+use latchkey::model::{Condition, Schedule, Scope, type_name};
 use latchkey_engine::{
     condition::{
         Comparison, Root, Value as Literal,
@@ -83,6 +84,7 @@ impl Reference<'_> {
                 Read::Address(address) => Some(in_block(address, cidr.address, cidr.prefix)),
                 _ => None,
             },
+            ExprKind::Schedule(name) => self.is_on(&self.model.schedules[&name.name]),
             ExprKind::Quantifier {
                 every, list, body, ..
             } => {
@@ -93,6 +95,23 @@ impl Reference<'_> {
                 if *every { all(each) } else { any(each) }
             }
         }
+    }
+
+    /// By the calendar and the clock on the wall of the schedule's zone.
+    fn is_on(&self, schedule: &Schedule) -> Option<bool> {
+        if !schedule.dates.dates.contain(self.now) {
+            return None;
+        }
+        let zone = latchkey::calendar::zone(&schedule.zone).unwrap();
+        let local = Timestamp::from_second(self.now.0).unwrap().to_zoned(zone);
+        let day = (local.date() - date(1970, 1, 1)).get_days();
+        let weekday = local.weekday().to_monday_zero_offset();
+        let minute = i32::from(local.hour()) * 60 + i32::from(local.minute());
+        let on = schedule.recurring.iter().any(|it| {
+            let within = i32::from(it.from) <= minute && minute < i32::from(it.to);
+            within && it.days.iter().any(|it| i8::try_from(*it) == Ok(weekday))
+        });
+        Some(on && !schedule.except.contains(&i64::from(day)))
     }
 
     fn operand(&self, operand: &Operand, scope: &Scope, element: Element<'_>) -> Option<Read> {

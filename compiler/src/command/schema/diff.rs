@@ -70,6 +70,7 @@ fn finding(kinds: &[&str], state: &Json) -> Json {
         "principals",
         "roles",
         "rules",
+        "schedules",
         "servers",
         "surfaces",
     ];

@@ -64,7 +64,7 @@ impl Chains<'_> {
             when: self
                 .view
                 .condition(binding)
-                .map(|it| words::formula(side.index, it)),
+                .map(|it| words::shown(side.index, it)),
             not_before: dates.not_before.map(|it| it.to_string()),
             expires: dates.expires.map(|it| it.to_string()),
             roles: roles
@@ -112,7 +112,7 @@ impl Chains<'_> {
             .map(|rule| Denial {
                 rule: rule.name.clone(),
                 place: None,
-                when: rule.condition.map(|it| words::formula(side.index, it)),
+                when: rule.condition.map(|it| words::shown(side.index, it)),
             })
             .collect();
         denials.sort_unstable();

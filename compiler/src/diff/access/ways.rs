@@ -108,8 +108,8 @@ impl Review<'_> {
             return Some((choice, window(regions, &chosen)));
         };
         let inside = |region: &&usize| {
-            matches!(regions.get(**region), Some(Region::Time(low, high))
-                if (*low..=*high).contains(&at.0))
+            let region = regions.get(**region);
+            region.is_some_and(|it| it.has_instant(at))
         };
         let region = *chosen.iter().find(inside)?;
         choice.insert(key, vec![region]);
@@ -273,11 +273,8 @@ struct Window {
 
 /// The period that neighbouring regions of time make; none where there is a hole in it.
 fn window(regions: &[Region], chosen: &[usize]) -> Option<Window> {
-    let spans = chosen.iter().map(|at| match regions.get(*at) {
-        Some(Region::Time(low, high)) => Some((*low, *high)),
-        _ => None,
-    });
-    let mut spans: Vec<(i64, i64)> = spans.collect::<Option<_>>()?;
+    let spans = chosen.iter().filter_map(|at| regions.get(*at));
+    let mut spans: Vec<(i64, i64)> = spans.flat_map(Region::spans).collect();
     spans.sort_unstable();
     let joined = spans.iter().zip(spans.iter().skip(1));
     if !joined

@@ -1,5 +1,5 @@
 use super::*;
-use crate::condition::Network;
+use crate::{condition::Network, time::Time};
 
 fn attribute(path: &[&str]) -> Attribute {
     let segment = |name: &&str| match *name {
@@ -158,6 +158,36 @@ fn attributes_in_any_other_form_are_refused() {
         let error = is_canonical(&[Attribute { root, path }], &[present(0)]).unwrap_err();
         assert!(error.contains("no call has"));
     }
+}
+
+#[test]
+fn a_schedule_is_asked_of_the_time_and_in_one_form() {
+    let of = |root, name: &str| Attribute {
+        root,
+        path: vec![Segment::Field(name.to_owned())],
+    };
+    let schedule = |expires| Schedule {
+        name: "office".to_owned(),
+        not_before: Time(0),
+        expires: Time(expires),
+        windows: Vec::new(),
+    };
+    let asked = |attribute: Attribute, expires| {
+        let test = Test::During(AttributeId(0), schedule(expires));
+        is_canonical(&[attribute], &[literal(test)])
+    };
+    assert_eq!(asked(of(Root::Request, "time"), 1), Ok(()));
+    for (attribute, expires, what) in [
+        (of(Root::Request, "ip"), 1, "than the time"),
+        (of(Root::Args, "time"), 1, "than the time"),
+        (of(Root::Request, "time"), 0, "one form"),
+    ] {
+        let error = asked(attribute, expires).unwrap_err();
+        assert!(error.contains(what), "{error}");
+    }
+    let tests = [1, 2].map(|end| literal(Test::During(AttributeId(0), schedule(end))));
+    let error = is_canonical(&[of(Root::Request, "time")], &tests).unwrap_err();
+    assert!(error.contains("of one name"), "{error}");
 }
 
 #[test]

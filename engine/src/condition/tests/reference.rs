@@ -39,7 +39,7 @@ fn environment() -> Environment {
         values: vec!["dev".to_owned(), "prod".to_owned()],
         ..Shape::optional(Kind::Text)
     };
-    Environment::new(Some(Shape::object([
+    let environment = Environment::new(Some(Shape::object([
         ("repo", text()),
         ("branch", text()),
         ("amount", Shape::required(Kind::Number)),
@@ -49,7 +49,33 @@ fn environment() -> Environment {
         ("dry-run", Shape::optional(Kind::Bool)),
         ("limit", Shape::optional(Kind::Number)),
         ("options", options),
-    ])))
+    ])));
+    environment.with_schedules(schedules().into())
+}
+
+/// The windows of the page's schedules on the day of its call.
+fn schedules() -> shape::Schedules {
+    let time = |text: &str| Time::parse(text).unwrap();
+    let schedule = |name: &str, windows: &[(&str, &str)]| {
+        let windows = windows.iter().map(|(from, to)| (time(from), time(to)));
+        let schedule = Schedule {
+            name: name.to_owned(),
+            not_before: time("2026-01-01"),
+            expires: time("2028-01-01"),
+            windows: windows.collect(),
+        };
+        (name.to_owned(), schedule)
+    };
+    let office = [("2026-12-01T08:00:00Z", "2026-12-01T16:30:00Z")];
+    let nights = [
+        ("2026-11-30T21:00:00Z", "2026-12-01T05:00:00Z"),
+        ("2026-12-01T21:00:00Z", "2026-12-02T05:00:00Z"),
+    ];
+    [
+        schedule("office-hours", &office),
+        schedule("nights", &nights),
+    ]
+    .into()
 }
 
 fn object<const N: usize>(members: [(&str, Data); N]) -> Data {
