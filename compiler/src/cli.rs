@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::command::{
-    build, check, completions, dev, diff, eval, explain, import, init, inspect, keygen, log, man,
-    matrix, pull, push, rebuild, release, replay, schema, show, sign, suggest, test, trust, verify,
-    what_can, who_can,
+    build, check, completions, dev, diff, eval, explain, import, init, inspect, keygen, log, lsp,
+    man, matrix, pull, push, rebuild, release, replay, schema, show, sign, suggest, test, trust,
+    verify, what_can, who_can,
 };
 
 /// Compiles access policy for agent tools: checks it, tests it, and builds signed bundles.
@@ -144,6 +144,8 @@ pub enum Verb {
     Pull(pull::Args),
     /// Print or write the JSON Schemas of what is read and written
     Schema(schema::Args),
+    /// Serve editors over stdio: findings as you type, fixes, names and what they mean
+    Lsp(lsp::Args),
     /// Print the completions of a shell
     Completions(completions::Args),
     /// Write the manual pages, one for each command

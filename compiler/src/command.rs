@@ -30,6 +30,7 @@ pub mod init;
 pub mod inspect;
 pub mod keygen;
 pub mod log;
+pub mod lsp;
 pub mod man;
 pub mod matrix;
 pub(crate) mod progress;
@@ -102,6 +103,7 @@ pub fn run(cli: &Cli, terminal: &mut Terminal<'_>) -> Exit {
         Verb::Push(args) => push::run(args, global, terminal),
         Verb::Pull(args) => pull::run(args, global, terminal),
         Verb::Schema(args) => schema::run(args, global, terminal),
+        Verb::Lsp(args) => lsp::run(args, global, terminal),
         Verb::Completions(args) => completions::run(args, global, terminal),
         Verb::Man(args) => man::run(args, global, terminal),
     };

@@ -14,6 +14,7 @@ pub mod diff;
 pub mod fix;
 pub mod lint;
 pub mod lower;
+pub mod lsp;
 pub mod matrix;
 pub mod mcp;
 pub mod model;
