@@ -1,11 +1,7 @@
 //! Editors: the protocol library of Visual Studio Code drives `latchkey lsp`, and the YAML server
 //! that most editors use accepts the policies with the project's schemas.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test fails by panicking"
-)]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{
     fs,
