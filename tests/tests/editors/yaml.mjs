@@ -11,15 +11,13 @@ const connection = protocol.createProtocolConnection(
   new protocol.StreamMessageReader(server.stdout),
   new protocol.StreamMessageWriter(server.stdin),
 );
-const yaml = {
-  validate: true,
-  schemaStore: { enable: false },
-  schemas: { [pathToFileURL(schema).toString()]: ["*.yaml"] },
-};
+const yaml = { validate: true, schemaStore: { enable: false } };
 const settings = { yaml, http: {}, "[yaml]": {}, editor: {}, files: {} };
 connection.onRequest("workspace/configuration", (params) =>
   params.items.map((it) => settings[it.section] ?? null));
 connection.onRequest("client/registerCapability", () => null);
+// By request and not by a pattern: patterns pass by folders whose names start with a dot.
+connection.onRequest("custom/schema/request", () => pathToFileURL(schema).toString());
 const waiting = new Map();
 connection.onNotification(protocol.PublishDiagnosticsNotification.type, (params) => {
   waiting.get(params.uri)?.(params.diagnostics);
@@ -32,6 +30,7 @@ await connection.sendRequest(protocol.InitializeRequest.type, {
   capabilities: { workspace: { configuration: true } },
 });
 await connection.sendNotification(protocol.InitializedNotification.type, {});
+await connection.sendNotification("yaml/registerCustomSchemaRequest");
 await connection.sendNotification("workspace/didChangeConfiguration", { settings });
 const found = {};
 for (const file of files) {
