@@ -51,20 +51,23 @@ pub fn discover(policy: &Policy, overlay: &Overlay, call: &Call<'_>) -> Visibili
     let Some(surface) = call.surface else {
         return Visibility::Never;
     };
-    let possible;
-    let scopes = match call.scopes {
+    match call.scopes {
+        Scopes::These(_) => discover_in(policy, overlay, call),
+        Scopes::Invalid => Visibility::Never,
         Scopes::Any => {
-            possible = policy.possible_scopes(surface, call.callers);
-            possible.as_slice()
+            let reach = policy.reach(surface, call.callers);
+            // In all other scopes somebody of the chain holds nothing.
+            let elsewhere = reach.is_partial.then_some(Visibility::Never);
+            let each = reach.scopes.iter().map(|scope| {
+                let call = Call {
+                    scopes: Scopes::These(std::slice::from_ref(scope)),
+                    ..*call
+                };
+                discover_in(policy, overlay, &call)
+            });
+            join(elsewhere.into_iter().chain(each))
         }
-        Scopes::Invalid => &[],
-        Scopes::These(_) => return discover_in(policy, overlay, call),
-    };
-    let each = scopes.iter().map(|scope| Call {
-        scopes: Scopes::These(std::slice::from_ref(scope)),
-        ..*call
-    });
-    join(each.map(|call| discover_in(policy, overlay, &call)))
+    }
 }
 
 /// Discovery where the scopes are known.

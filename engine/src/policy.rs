@@ -10,17 +10,15 @@ use crate::{
     condition::Program,
     id::{
         AttributeId, BindingId, GroupId, IssuerId, PermissionId, PrincipalId, RoleId, RuleId,
-        ScopeId, ServerId, SurfaceId,
+        ServerId, SurfaceId,
     },
-    index::{
-        BindingColumns, Group, Index, Issuer, Obligation, Risk, ScopeSource, Server, Surface,
-        SurfaceKind,
-    },
+    index::{BindingColumns, Group, Index, Issuer, Obligation, Risk, Server, Surface, SurfaceKind},
 };
 
 pub(crate) mod facts;
 pub(crate) mod grants;
 pub(crate) mod obligations;
+mod reach;
 pub(crate) mod roles;
 pub(crate) mod rules;
 mod slots;
@@ -162,38 +160,6 @@ impl Policy {
     #[must_use]
     pub fn slots(&self, surface: SurfaceId) -> &[AttributeId] {
         self.slots.of(surface)
-    }
-
-    /// The scopes that one call of these callers could touch, sorted and distinct. A call whose
-    /// argument is a list touches several of them.
-    #[must_use]
-    pub fn possible_scopes(&self, surface: SurfaceId, callers: &[Caller]) -> Vec<ScopeId> {
-        let Some(entry) = self.surface_entry(surface) else {
-            return Vec::new();
-        };
-        let Some(home) = self.server_entry(entry.server).map(|server| server.scope) else {
-            return Vec::new();
-        };
-        let tree = &self.index.scopes;
-        let own = callers.first().and_then(|caller| caller.scope);
-        let mut scopes: Vec<ScopeId> = match &entry.scope {
-            ScopeSource::Server | ScopeSource::Unscoped => vec![home],
-            ScopeSource::Principal => own.into_iter().collect(),
-            ScopeSource::Force { team: true, .. } => {
-                own.and_then(|own| tree.team(own)).into_iter().collect()
-            }
-            ScopeSource::Force { team: false, .. } => own
-                .and_then(|own| tree.organization(own))
-                .into_iter()
-                .collect(),
-            ScopeSource::Map {
-                exact, prefixes, ..
-            } => exact.iter().chain(prefixes).map(|(_, to)| *to).collect(),
-        };
-        scopes.retain(|scope| tree.covers(home, *scope));
-        scopes.sort_unstable();
-        scopes.dedup();
-        scopes
     }
 }
 

@@ -17,6 +17,31 @@ pub struct Scope {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScopeTree {
     nodes: Vec<Scope>,
+    /// The node above each, close together: decisions ask for little else.
+    parents: Vec<ScopeId>,
+}
+
+/// A scope and all above it: at most platform, organization, team.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Covering {
+    /// Sorted; where there are fewer than three, the last is repeated.
+    scopes: [ScopeId; 3],
+    count: usize,
+}
+
+impl Covering {
+    /// The scopes, sorted.
+    #[inline]
+    pub(crate) fn as_slice(&self) -> &[ScopeId] {
+        self.scopes.get(..self.count).unwrap_or_default()
+    }
+
+    /// Whether a scope is one of them, without a branch.
+    #[inline]
+    pub(crate) fn contains(&self, scope: ScopeId) -> bool {
+        let [platform, organization, team] = self.scopes;
+        (scope == platform) | (scope == organization) | (scope == team)
+    }
 }
 
 impl ScopeTree {
@@ -55,7 +80,12 @@ impl ScopeTree {
         if let Some(platform) = nodes.first_mut() {
             platform.last = last;
         }
-        Self { nodes }
+        Self::of(nodes)
+    }
+
+    fn of(nodes: Vec<Scope>) -> Self {
+        let parents = nodes.iter().map(|node| node.parent).collect();
+        Self { nodes, parents }
     }
 
     /// The tree of these organizations, of which each has this many of the teams; `None` unless
@@ -92,7 +122,7 @@ impl ScopeTree {
         if let Some(platform) = nodes.first_mut() {
             platform.last = last;
         }
-        teams.next().is_none().then_some(Self { nodes })
+        teams.next().is_none().then(|| Self::of(nodes))
     }
 
     /// The names of the organizations, and of the teams of all.
@@ -159,11 +189,26 @@ impl ScopeTree {
     }
 
     /// The node above; the platform's is itself.
+    #[inline]
     #[must_use]
     pub fn parent(&self, scope: ScopeId) -> ScopeId {
-        self.nodes
-            .get(scope.index())
-            .map_or(Self::PLATFORM, |node| node.parent)
+        let parent = self.parents.get(scope.index());
+        parent.copied().unwrap_or(Self::PLATFORM)
+    }
+
+    /// A scope and all above it.
+    #[inline]
+    pub(crate) fn covering(&self, scope: ScopeId) -> Covering {
+        let parent = self.parent(scope);
+        let (middle, count) = match (scope, parent) {
+            (Self::PLATFORM, _) => (scope, 1),
+            (_, Self::PLATFORM) => (scope, 2),
+            _ => (parent, 3),
+        };
+        Covering {
+            scopes: [Self::PLATFORM, middle, scope],
+            count,
+        }
     }
 
     /// The organization that a scope is or lies in; none for the platform.

@@ -7,6 +7,7 @@ use crate::{
     index::{Access, Server, Surface},
     overlay::Overlay,
     policy::Policy,
+    scope::Covering,
     time::Dates,
 };
 
@@ -36,6 +37,7 @@ enum Chosen<'a> {
 
 impl<'a> Ask<'a> {
     /// Joins a call with its surface; `None` when there is none.
+    #[inline]
     pub(super) fn new(
         policy: &'a Policy,
         overlay: &'a Overlay,
@@ -139,47 +141,12 @@ impl<'a> Ask<'a> {
         }
     }
 
-    /// A scope of the call and all above it, sorted.
+    /// A scope of the call and all above it.
     pub(super) fn covering(&self, scope: ScopeId) -> Covering {
-        Covering::of(self.policy, scope)
+        self.policy.index().scopes.covering(scope)
     }
 }
 
 fn named(caller: &Caller, public: bool) -> Option<&Caller> {
     (!public || caller.principal.is_some()).then_some(caller)
-}
-
-/// A scope and all above it, sorted: at most platform, organization, team.
-#[derive(Clone, Copy)]
-pub(super) struct Covering {
-    scopes: [ScopeId; 3],
-    count: usize,
-}
-
-impl Covering {
-    fn of(policy: &Policy, scope: ScopeId) -> Self {
-        let tree = &policy.index().scopes;
-        let platform = crate::scope::ScopeTree::PLATFORM;
-        let parent = tree.parent(scope);
-        if scope == platform {
-            Self {
-                scopes: [platform; 3],
-                count: 1,
-            }
-        } else if parent == platform {
-            Self {
-                scopes: [platform, scope, scope],
-                count: 2,
-            }
-        } else {
-            Self {
-                scopes: [platform, parent, scope],
-                count: 3,
-            }
-        }
-    }
-
-    pub(super) fn as_slice(&self) -> &[ScopeId] {
-        self.scopes.get(..self.count).unwrap_or_default()
-    }
 }

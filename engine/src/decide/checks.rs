@@ -62,8 +62,8 @@ pub(super) fn callers_are_known<T: Trace>(
 }
 
 fn may_speak_for(ask: &Ask<'_>, caller: &Caller) -> bool {
-    let issuer = ask.policy.issuer_entry(caller.issuer);
-    caller.principal.is_some() || issuer.is_some_and(|issuer| issuer.undeclared)
+    let issuer = || ask.policy.issuer_entry(caller.issuer);
+    caller.principal.is_some() || issuer().is_some_and(|issuer| issuer.undeclared)
 }
 
 fn is_suspended(ask: &Ask<'_>, principal: PrincipalId) -> bool {
@@ -131,6 +131,10 @@ pub(super) fn no_rule_denies<T: Trace>(
     ask: &Ask<'_>,
     outcome: &mut Outcome<'_, T>,
 ) -> ControlFlow<()> {
+    let table = &ask.policy.rules;
+    if !ask.permissions().any(|it| table.may_deny(it)) {
+        return ControlFlow::Continue(());
+    }
     let mut lowest: Option<(RuleId, Decision)> = None;
     for scope in ask.scopes {
         let covering = ask.covering(*scope);
@@ -138,7 +142,6 @@ pub(super) fn no_rule_denies<T: Trace>(
         for caller in ask.callers() {
             let grants = caller.map(|caller| &caller.grants);
             for permission in ask.permissions() {
-                let table = &ask.policy.rules;
                 table.visit_deny(permission, covering.as_slice(), grants, |rule| {
                     let known = lowest.is_some_and(|(known, _)| known <= rule);
                     if (known && !T::FULL) || !matches(ask, rule, &facts, outcome.trace) {

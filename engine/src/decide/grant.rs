@@ -2,17 +2,14 @@
 
 use std::ops::ControlFlow;
 
-use super::{
-    Outcome,
-    ask::{Ask, Covering},
-    facts::CallFacts,
-};
+use super::{Outcome, ask::Ask, facts::CallFacts};
 use crate::{
     call::Caller,
     decision::{Missed, Trace},
     id::{BindingId, PermissionId, ScopeId},
     index::{Access, bindings::Row},
     reason::Reason,
+    scope::{Covering, ScopeTree},
 };
 
 /// `cross_organization`: whoever is abroad needs a binding that reaches there.
@@ -54,8 +51,8 @@ fn all_granted<T: Trace>(
                     caller,
                     position,
                     permission,
+                    scope: *scope,
                     covering: ask.covering(*scope),
-                    facts: CallFacts::new(ask, *scope),
                     abroad,
                 };
                 let Some(binding) = search.lowest(outcome.trace) else {
@@ -75,9 +72,9 @@ fn all_granted<T: Trace>(
 /// nowhere abroad, and what lies in none is abroad for nobody.
 fn is_abroad(ask: &Ask<'_>, caller: &Caller, scope: ScopeId) -> bool {
     let tree = &ask.policy.index().scopes;
-    let own = caller.scope.and_then(|own| tree.organization(own));
+    let own = caller.scope.filter(|own| *own != ScopeTree::PLATFORM);
     match (own, tree.organization(scope)) {
-        (Some(own), Some(there)) => own != there,
+        (Some(own), Some(there)) => !tree.covers(there, own),
         _ => false,
     }
 }
@@ -88,8 +85,8 @@ struct Search<'a> {
     caller: &'a Caller,
     position: usize,
     permission: PermissionId,
+    scope: ScopeId,
     covering: Covering,
-    facts: CallFacts<'a>,
     abroad: bool,
 }
 
@@ -97,14 +94,14 @@ impl Search<'_> {
     /// The lowest binding that grants.
     fn lowest<T: Trace>(&self, trace: &mut T) -> Option<BindingId> {
         let policy = self.ask.policy;
-        let mut lowest: Option<BindingId> = None;
+        let mut lowest: Option<Row> = None;
         let index = policy.index();
-        let (grants, scopes) = (&self.caller.grants, self.covering.as_slice());
-        grants.visit(&index.bindings, scopes, |row| {
+        let grants = &self.caller.grants;
+        grants.visit(&index.bindings, &self.covering, |row| {
             if !policy.roles.gives(index, row.set.roles(), self.permission) {
                 return;
             }
-            let known = lowest.is_some_and(|it| index.bindings.lower(it, row.binding) == it);
+            let known = lowest.is_some_and(|it| grants.lower(&index.bindings, it, row) == it);
             if known && !T::FULL {
                 return;
             }
@@ -114,13 +111,13 @@ impl Search<'_> {
             }
             trace.granted(self.position, row.binding, self.permission);
             if !known {
-                lowest = Some(row.binding);
+                lowest = Some(row);
             }
         });
         if T::FULL && lowest.is_none() {
             self.look_elsewhere(trace);
         }
-        lowest
+        lowest.map(|row| row.binding)
     }
 
     /// Why a row that gives the permission here does not grant it.
@@ -139,7 +136,8 @@ impl Search<'_> {
         let holds = bindings.conditions.get(at).is_some_and(|condition| {
             let defaults = self.ask.grant_defaults();
             let program = &self.ask.policy.program;
-            program.holds(condition, &self.facts, defaults, trace)
+            let facts = CallFacts::new(self.ask, self.scope);
+            program.holds(condition, &facts, defaults, trace)
         });
         if holds { None } else { Some(Missed::Condition) }
     }
@@ -149,7 +147,7 @@ impl Search<'_> {
         let policy = self.ask.policy;
         let index = policy.index();
         self.caller.grants.visit_all(&index.bindings, |row| {
-            let here = self.covering.as_slice().contains(&row.scope);
+            let here = self.covering.contains(row.scope);
             if !here && policy.roles.gives(index, row.set.roles(), self.permission) {
                 trace.missed(self.position, row.binding, Missed::Scope);
             }

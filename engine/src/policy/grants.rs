@@ -6,6 +6,7 @@
 use crate::{
     id::{BindingId, GroupId, PrincipalId, ScopeId, TagId},
     index::{Bindings, Bounds, PrincipalType, Subject, bindings::Row},
+    scope::Covering,
 };
 
 /// With more lists than this, a caller's rows are merged.
@@ -20,16 +21,15 @@ const SCAN: usize = 16;
 pub struct Grants {
     /// Ranges of bindings; those after the last are empty.
     first: [(u32, u32); MAX_LISTS],
-    rest: Rest,
+    /// Boxed, so that what most callers have lies in one or two cache lines.
+    rest: Option<Box<Rest>>,
     /// Which selectors of rules speak of the caller, as bits.
     pub(crate) selectors: Vec<u64>,
 }
 
 /// What few callers have.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 enum Rest {
-    #[default]
-    None,
     /// More ranges of bindings, and ranges of the rows of further subjects.
     Ranges(Box<[(u32, u32)]>, Box<[(u32, u32)]>),
     /// Instead of all ranges the caller's own rows, sorted.
@@ -69,7 +69,7 @@ impl Grants {
         if own.len() + more.len() > MAX_LISTS && total <= MAX_MERGED {
             return Self {
                 first,
-                rest: Rest::Merged(merged(bindings, &own, &more)),
+                rest: Some(Box::new(Rest::Merged(merged(bindings, &own, &more)))),
                 selectors,
             };
         }
@@ -77,11 +77,8 @@ impl Grants {
             *slot = *range;
         }
         let own = own.get(MAX_LISTS..).unwrap_or_default();
-        let rest = if own.is_empty() && more.is_empty() {
-            Rest::None
-        } else {
-            Rest::Ranges(own.into(), more.into())
-        };
+        let rest = (!own.is_empty() || !more.is_empty())
+            .then(|| Box::new(Rest::Ranges(own.into(), more.into())));
         Self {
             first,
             rest,
@@ -89,36 +86,66 @@ impl Grants {
         }
     }
 
-    /// Shows every row of the caller whose scope is one of these, sorted.
+    /// Shows every row of the caller whose scope is one of these.
     #[inline]
-    pub(crate) fn visit(&self, bindings: &Bindings, scopes: &[ScopeId], mut see: impl FnMut(Row)) {
+    pub(crate) fn visit(&self, bindings: &Bindings, scopes: &Covering, mut see: impl FnMut(Row)) {
         for (from, to) in self.first {
             if from == to {
                 break;
             }
             visit_bindings(bindings, from, to, scopes, &mut see);
         }
-        match &self.rest {
-            Rest::None => {}
-            Rest::Ranges(own, more) => {
+        match self.rest.as_deref() {
+            None => {}
+            Some(Rest::Ranges(own, more)) => {
                 for (from, to) in own {
                     visit_bindings(bindings, *from, *to, scopes, &mut see);
                 }
                 for (from, to) in more {
                     let rows = bindings.more.rows.get(*from as usize..*to as usize);
-                    visit_rows(rows.unwrap_or_default(), scopes, &mut see);
+                    visit_rows(rows.unwrap_or_default(), scopes.as_slice(), &mut see);
                 }
             }
-            Rest::Merged(rows) => visit_rows(rows, scopes, &mut see),
+            Some(Rest::Merged(rows)) => visit_rows(rows, scopes.as_slice(), &mut see),
         }
+    }
+
+    /// Which of two rows of the caller is of the binding with the lower name.
+    pub(crate) fn lower(&self, bindings: &Bindings, one: Row, other: Row) -> Row {
+        // What one subject holds in one scope is in name order, and needs no look at the names.
+        let holds = |(from, to): &(u32, u32)| {
+            let own = from..to;
+            own.contains(&&one.binding.0) && own.contains(&&other.binding.0)
+        };
+        let ordered = one.scope == other.scope && self.first.iter().any(holds);
+        let first = if ordered {
+            one.binding.min(other.binding)
+        } else {
+            bindings.lower(one.binding, other.binding)
+        };
+        if first == one.binding { one } else { other }
+    }
+
+    /// How many rows the caller has.
+    pub(crate) fn row_count(&self) -> usize {
+        let count = |ranges: &[(u32, u32)]| -> usize {
+            let sizes = ranges.iter().map(|(from, to)| to.saturating_sub(*from));
+            sizes.map(|size| size as usize).sum()
+        };
+        let rest = match self.rest.as_deref() {
+            None => 0,
+            Some(Rest::Ranges(own, more)) => count(own) + count(more),
+            Some(Rest::Merged(rows)) => rows.len(),
+        };
+        count(&self.first) + rest
     }
 
     /// Shows every row of the caller, in any scope.
     pub(crate) fn visit_all(&self, bindings: &Bindings, mut see: impl FnMut(Row)) {
-        let (own, more): (&[_], &[_]) = match &self.rest {
-            Rest::None => (&[], &[]),
-            Rest::Ranges(own, more) => (own, more),
-            Rest::Merged(rows) => return rows.iter().copied().for_each(see),
+        let (own, more): (&[_], &[_]) = match self.rest.as_deref() {
+            None => (&[], &[]),
+            Some(Rest::Ranges(own, more)) => (own, more),
+            Some(Rest::Merged(rows)) => return rows.iter().copied().for_each(see),
         };
         for (from, to) in self.first.iter().chain(own) {
             let rows = (*from..*to).filter_map(|at| bindings.row(BindingId(at)));
@@ -151,7 +178,7 @@ fn visit_bindings(
     bindings: &Bindings,
     from: u32,
     to: u32,
-    wanted: &[ScopeId],
+    wanted: &Covering,
     see: &mut impl FnMut(Row),
 ) {
     let Some(column) = bindings.scopes.get(from as usize..to as usize) else {
@@ -163,21 +190,29 @@ fn visit_bindings(
         }
     };
     if column.len() <= SCAN {
-        for (scope, at) in column.iter().zip(from..) {
-            // At most three: `contains` would be a call for each row.
-            if wanted.iter().any(|it| it == scope) {
-                show(at);
-            }
-        }
+        // No processor can guess which hold here, so they are gathered without a branch for each.
+        let holds = column.iter().zip(0..).fold(0_u32, |holds, (scope, at)| {
+            holds | u32::from(wanted.contains(*scope)) << at
+        });
+        ones(holds).for_each(|at| show(from + at));
         return;
     }
-    for scope in wanted {
+    for scope in wanted.as_slice() {
         let first = column.partition_point(|it| it < scope);
         let found = column.iter().zip(from..).skip(first);
         found
             .take_while(|(it, _)| *it == scope)
             .for_each(|(_, at)| show(at));
     }
+}
+
+/// The positions of the bits that are set, lowest first.
+fn ones(mut bits: u32) -> impl Iterator<Item = u32> {
+    std::iter::from_fn(move || {
+        let at = (bits != 0).then(|| bits.trailing_zeros());
+        bits &= bits.wrapping_sub(1);
+        at
+    })
 }
 
 #[inline]

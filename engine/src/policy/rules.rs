@@ -70,6 +70,13 @@ impl Table {
         self.selectors.of(subjects)
     }
 
+    /// Whether any deny rule speaks of a permission.
+    #[inline]
+    pub(crate) fn may_deny(&self, permission: PermissionId) -> bool {
+        let span = super::span(&self.deny.starts, permission.index());
+        span.start < span.end
+    }
+
     /// Shows the deny rules that speak of a permission at a scope and of the caller; without one,
     /// of everyone. `scopes` are the call's and all above it.
     #[inline]
