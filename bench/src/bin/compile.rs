@@ -5,7 +5,7 @@ use std::{ffi::OsStr, fs, time::Instant};
 
 use latchkey_bench::{
     process::{self, Failure, Folder},
-    project,
+    project::{self, Size},
     table::{Table, nanoseconds},
     timing::{greatest, least, median},
 };
@@ -18,9 +18,10 @@ const RUNS: usize = 3;
 fn main() -> Result<(), Failure> {
     let folder = Folder::new("compile")?;
     let policy = folder.file("policy");
-    project::write(&policy, FILES, BINDINGS)?;
+    let size = Size::new(FILES, BINDINGS);
+    project::write(&policy, size)?;
     let calls = folder.file("calls.jsonl");
-    fs::write(&calls, project::calls(CALLS, FILES, BINDINGS))?;
+    fs::write(&calls, project::calls(CALLS, size))?;
     let latchkey = process::beside("latchkey")?;
     let bundle = folder.file("bundle");
     let at = ["-C".as_ref(), policy.as_os_str()];

@@ -4,7 +4,7 @@ use std::{ffi::OsStr, fs, hint::black_box, path::Path};
 
 use latchkey_bench::{
     process::{self, Failure, Folder, Guarded},
-    project,
+    project::{self, Size},
     table::{Table, bytes, nanoseconds, ratio},
     timing::{fastest, least},
     world::Plan,
@@ -124,7 +124,7 @@ fn idle_sidecar(folder: &Folder) -> Result<(), Failure> {
     for bindings in [1, SLICE / FILES] {
         let home = folder.file(&format!("sidecar-{bindings}"));
         let policy = home.join("policy");
-        project::write(&policy, FILES, bindings)?;
+        project::write(&policy, Size::new(FILES, bindings))?;
         let bundle = home.join("bundle");
         let at = ["-C".as_ref(), policy.as_os_str()];
         let build = ["build", "--sequence", "1", "--out"].map(OsStr::new);

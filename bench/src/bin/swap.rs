@@ -15,7 +15,7 @@ use latchkey_bench::{
     exchange,
     load::{self, Connection},
     process::{self, Failure, Folder, Guarded},
-    project,
+    project::{self, Size},
     table::{Table, bytes, nanoseconds, ratio},
     timing::{median, quantile},
 };
@@ -114,7 +114,7 @@ async fn large(files: usize) -> Result<(), Failure> {
         LARGE_SWAPS + 1,
         files * BINDINGS
     );
-    project::write(&folder.file("policy"), files, BINDINGS)?;
+    project::write(&folder.file("policy"), Size::new(files, BINDINGS))?;
     let mut mount = Mount::new(&folder)?;
     for version in 1..=LARGE_SWAPS + 1 {
         // Another binding each time: no two slices are the same.
