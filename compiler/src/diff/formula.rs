@@ -333,7 +333,7 @@ pub(super) fn holds(region: &Region, test: &Test) -> Holds {
             Region::Texts(texts),
             Test::EndsWith(..) | Test::Contains(..) | Test::Matches(..) | Test::Size(..),
         ) => texts.says(test).map_or(Holds::Either, sure),
-        (Region::Times(times), Test::During(_, schedule)) => times.says(schedule).flatten().into(),
+        (Region::Times(times), Test::During(_, schedule)) => times.says(schedule).into(),
         (Region::List(lists), test) => match ask_of(test).map(|ask| lists.says(&ask)) {
             Some(Some(Said::Yes)) => Holds::Yes,
             Some(Some(Said::No)) => Holds::No,

@@ -27,10 +27,10 @@ pub(super) struct Times {
 type Said = (Arc<Schedule>, Option<bool>);
 
 impl Times {
-    /// What a schedule says of all of them; `None` when it was not asked.
-    pub(super) fn says(&self, asked: &Schedule) -> Option<Option<bool>> {
+    /// Whether a schedule is on in all of them; `None` beyond what is known of it.
+    pub(super) fn says(&self, asked: &Schedule) -> Option<bool> {
         let mut known = self.holds.iter();
-        known.find_map(|(schedule, said)| (**schedule == *asked).then_some(*said))
+        known.find(|(schedule, _)| **schedule == *asked)?.1
     }
 }
 
@@ -115,10 +115,10 @@ fn starts((low, high): (i64, i64), schedules: &[Arc<Schedule>]) -> Vec<i64> {
 
 /// The regions of time that were picked among all, in words; plain spans are left to others.
 pub(super) fn words(name: &str, all: &[Region], picked: &[&Region]) -> Vec<String> {
-    let mut stretches: BTreeMap<(i64, i64), (Vec<&Times>, Vec<&Times>)> = BTreeMap::new();
+    let mut stretches: BTreeMap<(i64, i64), [Vec<&Times>; 2]> = BTreeMap::new();
     for region in all {
         if let Region::Times(times) = region {
-            let (chosen, others) = stretches.entry(times.stretch).or_default();
+            let [chosen, others] = stretches.entry(times.stretch).or_default();
             let list = if picked.contains(&region) {
                 chosen
             } else {
@@ -129,7 +129,7 @@ pub(super) fn words(name: &str, all: &[Region], picked: &[&Region]) -> Vec<Strin
     }
     // Neighbouring stretches of which the same is said are told as one.
     let mut runs: Vec<((i64, i64), Option<String>)> = Vec::new();
-    for (stretch, (chosen, others)) in stretches {
+    for (stretch, [chosen, others]) in stretches {
         if chosen.is_empty() {
             continue;
         }
@@ -234,8 +234,8 @@ mod tests {
                 let [Region::Times(times)] = has.collect::<Vec<_>>()[..] else {
                     panic!("{at} is in one region: {regions:?}");
                 };
-                assert_eq!(times.says(&office), Some(office.is_on(Time(at))), "{at}");
-                assert_eq!(times.says(&nights), Some(nights.is_on(Time(at))), "{at}");
+                assert_eq!(times.says(&office), office.is_on(Time(at)), "{at}");
+                assert_eq!(times.says(&nights), nights.is_on(Time(at)), "{at}");
             }
         }
         // On or off each, or beyond both.
@@ -246,7 +246,7 @@ mod tests {
     #[test]
     fn words_name_schedules_that_their_names_tell_apart() {
         let office = schedule("office-hours", &[(10, 20), (30, 40), (50, 60)]);
-        let all = regions((i64::MIN, i64::MAX), &[office.clone()]);
+        let all = regions((i64::MIN, i64::MAX), std::slice::from_ref(&office));
         let said = |chosen: &dyn Fn(&Times) -> bool, all: &[Region]| {
             let picked = all.iter().filter(|it| match it {
                 Region::Times(times) => chosen(times),
@@ -254,16 +254,16 @@ mod tests {
             });
             words("t", all, &picked.collect::<Vec<_>>()).join(" / ")
         };
-        let on = |times: &Times| times.says(&office) == Some(Some(true));
-        let off = |times: &Times| times.says(&office) == Some(Some(false));
+        let on = |times: &Times| times.says(&office) == Some(true);
+        let off = |times: &Times| times.says(&office) == Some(false);
         assert_eq!(said(&on, &all), "schedule[\"office-hours\"]");
         assert_eq!(said(&off, &all), "!schedule[\"office-hours\"]");
         assert_eq!(
             said(&|it| !on(it), &all),
             "(schedule[\"office-hours\"] is undetermined || !schedule[\"office-hours\"])"
         );
-        let mut cut = regions((i64::MIN, 14), &[office.clone()]);
-        cut.extend(regions((15, i64::MAX), &[office.clone()]));
+        let mut cut = regions((i64::MIN, 14), std::slice::from_ref(&office));
+        cut.extend(regions((15, i64::MAX), std::slice::from_ref(&office)));
         assert_eq!(said(&on, &cut), "schedule[\"office-hours\"]");
         assert_eq!(
             said(&|it| on(it) && it.stretch.0 == 15, &cut),
@@ -273,7 +273,7 @@ mod tests {
         let longer = schedule("office-hours", &[(10, 22), (30, 42), (50, 62)]);
         let both = regions((i64::MIN, i64::MAX), &[office.clone(), longer.clone()]);
         assert_eq!(
-            said(&|it| off(it) && it.says(&longer) == Some(Some(true)), &both),
+            said(&|it| off(it) && it.says(&longer) == Some(true), &both),
             "(t >= 1970-01-01T00:00:20Z && t < 1970-01-01T00:00:22Z, or in one of 2 more windows \
              until 1970-01-01T00:01:02Z)"
         );

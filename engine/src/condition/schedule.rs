@@ -1,5 +1,7 @@
 //! Schedules: what recurs, worked out into instants.
 
+use std::fmt::Write as _;
+
 use sha2::{Digest, Sha256};
 
 use crate::{name::is_label, time::Time};
@@ -43,7 +45,10 @@ impl Schedule {
         }
         hash.update(self.name.as_bytes());
         let bytes = hash.finalize();
-        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+        bytes.iter().fold(String::new(), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
     }
 
     /// Whether this is the one form of what it says.

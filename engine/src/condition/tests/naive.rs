@@ -96,16 +96,7 @@ pub(super) fn kleene(expr: &Expr, world: &Data, element: Option<&Data>) -> Optio
             Data::Address(IpAddr::V6(_)) => Some(false),
             _ => None,
         },
-        ExprKind::Schedule(name) => {
-            let Some(Data::Time(now)) = member(member(world, "request")?, "time") else {
-                return None;
-            };
-            let second = now.0 - super::START;
-            match name.name.as_str() {
-                "every-other" => Some(second == 1),
-                _ => (0..2).contains(&second).then_some(second == 1),
-            }
-        }
+        ExprKind::Schedule(name) => schedule(&name.name, world),
         ExprKind::Quantifier {
             every, list, body, ..
         } => {
@@ -115,6 +106,17 @@ pub(super) fn kleene(expr: &Expr, world: &Data, element: Option<&Data>) -> Optio
             let values = items.iter().map(|item| kleene(body, world, Some(item)));
             if *every { all(values) } else { any(values) }
         }
+    }
+}
+
+fn schedule(name: &str, world: &Data) -> Option<bool> {
+    let Some(Data::Time(now)) = member(member(world, "request")?, "time") else {
+        return None;
+    };
+    let second = now.0 - super::START;
+    match name {
+        "every-other" => Some(second == 1),
+        _ => (0..2).contains(&second).then_some(second == 1),
     }
 }
 
