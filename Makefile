@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 VENV := .cache/demo-venv
 
-.PHONY: help demo test test-fast faults lint bench cel fuzz-smoke vectors sign-test
+.PHONY: help demo test test-fast faults agree lint bench cel fuzz-smoke vectors sign-test
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1 \t\2/' | expand -t 20
@@ -23,6 +23,15 @@ test-fast: nextest ## the inner loop: the engine and the gate
 
 faults: nextest ## what goes wrong around a sidecar, and what becomes of it: a table
 	@cargo nextest run --locked -p latchkey-sidecar --no-capture --test sidecar every_fault_has_one_reason
+
+# An hour or so of one processor; `make test` runs a small part of each.
+agree: export LATCHKEY_CALLS = 1000000
+agree: export LATCHKEY_EDITS = 10000
+agree: export LATCHKEY_WORLDS = 1000
+agree: export LATCHKEY_LITERALS = 3000
+agree: export LATCHKEY_PAIRS = 2000
+agree: ## the proofs in full: a million random calls, ten thousand random edits, Z3; prints the counts
+	@cargo test --workspace --locked --test agree --test diff --test idle --test literals --test z3 -- --nocapture
 
 lint: ## format, clippy, rustdoc and, where cargo-deny is installed, licences, bans and sources
 	@cargo fmt --all --check

@@ -17,6 +17,7 @@ mod formula;
 mod gaps;
 pub mod idle;
 mod instance;
+mod joint;
 mod lists;
 mod outcome;
 pub mod render;
@@ -37,11 +38,7 @@ mod written;
 use std::collections::{BTreeMap, BTreeSet};
 
 use latchkey_engine::{
-    id::ScopeId,
-    index::{Obligation, ScopeSource},
-    overlay::Overlay,
-    reason::Reason,
-    time::Time,
+    id::ScopeId, index::Obligation, overlay::Overlay, reason::Reason, time::Time,
 };
 use latchkey_gate::{
     call::{self, Answer as Replay, Stated, StatedCaller},
@@ -58,6 +55,7 @@ pub use self::{
 };
 use self::{
     domain::Key,
+    joint::{Casts, Settled},
     outcome::{Actor, Answer, Outcome, Question},
     report::{Callers, Part},
     witness::{Choice, MAX_TRIES, Recipe},
@@ -89,6 +87,8 @@ pub fn compare(old: &Gate, new: &Gate, at: Time) -> Report {
         report,
         merged: BTreeMap::new(),
         failed: BTreeSet::new(),
+        able: BTreeMap::new(),
+        casts: None,
         texts: &texts,
     };
     let sides = [&from, &to];
@@ -127,13 +127,7 @@ pub fn compare(old: &Gate, new: &Gate, at: Time) -> Report {
 
 /// The scopes of callers that can act for others, where a surface takes its scope from who acts.
 fn actors(sides: [&Side<'_>; 2], classes: &[Class], surface: &str) -> BTreeSet<Actor> {
-    let own = |side: &&Side<'_>| {
-        let scope = side.surface(surface).map(|(_, surface)| &surface.scope);
-        matches!(
-            scope,
-            Some(ScopeSource::Principal | ScopeSource::Force { .. })
-        )
-    };
+    let own = |side: &&Side<'_>| side.takes_scope_from_caller(surface);
     if !sides.iter().any(own) {
         return BTreeSet::new();
     }
@@ -151,7 +145,7 @@ fn callers(classes: &[Class]) -> Callers {
         let identities = class.identities.iter().cloned();
         callers.declared.extend(identities.map(|it| (it, at)));
         let strangers = class.strangers.iter().cloned();
-        callers.undeclared.extend(strangers.map(|it| (it, at)));
+        callers.undeclared.extend(strangers.map(|it| (it.0, at)));
         if class.sample == Sample::Anonymous {
             callers.anonymous = Some(at);
         }
@@ -219,6 +213,10 @@ struct Analysis<'a> {
     merged: BTreeMap<Group, Finding>,
     /// What no call was found for, for some class.
     failed: BTreeSet<Group>,
+    /// On which sides a class can be allowed somewhere in a chain, by what is asked.
+    able: BTreeMap<(String, Option<String>, Option<Actor>, usize), [bool; 2]>,
+    /// Every chain around the caller that is asked about, once that is needed.
+    casts: Option<Casts<'a>>,
     texts: &'a texts::Known,
 }
 
@@ -243,12 +241,14 @@ impl Analysis<'_> {
             operation,
             chain,
             actor,
+            cast: None,
         };
         let Ok(answer) = outcome::compare(&question) else {
             let why = "the conditions have too many combinations to compare one by one";
             self.report.undecided(surface, why, None);
             return;
         };
+        self.casts = None;
         let wanted =
             |leaf: u32| change(&answer, leaf).is_some_and(|it| !chain || it != Change::Reason);
         let ways = answer.diagram.paths(answer.root, &wanted, MAX_WAYS);
@@ -258,12 +258,7 @@ impl Analysis<'_> {
             self.report.undecided(surface, &why, None);
         }
         for (way, leaf) in ways {
-            let choice: Choice = way
-                .into_iter()
-                .filter_map(|(variable, regions)| {
-                    Some((answer.domains.get(variable as usize)?.0.clone(), regions))
-                })
-                .collect();
+            let choice = answer.choice(way);
             if chain && actor.is_none() && !chain::is_confined(&choice) {
                 continue;
             }
@@ -335,7 +330,17 @@ impl Analysis<'_> {
         }
         let hard = change != Change::Reason && !self.failed.contains(&group);
         let tries = if hard { MAX_TRIES } else { MAX_TRIES / 8 };
-        if let Some((call, before, after)) = self.replay(&recipe, change, (&chains, tries)) {
+        let mut found = self.replay(&recipe, change, (&chains, tries));
+        let mut empty = false;
+        if found.is_none() && question.chain && change != Change::Reason {
+            match self.settle(at, &recipe, change) {
+                Settled::Empty => empty = true,
+                Settled::Calls(calls) => {
+                    found = calls.into_iter().find_map(|it| self.shows(it, change));
+                }
+            }
+        }
+        if let Some((call, before, after)) = found {
             let finding = Finding::new(
                 (change, question.surface, question.operation),
                 (&group.scope, &group.region),
@@ -345,7 +350,7 @@ impl Analysis<'_> {
             self.merged.insert(group, finding);
             return;
         }
-        if change != Change::Reason && self.may_act(question, change) {
+        if change != Change::Reason && !empty {
             let why = format!(
                 "{} may be {} for {}{}, but no concrete call was found that shows it",
                 question.surface,
@@ -362,30 +367,37 @@ impl Analysis<'_> {
         self.failed.insert(group);
     }
 
-    /// Whether any of those who act in a question can be allowed themselves where a change needs it:
-    /// a chain is as good as its weakest caller.
-    fn may_act(&self, question: &Question<'_>, change: Change) -> bool {
-        let Some(actor) = question.actor else {
-            return true;
+    /// Whether a region of a question about chains has calls, by every chain that there is.
+    fn settle(
+        &mut self,
+        at: usize,
+        recipe: &Recipe<'_>,
+        wanted: Change,
+    ) -> Settled {
+        let question = recipe.question;
+        let Some(class) = self.classes.get(at) else {
+            return Settled::Calls(Vec::new());
         };
-        let needed: &[usize] = match change {
-            Change::Widened => &[1],
-            Change::Narrowed => &[0],
-            Change::Loosened | Change::Tightened | Change::Reason => &[0, 1],
+        // Whoever acts has the scope of the caller that is asked about, where that decides.
+        let own = question.takes_scope_from_caller() && question.actor.is_none();
+        let asked = Question {
+            actor: question.actor.or_else(|| own.then(|| class.scopes())),
+            ..*question
         };
-        let allows = |pair: &[Outcome; 2]| {
-            let mut sides = needed.iter().filter_map(|side| pair.get(*side));
-            sides.all(|outcome| outcome.reason == Reason::Ok)
-        };
-        let mut classes = self.classes.iter().filter(|class| class.scopes() == actor);
-        classes.any(|class| {
-            let alone = Question {
-                known: &class.known,
-                actor: None,
-                ..*question
+        let casts = self.casts.take().unwrap_or_else(|| {
+            let (classes, able) = (self.classes, &mut self.able);
+            let may = |at: usize| {
+                let operation = question.operation.map(str::to_owned);
+                let key = (question.surface.to_owned(), operation, asked.actor, at);
+                *able
+                    .entry(key)
+                    .or_insert_with(|| may_act(&asked, classes.get(at)))
             };
-            outcome::compare(&alone).map_or(true, |answer| answer.pairs.iter().any(allows))
-        })
+            Casts::new(question, class, classes, may, change)
+        });
+        let settled = casts.settle(recipe, wanted);
+        self.casts = Some(casts);
+        settled
     }
 
     /// A call that shows the change on both real gates.
@@ -396,11 +408,16 @@ impl Analysis<'_> {
         (chains, tries): (&[[Option<StatedCaller>; 2]], usize),
     ) -> Option<(Stated, Replay, Replay)> {
         (0..tries).find_map(|attempt| {
-            let call = chain::join(recipe.call(attempt)?, chains.get(attempt % chains.len())?);
-            let before = answer(self.from.gate, &call);
-            let after = answer(self.to.gate, &call);
-            (Change::between(&before, &after) == Some(change)).then_some((call, before, after))
+            let chain = chains.get(attempt % chains.len())?;
+            self.shows(chain::join(recipe.call(attempt)?, chain), change)
         })
+    }
+
+    /// The call and both answers, where they show the change.
+    fn shows(&self, call: Stated, change: Change) -> Option<(Stated, Replay, Replay)> {
+        let before = answer(self.from.gate, &call);
+        let after = answer(self.to.gate, &call);
+        (Change::between(&before, &after) == Some(change)).then_some((call, before, after))
     }
 
     /// The groups that a way needs the token to carry.
@@ -437,6 +454,26 @@ impl Analysis<'_> {
         self.report.summarise();
         self.report
     }
+}
+
+/// On which sides a class can be allowed somewhere in a chain: one is as good as its weakest
+/// caller. Where that cannot be told, on both.
+fn may_act(question: &Question<'_>, class: Option<&Class>) -> [bool; 2] {
+    let Some(class) = class else {
+        return [false; 2];
+    };
+    let asked = Question {
+        known: &class.known,
+        ..*question
+    };
+    let Ok(answer) = outcome::compare(&asked) else {
+        return [true; 2];
+    };
+    let allows = |at: usize| {
+        let mut outcomes = answer.pairs.iter().filter_map(|pair| pair.get(at));
+        outcomes.any(|outcome| outcome.reason == Reason::Ok)
+    };
+    [allows(0), allows(1)]
 }
 
 /// What a call comes to on one side; a call that cannot even be asked there is refused.

@@ -320,6 +320,47 @@ fn diff_compares_folders_revisions_and_bundles_alike() {
     );
 }
 
+/// A revision of which a file is not in the clone, as after `git clone --filter=blob:none`.
+fn damaged(folder: &Path) {
+    let clone = self::folder("diff-damaged");
+    let url = format!("file://{}", folder.display());
+    git(&clone, &["clone", "-q", &url, "whole"]);
+    let clone = clone.join("whole");
+    let objects = clone.join(".git/objects/pack");
+    let packs: Vec<_> = fs::read_dir(&objects)
+        .expect("packs")
+        .map(|it| it.expect("an entry").path())
+        .filter(|it| it.extension().is_some_and(|it| it == "pack"))
+        .collect();
+    for pack in packs {
+        // Its objects, one by one, so that one of them can be lost.
+        let aside = clone.join("aside.pack");
+        fs::rename(&pack, &aside).expect("a pack");
+        let unpack = std::process::Command::new("git")
+            .args(["unpack-objects", "-q"])
+            .current_dir(&clone)
+            .stdin(fs::File::open(&aside).expect("a pack"))
+            .status();
+        assert!(unpack.expect("git runs").success());
+    }
+    let id = std::process::Command::new("git")
+        .args(["rev-parse", "HEAD:org.yaml"])
+        .current_dir(&clone)
+        .output()
+        .expect("git runs");
+    let id = String::from_utf8(id.stdout).expect("an id");
+    let (start, rest) = id.trim().split_at(2);
+    fs::remove_file(clone.join(".git/objects").join(start).join(rest)).expect("a blob");
+    let (code, _, err) = latchkey(&clone, &["diff", "HEAD"]);
+    assert!(
+        code == 2
+            && err.contains("error[LK7005]")
+            && err.contains("org.yaml")
+            && err.contains("--refetch"),
+        "{code} {err}"
+    );
+}
+
 #[test]
 fn what_cannot_be_compared_is_said() {
     let folder = project("diff-wrong");
@@ -344,6 +385,7 @@ fn what_cannot_be_compared_is_said() {
     assert!(code == 2 && err.contains("error[LK7002]"), "{code} {err}");
     let (code, _, err) = latchkey(&folder, &["-C", "access", "diff", "HEAD"]);
     assert!(code == 2 && err.contains("error[LK7004]"), "{code} {err}");
+    damaged(&folder);
     fs::write(folder.join("NOTE"), "more\n").expect("a file");
     commit(&folder);
     let url = format!("file://{}", folder.display());

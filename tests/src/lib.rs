@@ -20,3 +20,4 @@ pub mod reference;
 pub mod tokens;
 pub mod upstream;
 pub mod web;
+pub mod wire;

@@ -1,4 +1,4 @@
-//! Other people's cryptography in Python, installed once and pinned.
+//! Other people's programs, installed once and pinned.
 
 use std::{
     fs::{self, File},
@@ -23,31 +23,40 @@ const PACKAGES: [&str; 6] = [
 /// The Python that has them; a test that needs it fails where it cannot be had.
 #[must_use]
 pub fn python() -> PathBuf {
-    let cache = root().join(".cache");
-    fs::create_dir_all(&cache).unwrap();
-    // Tests are processes of their own, and one of them installs.
-    let lock = File::create(cache.join("signature-venv.lock")).unwrap();
-    lock.lock().unwrap();
-    let folder = cache.join("signature-venv");
+    python_with("signature-venv", &PACKAGES)
+}
+
+/// The Python that has the theorem prover Z3.
+#[must_use]
+pub fn z3() -> PathBuf {
+    python_with("z3-venv", &["z3-solver==5.4.1.0"])
+}
+
+/// The Python that renders Markdown as GitHub does.
+#[must_use]
+pub fn github_markdown() -> PathBuf {
+    let packages = ["cmarkgfm==2025.10.22", "cffi==2.1.1", "pycparser==3.12"];
+    python_with("markdown-venv", &packages)
+}
+
+fn python_with(name: &str, packages: &[&str]) -> PathBuf {
+    let _held = held(name);
+    let folder = root().join(".cache").join(name);
     let (python, done) = (folder.join("bin/python"), folder.join("installed"));
-    if fs::read_to_string(&done).unwrap_or_default() != PACKAGES.join(" ") {
-        let run = |command: &mut Command| {
-            let output = command.output().unwrap();
-            let said = String::from_utf8_lossy(&output.stderr);
-            assert!(
-                output.status.success(),
-                "the peer cannot be installed: {said}"
-            );
-        };
-        run(Command::new("python3")
-            .args(["-m", "venv", "--clear"])
-            .arg(&folder));
+    if fs::read_to_string(&done).unwrap_or_default() != packages.join(" ") {
+        finished(
+            Command::new("python3")
+                .args(["-m", "venv", "--clear"])
+                .arg(&folder),
+        );
         let quiet = ["install", "--quiet", "--disable-pip-version-check"];
-        run(Command::new(&python)
-            .args(["-m", "pip"])
-            .args(quiet)
-            .args(PACKAGES));
-        fs::write(&done, PACKAGES.join(" ")).unwrap();
+        finished(
+            Command::new(&python)
+                .args(["-m", "pip"])
+                .args(quiet)
+                .args(packages),
+        );
+        fs::write(&done, packages.join(" ")).unwrap();
     }
     python
 }

@@ -17,7 +17,7 @@ use latchkey_engine::{
     overlay::Overlay,
     time::{Dates, Time},
 };
-use latchkey_gate::call::Stated;
+use latchkey_gate::call::{self, Stated};
 use serde_json::Value;
 
 use self::{
@@ -42,6 +42,39 @@ pub struct Answer {
     pub scopes: Vec<String>,
     /// The arguments of an allowed call as the upstream gets them.
     pub arguments: Value,
+}
+
+impl Answer {
+    /// Where what a bundle says of the same call is something else: the member, and both values.
+    #[must_use]
+    pub fn differs(&self, bundle: &call::Answer) -> Option<(&'static str, String, String)> {
+        let allowed = self.reason == "ok";
+        let always = [
+            ("reason", format!("{:?}", (self.reason, allowed))),
+            ("rule", format!("{:?}", self.rule)),
+            ("surface", format!("{:?}", self.surface)),
+        ];
+        let theirs = [
+            format!("{:?}", (bundle.reason, bundle.decision == "allow")),
+            format!("{:?}", bundle.rule),
+            format!("{:?}", bundle.surface),
+        ];
+        let then = [
+            ("granted_by", format!("{:?}", self.granted_by)),
+            ("scopes", format!("{:?}", self.scopes)),
+            ("operation", format!("{:?}", self.operation)),
+        ];
+        let theirs_then = [
+            format!("{:?}", bundle.granted_by),
+            format!("{:?}", bundle.scopes),
+            format!("{:?}", bundle.operation),
+        ];
+        let always = always.into_iter().zip(theirs);
+        let then = then.into_iter().zip(theirs_then).filter(|_| allowed);
+        let mut pairs = always.chain(then);
+        let differs = pairs.find(|((_, mine), theirs)| mine != theirs);
+        differs.map(|((name, mine), theirs)| (name, mine, theirs))
+    }
 }
 
 struct Reference<'a> {

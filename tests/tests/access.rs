@@ -8,6 +8,12 @@
     reason = "a test fails by panicking, and prints its figures"
 )]
 
+#[path = "worlds/opened.rs"]
+mod opened;
+#[path = "worlds/operations.rs"]
+mod operations;
+#[path = "worlds/scopes.rs"]
+mod scopes;
 #[path = "worlds/stated.rs"]
 mod stated;
 
@@ -24,7 +30,7 @@ use latchkey_gate::{
 };
 use serde_json::{Value, value::RawValue};
 
-use self::stated::{gate, operation_is, reaches, stated};
+use self::{opened::gate, operations::operation_is, scopes::reaches, stated::stated};
 
 const WORLDS: u64 = 200;
 const CALLS: usize = 80;

@@ -239,6 +239,7 @@ pub fn access(gate: &Gate, query: &Query<'_>) -> Access {
                     operation: operation.as_deref(),
                     chain,
                     actor: actor.map(|scope| [Some(scope); 2]),
+                    cast: None,
                 };
                 review.ask(class, &question);
             }

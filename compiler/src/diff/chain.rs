@@ -88,7 +88,7 @@ fn fits(
     })
 }
 
-fn is(side: &Side<'_>, facts: &Facts, attribute: &Attribute, region: &Region) -> bool {
+pub(super) fn is(side: &Side<'_>, facts: &Facts, attribute: &Attribute, region: &Region) -> bool {
     let [Segment::Field(name)] = attribute.path.as_slice() else {
         return false;
     };

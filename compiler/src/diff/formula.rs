@@ -191,13 +191,13 @@ impl Build {
         } = at;
         let tree = &view.side.index.scopes;
         let text = match view.constant(id) {
-            Constant::Groups => return self.in_group(at, test, negated),
+            Constant::Groups => return self.in_group(at, id, test, negated),
             Constant::Tags => {
                 let Test::Member(_, Value::Text(tag)) = test else {
                     return self.diagram.leaf(u32::from(default));
                 };
                 let tags = &view.side.index.tags;
-                let facts = view.facts();
+                let facts = view.speaker(id);
                 let has =
                     facts.is_some_and(|it| it.tags.iter().any(|id| tags.get(id.index()) == tag));
                 let value = if facts.is_some() {
@@ -220,16 +220,22 @@ impl Build {
         self.diagram.leaf(u32::from(value))
     }
 
-    fn in_group(&mut self, at: At<'_, '_>, test: &Test, negated: bool) -> Result<NodeId, TooLarge> {
+    fn in_group(
+        &mut self,
+        at: At<'_, '_>,
+        id: AttributeId,
+        test: &Test,
+        negated: bool,
+    ) -> Result<NodeId, TooLarge> {
         let At { view, default, .. } = at;
-        let (Test::Member(_, Value::Text(name)), Some(facts)) = (test, view.facts()) else {
+        let (Test::Member(_, Value::Text(name)), Some(facts)) = (test, view.speaker(id)) else {
             return self.diagram.leaf(u32::from(default));
         };
         let group = view.side.policy.group(name);
         if group.is_some_and(|group| facts.groups.contains(&group)) {
             return self.diagram.leaf(u32::from(!negated));
         }
-        match view.claimable(name) {
+        match view.claimable(id, name) {
             None => self.diagram.leaf(u32::from(negated)),
             Some(group) => {
                 let flag = self.flag(&view.group(group))?;

@@ -4,18 +4,19 @@
 //! every break-glass were activated. An entry is called idle only where both diagrams are equal for
 //! every caller and permission; where they cannot be built, it counts as needed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use latchkey_engine::{
-    id::{BindingId, PermissionId, RuleId},
+    id::{BindingId, PermissionId, RuleId, ScopeId},
     index::{Effect, Index, Rule, Subject},
     reason::Reason,
+    scope::ScopeTree,
 };
 use latchkey_gate::gate::Gate;
 
 use super::{
     obligations,
-    outcome::{self, Outcome, Question},
+    outcome::{self, Actor, Outcome, Question},
     texts,
     view::{Membership, View},
     world::{self, Class, Side},
@@ -25,6 +26,8 @@ mod contradiction;
 
 /// How much is compared: in bindings and rules that have to be looked at, one by one.
 const BUDGET: usize = 300_000;
+/// The most contradictions that are confirmed by comparisons of whole policies.
+const MOST_CONFIRMED: usize = 24;
 /// The most deny rules of one caller and permission of which pairs are compared.
 const MOST_DENIES: usize = 12;
 
@@ -68,11 +71,13 @@ pub fn find(gate: &Gate, known: &BTreeSet<Entry>) -> Idle {
     let base = Side::new(gate);
     let classes = world::classes(&base, &base);
     let mut search = Search {
+        homes: classes.iter().map(Class::scopes).collect(),
         classes,
         chains: base.reads_chain(),
         weight: base.grants.iter().map(Vec::len).sum(),
         base,
         left: BUDGET / 3,
+        to_confirm: MOST_CONFIRMED,
         idle: Idle::default(),
         texts: texts::Known::default(),
     };
@@ -98,18 +103,27 @@ struct Search<'a> {
     base: Side<'a>,
     classes: Vec<Class>,
     chains: bool,
+    /// Where callers belong.
+    homes: BTreeSet<Actor>,
     /// How many grants a copy of the policy takes along.
     weight: usize,
     left: usize,
+    /// How many more contradictions are looked at a second time.
+    to_confirm: usize,
     idle: Idle,
     texts: texts::Known,
 }
 
-/// What is asked about: callers and permissions that an entry can concern.
+/// What is asked about: callers and permissions that an entry can concern, and where.
 struct Reach {
     classes: Vec<usize>,
     permissions: Vec<(String, Option<String>, PermissionId)>,
+    scope: ScopeId,
 }
+
+/// Whether there are others in the chain that conditions may read, and where the first of them
+/// belongs if that is elsewhere.
+type Standing = (bool, Option<Actor>);
 
 /// The work is more than the budget.
 struct TooMuch;
@@ -152,7 +166,7 @@ impl<'a> Search<'a> {
     }
 
     fn judge_rule(&mut self, id: RuleId, rule: &'a Rule) -> Result<Option<Judged>, TooMuch> {
-        let reach = self.reach(&rule.permissions, |view| {
+        let reach = self.reach(&rule.permissions, rule.scope, |view| {
             let among = rule.who.is_empty() || view.among(&rule.who) != Membership::Never;
             among && view.among(&rule.except) != Membership::Always
         })?;
@@ -235,7 +249,12 @@ impl<'a> Search<'a> {
         let base = self.base.clone();
         let subjects: &[Subject] = base.subjects(id);
         let given = given(&base, id);
-        let reach = self.reach(&given, |view| view.among(subjects) != Membership::Never)?;
+        let scopes = &base.policy.bindings().scopes;
+        let scope = scopes.get(id.index()).copied();
+        let scope = scope.unwrap_or(ScopeTree::PLATFORM);
+        let reach = self.reach(&given, scope, |view| {
+            view.among(subjects) != Membership::Never
+        })?;
         if reach.classes.is_empty() || reach.permissions.is_empty() {
             return Ok(None);
         }
@@ -291,6 +310,7 @@ impl<'a> Search<'a> {
     fn reach(
         &mut self,
         permissions: &[PermissionId],
+        scope: ScopeId,
         means: impl Fn(&View<'_>) -> bool,
     ) -> Result<Reach, TooMuch> {
         self.spend(self.classes.len() / 8 + self.weight / 16)?;
@@ -305,40 +325,76 @@ impl<'a> Search<'a> {
             Some((side.policy.surface_name(surface), operation, *permission))
         });
         let permissions: Vec<_> = permissions.collect();
-        let Some((surface, operation, _)) = permissions.first() else {
-            return Ok(Reach {
-                classes: Vec::new(),
-                permissions,
-            });
-        };
+        // Who is not declared is anonymous on public surfaces, and somebody on others.
+        let public = |it: &&(String, _, _)| side.is_public(&it.0);
+        let doors = [
+            permissions.iter().find(public),
+            permissions.iter().find(|it| !public(it)),
+        ];
         let meant = |class: &Class| {
-            let question = Question {
-                sides: [side, side],
-                known: &class.known,
-                surface,
-                operation: operation.as_deref(),
-                chain: false,
-                actor: None,
-                texts: &self.texts,
-            };
-            means(&View::new(&question, 0))
+            doors.iter().flatten().any(|(surface, operation, _)| {
+                let question = Question {
+                    sides: [side, side],
+                    known: &class.known,
+                    surface,
+                    operation: operation.as_deref(),
+                    chain: false,
+                    actor: None,
+                    cast: None,
+                    texts: &self.texts,
+                };
+                means(&View::new(&question, 0))
+            })
         };
         let classes = self.classes.iter().enumerate();
         let classes = classes.filter(|(_, class)| meant(class)).map(|(at, _)| at);
         Ok(Reach {
             classes: classes.collect(),
             permissions,
+            scope,
         })
+    }
+
+    /// Where in a chain a class is asked about: alone, anywhere, and on surfaces whose calls take
+    /// place where their caller belongs, behind somebody of each other scope that counts.
+    fn standings(&self, class: &Class, surface: &str, within: ScopeId) -> Vec<Standing> {
+        let mut all = vec![(false, None)];
+        all.extend(self.chains.then_some((true, None)));
+        if !self.base.takes_scope_from_caller(surface) {
+            return all;
+        }
+        let tree = &self.base.index.scopes;
+        let place = |actor: Actor| {
+            let question = Question {
+                sides: [&self.base, &self.base],
+                known: &class.known,
+                surface,
+                operation: None,
+                chain: true,
+                actor: Some(actor),
+                cast: None,
+                texts: &self.texts,
+            };
+            View::new(&question, 0).scopes().first().copied()
+        };
+        let own = place(class.scopes());
+        let homes = self.homes.iter().filter_map(|home| {
+            let place = place(*home).filter(|it| Some(*it) != own)?;
+            tree.covers(within, place).then_some((place, *home))
+        });
+        let homes: BTreeMap<ScopeId, Actor> = homes.collect();
+        all.extend(homes.into_values().map(|home| (true, Some(home))));
+        all
     }
 
     /// Whether any call that an entry can concern comes to something else on the two sides.
     fn differ(&mut self, old: &Side<'_>, new: &Side<'_>, reach: &Reach) -> Result<bool, TooMuch> {
         for at in &reach.classes {
             for (surface, operation, permission) in &reach.permissions {
-                for chain in [false, true] {
-                    if chain && !self.chains {
-                        continue;
-                    }
+                let Some(class) = self.classes.get(*at) else {
+                    continue;
+                };
+                for (chain, actor) in self.standings(class, surface, reach.scope) {
                     self.pay(*permission)?;
                     let Some(class) = self.classes.get(*at) else {
                         continue;
@@ -349,7 +405,8 @@ impl<'a> Search<'a> {
                         surface,
                         operation: operation.as_deref(),
                         chain,
-                        actor: None,
+                        actor,
+                        cast: None,
                         texts: &self.texts,
                     };
                     // What cannot be told counts as a difference: the entry is left alone.

@@ -14,14 +14,17 @@ use latchkey_engine::{
 };
 
 use super::{
-    diagram::{Diagram, NodeId, TooLarge, Variable},
+    diagram::{Diagram, NodeId, Variable},
     domain::{Collector, Key, Region},
     formula::At,
     shape::Shape,
     texts,
     view::{Membership, View, now},
+    witness::Choice,
     world::{Known, Side},
 };
+
+pub(super) use super::diagram::TooLarge;
 
 /// What a call comes to.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,6 +49,8 @@ pub(super) struct Question<'a> {
     /// On both sides the scope of who acts, where that is somebody else: what the caller's scope
     /// decides, the actor's does.
     pub(super) actor: Option<Actor>,
+    /// Who acts and who is acted for, where they are somebody; conditions read them then.
+    pub(super) cast: Option<[&'a [Known; 2]; 2]>,
 }
 
 /// A scope on both sides; a caller may have none.
@@ -65,6 +70,42 @@ pub(super) struct Answer {
     pub(super) root: NodeId,
 }
 
+impl Answer {
+    /// A way through the diagram, by what its variables stand for.
+    pub(super) fn choice(&self, way: Vec<(Variable, Vec<usize>)>) -> Choice {
+        let named = way.into_iter().filter_map(|(variable, regions)| {
+            Some((self.domains.get(variable as usize)?.0.clone(), regions))
+        });
+        named.collect()
+    }
+
+    /// The regions of a variable; none where nothing reads it.
+    pub(super) fn regions(&self, key: &Key) -> &[Region] {
+        let mut domains = self.domains.iter();
+        let found = domains.find(|(known, _)| known == key);
+        found.map_or(&[], |(_, regions)| regions)
+    }
+}
+
+impl<'a> Question<'a> {
+    /// What either policy says.
+    fn views(&self) -> [View<'a>; 2] {
+        [View::new(self, 0), View::new(self, 1)]
+    }
+
+    /// Whether calls take place where their caller belongs, in either policy.
+    pub(super) fn takes_scope_from_caller(&self) -> bool {
+        self.sides
+            .iter()
+            .any(|side| side.takes_scope_from_caller(self.surface))
+    }
+
+    /// Whether some condition on this permission reads attributes of a root, in either policy.
+    pub(super) fn reads(&self, root: Root) -> bool {
+        self.views().iter().any(|view| view.reads(root))
+    }
+}
+
 /// The name of the element attribute that stands for a list of one, where a list names scopes.
 pub(super) fn argument(path: &ArgumentPath, each: bool) -> Attribute {
     let mut path: Vec<Segment> = path.iter().cloned().map(Segment::Field).collect();
@@ -77,9 +118,27 @@ pub(super) fn argument(path: &ArgumentPath, each: bool) -> Attribute {
 
 /// Compares the outcomes of a question.
 pub(super) fn compare(question: &Question<'_>) -> Result<Answer, TooLarge> {
-    let views = [View::new(question, 0), View::new(question, 1)];
+    answer(question, &[], None)
+}
+
+/// Compares what calls of several callers come to, who act for one another: all must be allowed,
+/// and what is asked of any of them is asked of the call. The regions are cut as those of `like`
+/// are, or finer.
+pub(super) fn chained(members: &[Question<'_>], like: &Question<'_>) -> Result<Answer, TooLarge> {
+    let (first, others) = members.split_first().ok_or(TooLarge)?;
+    answer(first, others, Some(like))
+}
+
+fn answer(
+    question: &Question<'_>,
+    others: &[Question<'_>],
+    like: Option<&Question<'_>>,
+) -> Result<Answer, TooLarge> {
+    let views = question.views();
+    let more: Vec<_> = others.iter().map(Question::views).collect();
+    let cuts = like.map(Question::views);
     let mut collector = Collector::default();
-    for view in &views {
+    for view in views.iter().chain(more.iter().chain(&cuts).flatten()) {
         view.collect(&mut collector);
     }
     let shape = |attribute: &Attribute| shape_of(&views, question.operation, attribute);
@@ -87,7 +146,11 @@ pub(super) fn compare(question: &Question<'_>) -> Result<Answer, TooLarge> {
     let (flags, hints) = collector.take_hints();
     let domains = collector.domains(&shape, &fold, question.texts);
     let mut build = Build::new(domains);
-    let [old, new] = [build.outcome(&views[0])?, build.outcome(&views[1])?];
+    let [mut old, mut new] = [build.outcome(&views[0])?, build.outcome(&views[1])?];
+    for [was, is] in &more {
+        let (was, is) = (build.outcome(was)?, build.outcome(is)?);
+        (old, new) = (build.all_of(old, was)?, build.all_of(new, is)?);
+    }
     let Build {
         mut diagram,
         domains,
@@ -226,6 +289,24 @@ impl Build {
                 self.diagram.choose(dates, decided, refused)
             }
         }
+    }
+
+    /// What two callers of one chain come to together.
+    fn all_of(&mut self, one: NodeId, other: NodeId) -> Result<NodeId, TooLarge> {
+        let outcomes = &mut self.outcomes;
+        self.diagram.combine(one, other, &mut |one, other| {
+            let find = |at: u32| outcomes.get(at as usize).cloned();
+            match (find(one), find(other)) {
+                (Some(first), Some(second)) if first.reason == Reason::Ok => {
+                    if second.reason != Reason::Ok {
+                        return other;
+                    }
+                    let more: Vec<Obligation> = second.obligations.into_iter().collect();
+                    join(outcomes, one, &more)
+                }
+                _ => one,
+            }
+        })
     }
 
     /// The outcome where an argument names the scope.

@@ -33,6 +33,8 @@ pub(super) struct View<'a> {
     chain: bool,
     /// The scope of who acts: see [`Question::actor`].
     own: Option<ScopeId>,
+    /// See [`Question::cast`].
+    cast: Option<[&'a Known; 2]>,
 }
 
 impl<'a> View<'a> {
@@ -62,7 +64,11 @@ impl<'a> View<'a> {
             each: false,
             chain: question.chain,
             own: None,
+            cast: None,
         };
+        view.cast = question
+            .cast
+            .and_then(|[principal, subject]| Some([principal.get(at)?, subject.get(at)?]));
         view.own = match question.actor {
             Some(scopes) => scopes.get(at).copied().flatten(),
             None => view.caller().and_then(|facts| facts.scope),
@@ -100,17 +106,28 @@ impl<'a> View<'a> {
 
     /// The caller as rules see it: on a public surface whoever is not declared is anonymous.
     pub(super) fn facts(&self) -> Option<&'a Facts> {
+        self.seen(self.caller())
+    }
+
+    /// Who acts, or who is acted for, as conditions see it: the caller itself where nobody else is.
+    pub(super) fn speaker(&self, id: AttributeId) -> Option<&'a Facts> {
+        let root = self.side.index.attributes.get(id.index())?.root;
+        match (self.cast, root) {
+            (Some([principal, _]), Root::Principal) => self.seen(principal.facts()),
+            (Some([_, subject]), Root::Subject) => self.seen(subject.facts()),
+            _ => self.facts(),
+        }
+    }
+
+    fn seen(&self, facts: Option<&'a Facts>) -> Option<&'a Facts> {
         let public = self
             .surface
             .is_some_and(|(_, surface)| surface.access == Access::Public);
-        self.caller().filter(|facts| !public || facts.declared)
+        facts.filter(|facts| !public || facts.declared)
     }
 
     fn caller(&self) -> Option<&'a Facts> {
-        match self.known {
-            Known::Caller(facts) | Known::Undeclared(facts) => Some(facts),
-            Known::NoIssuer | Known::Anonymous | Known::Foreign => None,
-        }
+        self.known.facts()
     }
 
     pub(super) fn bindings(&self) -> impl Iterator<Item = BindingId> {
@@ -128,6 +145,34 @@ impl<'a> View<'a> {
         list.into_iter()
             .flatten()
             .filter_map(|id| index.rules.get(id.index()))
+    }
+
+    /// Whether some condition on the permission reads attributes of a root.
+    pub(super) fn reads(&self, root: Root) -> bool {
+        let bindings = self.bindings().filter_map(|it| self.condition(it));
+        let rules = self.rules().filter_map(|rule| rule.condition);
+        bindings.chain(rules).any(|it| self.formula_reads(it, root))
+    }
+
+    fn formula_reads(&self, id: FormulaId, root: Root) -> bool {
+        let index = self.side.index;
+        let of = |id: &AttributeId| {
+            let attribute = index.attributes.get(id.index());
+            attribute.is_some_and(|it| it.root == root)
+        };
+        match index.formulas.get(id.index()) {
+            None | Some(Formula::Constant(_)) => false,
+            Some(Formula::All(parts) | Formula::Any(parts)) => {
+                parts.iter().any(|it| self.formula_reads(*it, root))
+            }
+            Some(Formula::Every(list, body) | Formula::Some(list, body)) => {
+                of(list) || self.formula_reads(*body, root)
+            }
+            Some(Formula::Literal { test, .. }) => match test {
+                Test::Same(left, right) => of(left) || of(right),
+                test => of(&tested(test)),
+            },
+        }
     }
 
     pub(super) fn condition(&self, binding: BindingId) -> Option<FormulaId> {
@@ -345,7 +390,7 @@ impl<'a> View<'a> {
             }
         } else if let (Constant::Groups, Test::Member(_, Value::Text(name))) =
             (self.constant(id), test)
-            && let Some(group) = self.claimable(name)
+            && let Some(group) = self.claimable(id, name)
         {
             collector.other(self.group(group));
         }
@@ -422,9 +467,11 @@ impl<'a> View<'a> {
         scope.filter(|scope| self.side.index.scopes.covers(home, *scope))
     }
 
-    pub(super) fn claimable(&self, name: &str) -> Option<GroupId> {
+    /// The group of this name, where a token can make its speaker one of it.
+    pub(super) fn claimable(&self, id: AttributeId, name: &str) -> Option<GroupId> {
         let group = self.side.policy.group(name)?;
-        self.facts()?.claimable.contains(&group).then_some(group)
+        let facts = self.speaker(id)?;
+        facts.claimable.contains(&group).then_some(group)
     }
 
     pub(super) fn flag(&self, test: &Test) -> Key {
@@ -468,7 +515,7 @@ impl<'a> View<'a> {
         let [Segment::Field(name)] = attribute.path.as_slice() else {
             return Constant::Absent;
         };
-        match (attribute.root, name.as_str(), self.facts()) {
+        match (attribute.root, name.as_str(), self.speaker(id)) {
             (Root::Principal | Root::Subject, "groups", _) => Constant::Groups,
             (Root::Principal | Root::Subject, "tags", _) => Constant::Tags,
             (Root::Principal | Root::Subject, name, Some(facts)) => facts

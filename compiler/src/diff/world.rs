@@ -10,7 +10,7 @@ use latchkey_engine::{
     id::{
         BindingId, GroupId, IssuerId, PermissionId, PrincipalId, RuleId, ScopeId, SurfaceId, TagId,
     },
-    index::{Index, PrincipalType, Subject, Surface},
+    index::{Access, Index, PrincipalType, ScopeSource, Subject, Surface},
     policy::Policy,
     time::Dates,
 };
@@ -43,8 +43,8 @@ pub(super) struct Class {
     pub(super) sample: Sample,
     /// All of them: issuer and subject of each.
     pub(super) identities: Vec<(String, String)>,
-    /// The issuers whose undeclared subjects are among them.
-    pub(super) strangers: Vec<String>,
+    /// Issuers whose undeclared subjects are among them, and such a subject of each.
+    pub(super) strangers: Vec<(String, String)>,
     /// What the old and the new policy know of them.
     pub(super) known: [Known; 2],
 }
@@ -202,6 +202,21 @@ impl<'a> Side<'a> {
         self.index.attributes.iter().any(of_chain)
     }
 
+    /// Whether a surface asks for no identity.
+    pub(super) fn is_public(&self, surface: &str) -> bool {
+        let found = self.surface(surface);
+        found.is_some_and(|(_, surface)| surface.access == Access::Public)
+    }
+
+    /// Whether calls of a surface take place where their caller belongs.
+    pub(super) fn takes_scope_from_caller(&self, surface: &str) -> bool {
+        let scope = self.surface(surface).map(|(_, surface)| &surface.scope);
+        matches!(
+            scope,
+            Some(ScopeSource::Principal | ScopeSource::Force { .. })
+        )
+    }
+
     pub(super) fn reads_names(&self) -> bool {
         let name = [Segment::Field("name".to_owned())];
         let named =
@@ -304,10 +319,28 @@ impl<'a> Side<'a> {
 impl Class {
     /// The scope of its callers on both sides.
     pub(super) fn scopes(&self) -> [Option<ScopeId>; 2] {
-        self.known.each_ref().map(|known| match known {
-            Known::Caller(facts) | Known::Undeclared(facts) => facts.scope,
-            Known::NoIssuer | Known::Anonymous | Known::Foreign => None,
-        })
+        self.known
+            .each_ref()
+            .map(|known| known.facts().and_then(|facts| facts.scope))
+    }
+}
+
+impl Known {
+    /// The facts of somebody with an identity.
+    pub(super) fn facts(&self) -> Option<&Facts> {
+        match self {
+            Self::Caller(facts) | Self::Undeclared(facts) => Some(facts),
+            Self::NoIssuer | Self::Anonymous | Self::Foreign => None,
+        }
+    }
+
+    /// The same without what a token can add: it speaks of the last of a chain only.
+    pub(super) fn without_claims(&self) -> Self {
+        let mut known = self.clone();
+        if let Self::Caller(facts) | Self::Undeclared(facts) = &mut known {
+            facts.claimable.clear();
+        }
+        known
     }
 }
 
@@ -404,11 +437,11 @@ pub(super) fn classes(old: &Side<'_>, new: &Side<'_>) -> Vec<Class> {
         let label = format!("undeclared:{issuer}");
         let sample = Sample::Identity {
             issuer: issuer.clone(),
-            subject,
+            subject: subject.clone(),
             principal: None,
         };
         let class = add(&mut classes, known, label, sample);
-        class.strangers.push(issuer);
+        class.strangers.push((issuer, subject));
     }
     let nobody = [Known::Anonymous, Known::Anonymous];
     let label = "anonymous".to_owned();

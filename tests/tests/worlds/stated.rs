@@ -1,28 +1,11 @@
-//! Random worlds as opened bundles, and their calls as people state them.
+//! The calls of random worlds, as people state them.
 
-use latchkey_engine::{
-    bundle,
-    testing::{Argument, Rng, Where, World, WorldCall},
-};
-use latchkey_gate::{
-    call::{Stated, StatedCaller},
-    gate::Gate,
-    token::mint::Mint,
-};
+use latchkey_engine::testing::{Argument, Rng, Where, World, WorldCall};
+use latchkey_gate::call::{Stated, StatedCaller};
 use serde_json::{Map, Value, json, value::RawValue};
 
-/// The world's policy, as a sidecar would open it.
-pub(crate) fn gate(world: &World) -> Gate {
-    let mut index = vouched(world).index();
-    for issuer in &mut index.issuers {
-        issuer.keys = Mint::from_seed("test", [7; 32]).jwks();
-    }
-    let bytes = bundle::encode(&index).unwrap();
-    Gate::open(&bytes, None).unwrap()
-}
-
 /// The world with every issuer allowed to speak for its principals, as the compiler demands.
-fn vouched(world: &World) -> World {
+pub(crate) fn vouched(world: &World) -> World {
     let mut world = world.clone();
     for issuer in &mut world.issuers {
         for principal in &world.principals {
@@ -78,15 +61,16 @@ pub(crate) fn stated(world: &World, call: &WorldCall, rng: &mut Rng) -> Option<S
     {
         arguments.insert("repo".to_owned(), json!(rng.pick(map).0));
     }
-    let mut callers = call
-        .callers
-        .iter()
-        .map(|(issuer, subject, groups)| StatedCaller {
-            principal: None,
-            issuer: Some(issuer.clone()),
-            subject: Some(subject.clone()),
-            groups: groups.clone(),
-        });
+    let last = call.callers.len().saturating_sub(1);
+    let numbered = call.callers.iter().enumerate();
+    // A token says the groups of the last of the chain.
+    let mut callers = numbered.map(|(at, (issuer, subject, groups))| StatedCaller {
+        principal: None,
+        issuer: Some(issuer.clone()),
+        subject: Some(subject.clone()),
+        groups: groups.iter().filter(|_| at == last).cloned().collect(),
+    });
+    let named = !call.callers.is_empty();
     Some(Stated {
         id: None,
         caller: callers.next(),
@@ -101,21 +85,8 @@ pub(crate) fn stated(world: &World, call: &WorldCall, rng: &mut Rng) -> Option<S
         body: None,
         at: call.now.to_string(),
         ip: call.address.map(|it| it.to_string()),
-        token_permissions: call.token_permissions.clone(),
-        token_id: call.token_id.clone(),
+        // Who sends no token restricts none.
+        token_permissions: call.token_permissions.clone().filter(|_| named),
+        token_id: call.token_id.clone().filter(|_| named),
     })
-}
-
-/// Whether a scope lies in another, or is it.
-pub(crate) fn reaches(outer: &str, inner: &str) -> bool {
-    outer == "platform" || outer == inner || inner.starts_with(&format!("{outer}/"))
-}
-
-/// Whether a call states an operation.
-pub(crate) fn operation_is(call: &Stated, operation: &str) -> bool {
-    let arguments: Value = serde_json::from_str(call.arguments.as_ref().unwrap().get()).unwrap();
-    match &arguments["action"] {
-        Value::Array(all) => all.iter().any(|it| it == operation),
-        one => one == operation,
-    }
 }

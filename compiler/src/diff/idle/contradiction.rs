@@ -3,13 +3,20 @@
 use std::collections::BTreeSet;
 
 use latchkey_engine::{
+    bundle,
     id::{PermissionId, RuleId},
+    index::{Effect, Rule},
     reason::Reason,
+    scope::ScopeTree,
+    time::{Dates, Time},
 };
+use latchkey_gate::gate::Gate;
 
 use super::{
     super::{
+        compare,
         outcome::{self, Question},
+        report::Change,
         world::Side,
     },
     MOST_DENIES, Reach, Search, TooMuch, add_rule, drop_rule, kind,
@@ -31,7 +38,8 @@ impl Search<'_> {
             if denies.len() < 2 || granted.is_none_or(Vec::is_empty) {
                 continue;
             }
-            let Ok(reach) = self.reach(&[permission], |_| true) else {
+            let everywhere = ScopeTree::PLATFORM;
+            let Ok(reach) = self.reach(&[permission], everywhere, |_| true) else {
                 self.idle.skipped += 1;
                 return;
             };
@@ -39,6 +47,7 @@ impl Search<'_> {
                 let one = Reach {
                     classes: vec![class],
                     permissions: reach.permissions.clone(),
+                    scope: reach.scope,
                 };
                 let Ok(pair) = self.pair(&base, &denies, &one) else {
                     self.idle.skipped += 1;
@@ -48,10 +57,25 @@ impl Search<'_> {
                     continue;
                 };
                 let subject = self.classes.get(class).and_then(|it| it.subjects.first());
+                let subject = subject.cloned().unwrap_or_default();
+                let Some(left) = self.to_confirm.checked_sub(1) else {
+                    self.idle.skipped += 1;
+                    return;
+                };
+                self.to_confirm = left;
+                let claim = Claim {
+                    denies: &denies,
+                    permission,
+                    reach: &reach,
+                    subject: &subject,
+                };
+                if !claim.holds(&base, first, second) {
+                    continue;
+                }
                 self.idle.contradictions.push((
                     base.policy.rule_name(first).to_owned(),
                     base.policy.rule_name(second).to_owned(),
-                    subject.cloned().unwrap_or_default(),
+                    subject,
                     base.policy.permission_name(permission),
                 ));
             }
@@ -100,28 +124,100 @@ impl Search<'_> {
     fn passes(&mut self, side: &Side<'_>, one: &Reach) -> Result<bool, TooMuch> {
         for at in &one.classes {
             for (surface, operation, permission) in &one.permissions {
-                self.pay(*permission)?;
                 let Some(class) = self.classes.get(*at) else {
                     continue;
                 };
-                let question = Question {
-                    sides: [side, side],
-                    known: &class.known,
-                    surface,
-                    operation: operation.as_deref(),
-                    chain: self.chains,
-                    actor: None,
-                    texts: &self.texts,
-                };
-                let Ok(answer) = outcome::compare(&question) else {
-                    return Ok(true);
-                };
-                if answer.pairs.iter().any(|[it, _]| it.reason == Reason::Ok) {
-                    return Ok(true);
+                for (chain, actor) in self.standings(class, surface, one.scope) {
+                    self.pay(*permission)?;
+                    let Some(class) = self.classes.get(*at) else {
+                        continue;
+                    };
+                    let question = Question {
+                        sides: [side, side],
+                        known: &class.known,
+                        surface,
+                        operation: operation.as_deref(),
+                        chain,
+                        actor,
+                        cast: None,
+                        texts: &self.texts,
+                    };
+                    let Ok(answer) = outcome::compare(&question) else {
+                        return Ok(true);
+                    };
+                    if answer.pairs.iter().any(|[it, _]| it.reason == Reason::Ok) {
+                        return Ok(true);
+                    }
                 }
             }
         }
         Ok(false)
+    }
+}
+
+/// That two rules leave a caller nothing of a permission between them, and either leaves some.
+struct Claim<'c> {
+    /// All deny rules with a condition that speak of the permission.
+    denies: &'c [RuleId],
+    permission: PermissionId,
+    reach: &'c Reach,
+    subject: &'c str,
+}
+
+impl Claim<'_> {
+    /// Whether the comparison that `latchkey diff` makes says the same: to shut the permission
+    /// altogether takes nothing from the caller under both rules, and something under either.
+    fn holds(&self, base: &Side<'_>, first: RuleId, second: RuleId) -> bool {
+        let takes = |kept: &[RuleId]| self.shutting_takes(base, kept);
+        takes(&[first, second]) == Some(false)
+            && takes(&[first]) == Some(true)
+            && takes(&[second]) == Some(true)
+    }
+
+    /// `None` where it cannot be told.
+    fn shutting_takes(&self, base: &Side<'_>, kept: &[RuleId]) -> Option<bool> {
+        let [open, shut] = [false, true].map(|shut| self.policy(base, kept, shut));
+        let report = compare(&open?, &shut?, Time(0));
+        let (surface, operation, _) = self.reach.permissions.first()?;
+        if report
+            .undecided
+            .iter()
+            .any(|it| it.surface == *surface || it.surface == "*")
+        {
+            return None;
+        }
+        // A group that a token names may be the caller's.
+        let mine = |name: &String| name == self.subject || name.starts_with("group:");
+        Some(report.findings.iter().any(|it| {
+            let asked = it.surface == *surface && it.operation == *operation;
+            asked && it.change == Change::Narrowed && it.subjects.iter().any(mine)
+        }))
+    }
+
+    /// The policy with some of the deny rules on the permission, and maybe shut.
+    fn policy(&self, base: &Side<'_>, kept: &[RuleId], shut: bool) -> Option<Gate> {
+        let mut index = base.index.clone();
+        let dropped = self.denies.iter().filter(|it| !kept.contains(it));
+        for id in dropped {
+            let rule = index.rules.get_mut(id.index())?;
+            rule.permissions.retain(|it| *it != self.permission);
+        }
+        index.rules.retain(|rule| !rule.permissions.is_empty());
+        if shut {
+            index.rules.push(Rule {
+                name: "zz-shut".to_owned(),
+                effect: Effect::Deny,
+                who: Vec::new(),
+                except: Vec::new(),
+                permissions: vec![self.permission],
+                scope: ScopeTree::PLATFORM,
+                condition: None,
+                dates: Dates::default(),
+                message: None,
+            });
+            index.rules.sort_by(|one, other| one.name.cmp(&other.name));
+        }
+        Gate::open(&bundle::encode(&index).ok()?, None).ok()
     }
 }
 

@@ -119,20 +119,14 @@ fn row(entry: &Entry<'_>, number: usize, out: &mut String) -> fmt::Result {
     let region = if region.is_empty() {
         "all".to_owned()
     } else {
-        cell(&code(&region))
+        cell(&region)
     };
     writeln!(
         out,
         "| {number} | {} | {} | {risk} | {} | {region} | {} |",
-        list(
-            entry.subjects.iter().map(String::as_str),
-            MOST_NAMES,
-            |it| cell(&code(it))
-        ),
-        list(surfaces, MOST_NAMES, |it| cell(&code(it))),
-        list(entry.scopes.iter().copied(), MOST_NAMES, |it| cell(&code(
-            it
-        ))),
+        list(entry.subjects.iter().map(String::as_str), MOST_NAMES, cell),
+        list(surfaces, MOST_NAMES, cell),
+        list(entry.scopes.iter().copied(), MOST_NAMES, cell),
         because(entry)
     )
 }
@@ -142,18 +136,14 @@ fn because(entry: &Entry<'_>) -> String {
     if entry.causes.is_empty() {
         return entry
             .place()
-            .map(|(_, place)| cell(&code(place)))
+            .map(|(_, place)| cell(place))
             .unwrap_or_default();
     }
     let each = entry.causes.iter().take(MOST_NAMES).map(|cause| {
         let how = cause.cause.how.word();
         let place = cause.places.iter().rev().flatten().next();
-        let place = place.map(|it| format!(" {}", cell(&code(it))));
-        format!(
-            "{} {how}{}",
-            cell(&code(&named(cause))),
-            place.unwrap_or_default()
-        )
+        let place = place.map(|it| format!(" {}", cell(it)));
+        format!("{} {how}{}", cell(&named(cause)), place.unwrap_or_default())
     });
     let mut text = each.collect::<Vec<_>>().join("<br>");
     let more = entry.causes.len().saturating_sub(MOST_NAMES);
@@ -250,17 +240,33 @@ fn longest_run(text: &str) -> usize {
     runs.max().unwrap_or(0)
 }
 
-/// A table takes a bar as its own even inside a code span.
+/// A code span in a table, which takes a bar as its own even there. No escape is safe behind a
+/// backslash of the text itself; such text is spelt in character references.
 fn cell(text: &str) -> String {
-    text.replace('|', "\\|")
+    let text = visible(text);
+    if !text.contains("\\|") {
+        return code(&text).replace('|', "\\|");
+    }
+    let spelt = text.chars().map(|c| {
+        if c.is_ascii_punctuation() {
+            format!("&#{};", u32::from(c))
+        } else {
+            c.to_string()
+        }
+    });
+    format!("<code>{}</code>", spelt.collect::<String>())
 }
 
-/// Words of the tool, in which names of the policy stand in code spans.
+/// Words of the tool, in which names of the policy stand in code spans. Where the backticks are
+/// not the tool's alone, they make no span.
 fn prose(text: &str) -> String {
+    let text = visible(text);
+    let spans = longest_run(&text) <= 1 && text.matches('`').count() % 2 == 0;
     let (mut out, mut inside) = (String::new(), false);
-    for c in visible(text).chars() {
-        inside ^= c == '`';
-        if !inside && "\\*_[]<>#|~".contains(c) {
+    for c in text.chars() {
+        inside ^= c == '`' && spans;
+        let special = "\\*_[]<>#|~&:@".contains(c) || (c == '`' && !spans);
+        if !inside && special {
             out.push('\\');
         }
         out.push(c);
