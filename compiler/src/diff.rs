@@ -204,6 +204,9 @@ struct Group {
     outcomes: [Outcome; 2],
 }
 
+/// A permission, where who acts belongs, and a class.
+type Stands = (String, Option<String>, Option<Actor>, usize);
+
 struct Analysis<'a> {
     from: &'a Side<'a>,
     to: &'a Side<'a>,
@@ -214,7 +217,7 @@ struct Analysis<'a> {
     /// What no call was found for, for some class.
     failed: BTreeSet<Group>,
     /// On which sides a class can be allowed somewhere in a chain, by what is asked.
-    able: BTreeMap<(String, Option<String>, Option<Actor>, usize), [bool; 2]>,
+    able: BTreeMap<Stands, [bool; 2]>,
     /// Every chain around the caller that is asked about, once that is needed.
     casts: Option<Casts<'a>>,
     texts: &'a texts::Known,
@@ -368,12 +371,7 @@ impl Analysis<'_> {
     }
 
     /// Whether a region of a question about chains has calls, by every chain that there is.
-    fn settle(
-        &mut self,
-        at: usize,
-        recipe: &Recipe<'_>,
-        wanted: Change,
-    ) -> Settled {
+    fn settle(&mut self, at: usize, recipe: &Recipe<'_>, wanted: Change) -> Settled {
         let question = recipe.question;
         let Some(class) = self.classes.get(at) else {
             return Settled::Calls(Vec::new());

@@ -6,8 +6,7 @@
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
-    clippy::print_stdout,
-    reason = "a test fails by panicking, and prints its figures"
+    reason = "a test fails by panicking"
 )]
 
 use std::{

@@ -34,6 +34,13 @@ fn issuers(from: &Side<'_>, to: &Side<'_>, report: &mut Report) {
         note("clock skew", new.clock_skew > old.clock_skew);
         note("longest token life", longer(old, new));
         note("settings", old.settings != new.settings);
+        // Whom it may speak for in a chain; each caller alone is compared.
+        let organizations = |side: &Side<'_>, issuer: &Issuer| -> BTreeSet<String> {
+            let all = issuer.organizations.iter();
+            all.map(|it| side.index.scopes.path(*it)).collect()
+        };
+        let (was, is) = (organizations(from, old), organizations(to, new));
+        note("organizations", was != is);
         if !differs.is_empty() {
             let why = format!(
                 "issuer `{}` has other {}: which tokens are believed changes, for all its callers",

@@ -258,10 +258,10 @@ impl Way<'_> {
         let asked_last = self.line.asked + 1 == self.line.classes.len();
         recipe.choice.iter().all(|(key, chosen)| match key {
             Key::Attribute(attribute) if attribute.root == Root::Principal => {
-                self.is(sides, recipe, key, self.line.classes.first())
+                is(sides, recipe, key, self.line.classes.first())
             }
             Key::Attribute(attribute) if attribute.root == Root::Subject => {
-                self.is(sides, recipe, key, self.line.classes.last())
+                is(sides, recipe, key, self.line.classes.last())
             }
             // Only the last of a chain has what a token adds.
             Key::Group(..) if !asked_last => chosen.contains(&0),
@@ -275,30 +275,6 @@ impl Way<'_> {
                     others.into_iter().any(|other| may_meet(one, other))
                 })
             }
-        })
-    }
-
-    /// Whether one of the chain can be what a region asks of it.
-    fn is(
-        &self,
-        sides: [&Side<'_>; 2],
-        recipe: &Recipe<'_>,
-        key: &Key,
-        class: Option<&&Class>,
-    ) -> bool {
-        let (Key::Attribute(attribute), Some(class)) = (key, class) else {
-            return false;
-        };
-        let all = recipe.answer.regions(key);
-        let chosen = recipe.choice.get(key).into_iter().flatten();
-        let regions: Vec<&Region> = chosen.filter_map(|at| all.get(*at)).collect();
-        sides.iter().zip(&class.known).any(|(side, known)| {
-            let is = |facts| {
-                regions
-                    .iter()
-                    .any(|it| chain::is(side, facts, attribute, it))
-            };
-            known.facts().is_none_or(is)
         })
     }
 
@@ -336,6 +312,23 @@ impl Way<'_> {
         });
         calls.collect()
     }
+}
+
+/// Whether one of a chain can be what a region asks of it.
+fn is(sides: [&Side<'_>; 2], recipe: &Recipe<'_>, key: &Key, class: Option<&&Class>) -> bool {
+    let (Key::Attribute(attribute), Some(class)) = (key, class) else {
+        return false;
+    };
+    let all = recipe.answer.regions(key);
+    let chosen = recipe.choice.get(key).into_iter().flatten();
+    let regions: Vec<&Region> = chosen.filter_map(|at| all.get(*at)).collect();
+    sides.iter().zip(&class.known).any(|(side, known)| {
+        let is = |facts| {
+            let mut regions = regions.iter();
+            regions.any(|it| chain::is(side, facts, attribute, it))
+        };
+        known.facts().is_none_or(is)
+    })
 }
 
 /// Whether two regions of one attribute may have a value in common; regions of the first are never

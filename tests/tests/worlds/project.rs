@@ -1,6 +1,9 @@
 //! Random worlds as projects of YAML, compiled as any other, and calls that fit their schemas.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+};
 
 use latchkey::{Checked, check, source::Memory};
 use latchkey_engine::{
@@ -14,27 +17,95 @@ use serde_json::{Map, Value, json, value::RawValue};
 
 use super::{scopes::reaches, stated::vouched};
 
-/// The world's project, compiled. What YAML has no word for is left out.
-pub(crate) fn project(world: &World, name: &str) -> Golden {
+/// The world as the compiler accepts it: what it refuses is put right.
+pub(crate) fn accepted(mut world: World) -> World {
+    let home = world.organizations.first().unwrap().0.clone();
+    for issuer in &mut world.issuers {
+        if issuer.organizations.is_empty() {
+            issuer.organizations.push(home.clone());
+        }
+    }
+    let mut claims = BTreeSet::new();
+    for group in &mut world.groups {
+        let taken = group.claim.clone().is_some_and(|it| !claims.insert(it));
+        let members = world
+            .principals
+            .iter()
+            .any(|it| it.groups.contains(&group.name));
+        if taken || (group.claim.is_none() && !members) {
+            group.claim = Some(("idp".to_owned(), format!("c-{}", group.name)));
+        }
+    }
+    let dates = |dates: &mut Dates| {
+        if dates.not_before >= dates.expires && dates.not_before.is_some() {
+            dates.expires = None;
+        }
+    };
+    world
+        .principals
+        .iter_mut()
+        .for_each(|it| dates(&mut it.dates));
+    world.rules.iter_mut().for_each(|it| dates(&mut it.dates));
+    let grave: BTreeSet<String> = world
+        .roles
+        .iter()
+        .filter(|(_, given)| {
+            given
+                .iter()
+                .any(|it| risk_of(&world, it) == Risk::Destructive)
+        })
+        .map(|(name, _)| name.clone())
+        .collect();
+    let homes: BTreeMap<String, String> = world
+        .principals
+        .iter()
+        .map(|it| {
+            let home = it
+                .scope
+                .split_once('/')
+                .map_or(it.scope.as_str(), |it| it.0);
+            (it.name.clone(), home.to_owned())
+        })
+        .collect();
+    let somebody = Who::Principal(world.principals.first().unwrap().name.clone());
+    for binding in &mut world.bindings {
+        dates(&mut binding.dates);
+        // What destroys is not for everybody of a type.
+        if binding.roles.iter().any(|it| grave.contains(it)) {
+            binding.who.retain(|it| !matches!(it, Who::Type(_)));
+        }
+        if binding.who.is_empty() {
+            binding.who.push(somebody.clone());
+        }
+        let (here, _) = binding
+            .scope
+            .split_once('/')
+            .unwrap_or((&binding.scope, ""));
+        let from_here = |who: &Who| match who {
+            Who::Principal(name) => homes.get(name).is_some_and(|it| it == here),
+            Who::Group(_) | Who::Tag(_) => false,
+            Who::Type(_) | Who::Everyone => true,
+        };
+        // Bindings for people of other organizations have to say so.
+        binding.cross_organization |= here != "platform" && !binding.who.iter().all(from_here);
+    }
+    world
+}
+
+/// The world's project, compiled. What YAML has no word for is left out; none where the compiler
+/// refuses what the world says.
+pub(crate) fn project(world: &World, name: &str) -> Option<Golden> {
     let project = format!("[project]\nname = \"{name}\"\n");
     let text = written(&vouched(world)).to_string();
-    let files = [("latchkey.toml", project), ("policy.yaml", text.clone())];
+    let files = [("latchkey.toml", project), ("policy.yaml", text)];
     let today = Time::parse("2026-11-22T00:00:00Z").unwrap();
-    let Checked {
-        sources,
-        model,
-        sink,
-        ..
-    } = check(&Memory::from_iter(files), today);
-    let Some(model) = model else {
-        panic!("{name} does not compile: {sink:#?}\n{text}");
-    };
-    Golden {
+    let Checked { sources, model, .. } = check(&Memory::from_iter(files), today);
+    Some(Golden {
         name: name.to_owned(),
         folder: PathBuf::new(),
-        model,
+        model: model?,
         sources,
-    }
+    })
 }
 
 /// A call with what its schema asks for: most of what is missing or of another type is put right,
@@ -133,7 +204,10 @@ fn groups(world: &World) -> Value {
         let members = world.principals.iter();
         let members = members.filter(|principal| principal.groups.contains(&it.name));
         let members: Vec<&String> = members.map(|principal| &principal.name).collect();
-        let mut group = json!({"members": members});
+        let mut group = json!({});
+        if !members.is_empty() {
+            group["members"] = json!(members);
+        }
         if let Some((issuer, value)) = &it.claim {
             group["from"] = json!({"issuer": issuer, "value": value});
         }
@@ -152,9 +226,11 @@ fn principals(world: &World) -> Value {
             "type": type_word(it.kind),
             "identities": identities,
             "in": it.scope,
-            "tags": it.tags,
             "suspended": it.suspended,
         });
+        if !it.tags.is_empty() {
+            principal["tags"] = json!(it.tags);
+        }
         put_dates(&mut principal, it.dates);
         (it.name.clone(), principal)
     });
@@ -258,7 +334,12 @@ fn roles(world: &World) -> Value {
         let (grave, plain): (Vec<_>, Vec<_>) = given
             .iter()
             .partition(|it| risk_of(world, it) == Risk::Destructive);
-        let role = json!({"allow": selected(&plain), "destructive": selected(&grave)});
+        let mut role = json!({});
+        for (key, list) in [("allow", plain), ("destructive", grave)] {
+            if !list.is_empty() {
+                role[key] = selected(&list);
+            }
+        }
         (name.clone(), role)
     });
     each.collect::<Map<_, _>>().into()

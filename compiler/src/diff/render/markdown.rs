@@ -261,7 +261,7 @@ fn cell(text: &str) -> String {
 /// not the tool's alone, they make no span.
 fn prose(text: &str) -> String {
     let text = visible(text);
-    let spans = longest_run(&text) <= 1 && text.matches('`').count() % 2 == 0;
+    let spans = longest_run(&text) <= 1 && text.matches('`').count().is_multiple_of(2);
     let (mut out, mut inside) = (String::new(), false);
     for c in text.chars() {
         inside ^= c == '`' && spans;
