@@ -336,14 +336,14 @@ fn damaged(folder: &Path) {
         // Its objects, one by one, so that one of them can be lost.
         let aside = clone.join("aside.pack");
         fs::rename(&pack, &aside).expect("a pack");
-        let unpack = std::process::Command::new("git")
+        let unpack = Command::new("git")
             .args(["unpack-objects", "-q"])
             .current_dir(&clone)
             .stdin(fs::File::open(&aside).expect("a pack"))
             .status();
         assert!(unpack.expect("git runs").success());
     }
-    let id = std::process::Command::new("git")
+    let id = Command::new("git")
         .args(["rev-parse", "HEAD:org.yaml"])
         .current_dir(&clone)
         .output()

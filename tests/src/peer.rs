@@ -32,13 +32,6 @@ pub fn z3() -> PathBuf {
     python_with("z3-venv", &["z3-solver==5.4.1.0"])
 }
 
-/// The Python that renders Markdown as GitHub does.
-#[must_use]
-pub fn github_markdown() -> PathBuf {
-    let packages = ["cmarkgfm==2025.10.22", "cffi==2.1.1", "pycparser==3.12"];
-    python_with("markdown-venv", &packages)
-}
-
 fn python_with(name: &str, packages: &[&str]) -> PathBuf {
     let _held = held(name);
     let folder = root().join(".cache").join(name);

@@ -239,7 +239,8 @@ impl<'a> Reference<'a> {
             answer.reason = "operation_unknown";
             return answer;
         };
-        answer.operation.clone_from(&operations[0]);
+        let named: Vec<&str> = operations.iter().flatten().map(String::as_str).collect();
+        answer.operation = (!named.is_empty()).then(|| named.join(","));
         let scopes = self.scopes();
         let public = self.surface.access == Access::Public;
         let first = (!public).then(|| self.identity()).flatten();

@@ -6,6 +6,7 @@
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
+    clippy::indexing_slicing,
     reason = "a test fails by panicking"
 )]
 
@@ -39,7 +40,7 @@ fn z3_agrees_on_equivalence_and_on_emptiness() {
         let differ = format!("(xor {} {})", one.smt(), other.smt());
         [script(&differ), script(&one.smt())]
     });
-    let verdicts = solved(queries.collect());
+    let verdicts = solved(&queries.collect::<Vec<_>>());
     let mut tally = [0_u64; 5];
     for ((one, other), said) in asked.iter().zip(verdicts.chunks(2)) {
         let [differ, possible] = said else {
@@ -412,7 +413,7 @@ fn script(asked: &str) -> String {
     )
 }
 
-fn solved(scripts: Vec<String>) -> Vec<String> {
+fn solved(scripts: &[String]) -> Vec<String> {
     let mut child = Command::new(peer::z3())
         .arg(root().join("tests/peers/solver.py"))
         .stdin(Stdio::piped())
