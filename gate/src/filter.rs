@@ -62,6 +62,8 @@ pub enum FilterKind {
     /// The same for a stream that no request asked for. It may replay the answer to a list, which
     /// is filtered by what it holds.
     Stream,
+    /// What is no MCP: it passes as it comes, for as long as its request is allowed.
+    Unread,
 }
 
 /// Why an answer cannot be passed on.
@@ -132,7 +134,10 @@ impl Viewer<'_> {
     /// the cursor: a page may come out empty.
     pub fn answer(&self, body: &[u8]) -> Result<Vec<u8>, FilterError> {
         match self.filter.kind {
-            FilterKind::Answer | FilterKind::Stream | FilterKind::Listen => Ok(body.to_vec()),
+            FilterKind::Answer
+            | FilterKind::Stream
+            | FilterKind::Listen
+            | FilterKind::Unread => Ok(body.to_vec()),
             FilterKind::Call if !needs_look(body) => Ok(body.to_vec()),
             _ => self.filtered(body),
         }
@@ -141,6 +146,9 @@ impl Viewer<'_> {
     /// Filters one line of an event stream, without its line end: `data:` lines hold one whole JSON
     /// message each, `id:` lines name an event, all other lines pass.
     pub fn line(&self, line: &[u8]) -> Result<Line, FilterError> {
+        if self.filter.kind == FilterKind::Unread {
+            return Ok(Line::Pass);
+        }
         // Clients skip it in front of a stream, and then read what follows.
         if line.starts_with(b"\xef\xbb\xbf") {
             return Err(FilterError::Shape);

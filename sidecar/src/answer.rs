@@ -18,7 +18,7 @@ use latchkey_gate::{
     admit::Permit,
     bridge::Crossing,
     event::EventOutcome,
-    filter::{self, Filter, Line, Viewer},
+    filter::{self, Filter, FilterKind, Line, Viewer},
     identity::Identity,
     session::Bond,
 };
@@ -60,7 +60,7 @@ struct Passed {
     /// What has been read of it already.
     first: First,
     incoming: Arriving,
-    patience: Option<Patience>,
+    patience: Patience,
 }
 
 /// How long an answer that has begun may pause.
@@ -71,7 +71,7 @@ struct Patience {
     ends: Option<Pin<Box<Sleep>>>,
 }
 
-/// An event stream that is filtered line by line.
+/// An event stream that is filtered line by line, or is no MCP and passes unread.
 #[derive(Debug)]
 struct Lines {
     incoming: Arriving,
@@ -186,17 +186,17 @@ impl Answer {
         }
     }
 
-    /// The tool server's body as it comes; its end closes the exchange. `pause` is how long it may
-    /// stand still, where that is bounded.
+    /// The tool server's body as it comes; its end closes the exchange. `most` is how long it may
+    /// stand still.
     #[must_use]
     pub fn passed(
         first: First,
         incoming: Arriving,
-        pause: Option<Duration>,
+        most: Duration,
         bounds: Option<Box<Bounds>>,
         exchange: Box<Exchange>,
     ) -> Self {
-        let patience = pause.map(|most| Patience { most, ends: None });
+        let patience = Patience { most, ends: None };
         Self {
             content: Content::Passed(Box::new(Passed {
                 first,
@@ -208,7 +208,7 @@ impl Answer {
         }
     }
 
-    /// The tool server's event stream, filtered; its end closes the exchange.
+    /// The tool server's event stream, filtered and decided again; its end closes the exchange.
     #[must_use]
     pub fn lines(
         incoming: Arriving,
@@ -393,16 +393,13 @@ impl Passed {
             Poll::Pending => Pin::new(&mut self.incoming).poll_frame(cx),
         };
         let Poll::Ready(frame) = frame else {
-            let patience = self.patience.as_mut();
-            return if patience.is_some_and(|it| it.is_over(cx)) {
+            return if self.patience.is_over(cx) {
                 Poll::Ready(Some(Err(AnswerError::Paused)))
             } else {
                 Poll::Pending
             };
         };
-        if let Some(patience) = &mut self.patience {
-            patience.ends = None;
-        }
+        self.patience.ends = None;
         Poll::Ready(frame.map(|frame| {
             frame
                 .map(|frame| (frame, self.incoming.is_end_stream()))
@@ -443,7 +440,7 @@ impl Lines {
             let Ok(data) = frame.into_data() else {
                 continue;
             };
-            match self.take(&data) {
+            match self.take(data) {
                 Err(error) => return Poll::Ready(Some(Err(error))),
                 Ok(out) if out.is_empty() => {}
                 Ok(out) => return Poll::Ready(Some(Ok((Frame::data(out), false)))),
@@ -461,8 +458,11 @@ impl Lines {
         told
     }
 
-    fn take(&mut self, data: &[u8]) -> Result<Bytes, AnswerError> {
-        self.rest.extend_from_slice(data);
+    fn take(&mut self, data: Bytes) -> Result<Bytes, AnswerError> {
+        if self.rules.filter.kind == FilterKind::Unread {
+            return Ok(data);
+        }
+        self.rest.extend_from_slice(&data);
         let mut out = Vec::with_capacity(self.rest.len());
         while let Some(at) = self
             .rest

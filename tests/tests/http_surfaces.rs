@@ -769,6 +769,38 @@ fn an_event_stream_lasts_as_long_as_the_policy_says() {
 }
 
 #[test]
+fn an_event_stream_ends_with_the_decision_that_let_it_begin() {
+    let mut front = Front::start("", "");
+    let begun = |front: &Front| {
+        let mut wire = Wire::open(front.address());
+        wire.send(&front.head("GET /events", "")).unwrap();
+        let (status, _) = wire.take_head();
+        assert_eq!(status, 200);
+        wire
+    };
+    let mut wire = begun(&front);
+    // A swap that leaves it allowed lets it go on.
+    front.change(2, &|text| {
+        text.replace("  bob: {who: [bob], roles: [live], in: acme}\n", "")
+    });
+    let mut other = begun(&front);
+    front.change(3, &|text| {
+        text.replace("all: {allow: {it: \"*\"}}", "all: {allow: {it: [live]}}")
+    });
+    for wire in [&mut wire, &mut other] {
+        while wire.more() {}
+        let text = String::from_utf8_lossy(&wire.read).into_owned();
+        assert!(text.contains("data: x\n\n"), "{text}");
+        let (_, last) = text.rsplit_once("\n\n: ").unwrap();
+        assert!(last.ends_with("\n\n\r\n0\r\n\r\n"), "{last:?}");
+    }
+    for event in front.rig.events() {
+        assert_eq!(event["reason"], "no_permission", "{event}");
+        assert_eq!(event["outcome"], "denied", "{event}");
+    }
+}
+
+#[test]
 fn a_caller_has_so_many_streams_and_no_more() {
     let front = Front::start(", streams: 2", "");
     let open = || {

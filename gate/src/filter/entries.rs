@@ -109,7 +109,8 @@ impl Viewer<'_> {
             | FilterKind::Task
             | FilterKind::Tasks
             | FilterKind::Listen
-            | FilterKind::Stream => None,
+            | FilterKind::Stream
+            | FilterKind::Unread => None,
         }
     }
 
@@ -168,7 +169,8 @@ fn listed(kind: FilterKind) -> Option<ListKind> {
         | FilterKind::Task
         | FilterKind::Tasks
         | FilterKind::Listen
-        | FilterKind::Stream => None,
+        | FilterKind::Stream
+        | FilterKind::Unread => None,
     }
 }
 

@@ -35,6 +35,8 @@ pub struct Standing {
     pub peer: Arc<Peer>,
     /// The id of its event.
     pub event_id: String,
+    /// Whether no word can be put into its answer, which is compressed.
+    pub sealed: bool,
     /// What was taken away when it was decided last.
     pub overlay: Arc<Overlay>,
     /// When that was.
@@ -181,7 +183,10 @@ impl Rules {
     /// The last event: an error in answer to the request, or a comment where there is none. Whatever
     /// event has begun ends before it.
     fn told(&self, refusal: &Refusal) -> Bytes {
-        if self.filter.kind == FilterKind::Stream {
+        if self.standing.as_ref().is_some_and(|it| it.sealed) {
+            return Bytes::new();
+        }
+        if matches!(self.filter.kind, FilterKind::Stream | FilterKind::Unread) {
             return format!("\n\n: {}\n\n", refusal.told()).into();
         }
         let event_id = self.standing.as_ref().map(|it| it.event_id.as_str());

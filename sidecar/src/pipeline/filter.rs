@@ -18,7 +18,7 @@ use super::{
     refuse::{refuse, unrecorded},
 };
 use crate::{
-    answer::{Answer, Bounds, First, Rules},
+    answer::{Answer, Bounds, First, Rules, Standing},
     arriving::Arriving,
     body::{Unread, read},
     exchange::Exchange,
@@ -42,7 +42,7 @@ struct Arrived<'a> {
     /// How much of it is read at most, in bytes, and whether that is what the policy says.
     most: usize,
     by_policy: bool,
-    /// How long it may stand still, unless it is a stream.
+    /// How long it may stand still, unless it is a stream of events.
     pause: Duration,
 }
 
@@ -52,11 +52,15 @@ pub(super) async fn pass(
     mut exchange: Box<Exchange>,
     forwarded: Forwarded,
 ) -> Response<Answer> {
-    let Forwarded { inflow, mut reader } = forwarded;
+    let Forwarded {
+        inflow,
+        mut reader,
+        asked,
+    } = forwarded;
     let Inflow {
         response,
         filter,
-        asked,
+        asked: headers,
         waited,
     } = inflow;
     let mut arrived = Arrived::new(worker, response, &reader.active);
@@ -71,16 +75,17 @@ pub(super) async fn pass(
     if arrived.is_too_large(arrived.incoming.size_hint().lower()) {
         return too_large(worker, exchange);
     }
-    // Traffic of the protocol is only watched for requests of the server, which come on streams.
-    let Some(filter) = filter.filter(|it| it.kind != FilterKind::Answer || arrived.streams) else {
+    let Some(filter) = arrived.looked_for(filter, &reader.active) else {
         return arrived.unwatched(exchange).await;
     };
-    if is_encoded(&arrived.head.headers) {
+    let encoded = is_encoded(&arrived.head.headers);
+    if encoded && filter.kind != FilterKind::Unread {
         let (reason, what) = (Reason::UpstreamUnavailable, "it is compressed");
         return unfilterable(worker, exchange, reason, &what);
     }
     if arrived.streams {
-        return arrived.stream(reader, filter, asked, exchange);
+        let standing = asked.standing(headers, exchange.request_id(), encoded);
+        return arrived.stream(reader, filter, standing, exchange);
     }
     if filter.kind == FilterKind::Call && reader.crossing.is_none() {
         return arrived.called(reader, filter, exchange).await;
@@ -107,6 +112,18 @@ impl<'a> Arrived<'a> {
             by_policy,
             pause: active.way.timeout(),
         }
+    }
+
+    /// What is looked for. A stream is decided again for as long as it lasts, whatever it holds;
+    /// traffic of the protocol is only watched for requests of the server, which come on streams.
+    fn looked_for(&self, filter: Option<Filter>, active: &Active) -> Option<Filter> {
+        if self.streams {
+            return Some(filter.unwrap_or(Filter {
+                server: active.server,
+                kind: FilterKind::Unread,
+            }));
+        }
+        filter.filter(|it| it.kind != FilterKind::Answer)
     }
 
     /// Whether so many bytes are more than the policy allows.
@@ -159,8 +176,7 @@ impl<'a> Arrived<'a> {
         {
             return too_large(self.worker, exchange);
         }
-        let pause = (!self.streams).then_some(self.pause);
-        let answer = Answer::passed(first, self.incoming, pause, self.bounds, exchange);
+        let answer = Answer::passed(first, self.incoming, self.pause, self.bounds, exchange);
         Response::from_parts(self.head, answer)
     }
 
@@ -169,10 +185,13 @@ impl<'a> Arrived<'a> {
         mut self,
         reader: Reader,
         filter: Filter,
-        headers: HeaderMap,
+        standing: Box<Standing>,
         exchange: Box<Exchange>,
     ) -> Response<Answer> {
-        let rules = reader.rules(self.worker, filter, &exchange, Some(headers));
+        let rules = Rules {
+            standing: Some(standing),
+            ..reader.rules(self.worker, filter, &exchange)
+        };
         self.head.headers.remove(header::CONTENT_LENGTH);
         let lines = Answer::lines(self.incoming, rules, self.most, self.bounds, exchange);
         Response::from_parts(self.head, lines)
@@ -187,7 +206,7 @@ impl<'a> Arrived<'a> {
         mut exchange: Box<Exchange>,
     ) -> Response<Answer> {
         let denied = reader.denied.take();
-        let rules = reader.rules(self.worker, filter, &exchange, None);
+        let rules = reader.rules(self.worker, filter, &exchange);
         self.head.headers.remove(header::CONTENT_LENGTH);
         if body.is_empty() || rules.filter.kind == FilterKind::Stream {
             return whole(self.head, exchange, body).await;
@@ -227,17 +246,8 @@ impl<'a> Arrived<'a> {
 }
 
 impl Reader {
-    /// What their answer is filtered by. `headers` are those of the request, where its answer is a
-    /// stream.
-    fn rules(
-        self,
-        worker: &Arc<Worker>,
-        filter: Filter,
-        exchange: &Exchange,
-        headers: Option<HeaderMap>,
-    ) -> Rules {
-        let asked = self.asked;
-        let standing = headers.map(|it| asked.standing(it, exchange.request_id()));
+    /// What their answer is filtered by.
+    fn rules(self, worker: &Arc<Worker>, filter: Filter, exchange: &Exchange) -> Rules {
         Rules {
             worker: Arc::clone(worker),
             active: self.active,
@@ -246,7 +256,7 @@ impl Reader {
             bond: self.bond,
             protocol: exchange.facts.protocol.clone(),
             request: self.request,
-            standing,
+            standing: None,
             crossing: self.crossing,
         }
     }

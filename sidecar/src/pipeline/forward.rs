@@ -46,9 +46,10 @@ pub(super) enum Sent {
 pub(super) struct Forwarded {
     pub(super) inflow: Inflow,
     pub(super) reader: Reader,
+    pub(super) asked: Asked,
 }
 
-/// The eyes that an answer is filtered for, and what they asked.
+/// The eyes that an answer is filtered for.
 pub(super) struct Reader {
     pub(super) active: Arc<Active>,
     pub(super) identity: Option<Arc<Identity>>,
@@ -56,7 +57,6 @@ pub(super) struct Reader {
     /// The request's body, and what its caller is told where the server asks for what it may not.
     pub(super) request: Bytes,
     pub(super) denied: Option<Box<Refusal>>,
-    pub(super) asked: Asked,
     pub(super) crossing: Option<Box<Crossing>>,
 }
 
@@ -137,10 +137,13 @@ pub(super) async fn forward(
                 bond,
                 request,
                 denied,
-                asked,
                 crossing,
             };
-            Ok(Sent::Answer(Forwarded { inflow, reader }))
+            Ok(Sent::Answer(Forwarded {
+                inflow,
+                reader,
+                asked,
+            }))
         }
         Err(refusal) => Err(bounced(exchange, refusal)),
     }
@@ -176,9 +179,9 @@ pub(super) async fn turn(
                     bond: None,
                     request: Bytes::new(),
                     denied: None,
-                    asked,
                     crossing: None,
                 },
+                asked,
             }),
         },
     )
@@ -212,7 +215,12 @@ pub(super) fn head_only(head: &Parts) -> Parts {
 
 impl Asked {
     /// What a long answer stands on; `headers` are those of the request as it left.
-    pub(super) fn standing(self, headers: HeaderMap, event_id: &str) -> Box<Standing> {
+    pub(super) fn standing(
+        self,
+        headers: HeaderMap,
+        event_id: &str,
+        sealed: bool,
+    ) -> Box<Standing> {
         let mut headers = self.kept.unwrap_or(headers);
         session::name_back(&mut headers, self.named);
         Box::new(Standing {
@@ -221,6 +229,7 @@ impl Asked {
             headers,
             peer: self.peer,
             event_id: event_id.to_owned(),
+            sealed,
             overlay: self.overlay,
             decided: Instant::now(),
         })

@@ -76,19 +76,23 @@ impl JournalTail {
         let length = self.file.metadata().unwrap().len();
         let mut bytes = vec![0; usize::try_from(length.saturating_sub(self.at)).unwrap()];
         self.file.read_exact_at(&mut bytes, self.at).unwrap();
+        let mut end = self.at;
         for line in bytes.split_inclusive(|byte| *byte == b'\n') {
-            if line != b"\n" {
-                let Ok(line) = serde_json::from_slice::<Value>(line) else {
-                    return;
-                };
-                let turn = line["turn"].as_str().unwrap();
-                if self.turn.get_or_insert_with(|| turn.to_owned()) != turn {
-                    return;
-                }
-                let id = line["intent"]["event_id"].as_str();
-                ids.extend(id.map(str::to_owned));
+            end += line.len() as u64;
+            // Empty lines stand where it was tried whether the disk takes any, for that moment only.
+            if line == b"\n" {
+                continue;
             }
-            self.at += line.len() as u64;
+            let Ok(line) = serde_json::from_slice::<Value>(line) else {
+                return;
+            };
+            let turn = line["turn"].as_str().unwrap();
+            if self.turn.get_or_insert_with(|| turn.to_owned()) != turn {
+                return;
+            }
+            let id = line["intent"]["event_id"].as_str();
+            ids.extend(id.map(str::to_owned));
+            self.at = end;
         }
     }
 }
