@@ -73,8 +73,11 @@ const MAX_WAYS: usize = 256;
 /// Compares what two bundles allow. `at` is the time of witnesses for which any time will do.
 #[must_use]
 pub fn compare(old: &Gate, new: &Gate, at: Time) -> Report {
-    let (from, to) = (Side::new(old), Side::new(new));
     let mut report = Report::new(old.digest(), new.digest());
+    if old.digest() == new.digest() {
+        return report;
+    }
+    let (from, to) = (Side::new(old), Side::new(new));
     gaps::find(&from, &to, &mut report);
     let classes = world::classes(&from, &to);
     report.callers = callers(&classes);
@@ -92,7 +95,7 @@ pub fn compare(old: &Gate, new: &Gate, at: Time) -> Report {
         texts: &texts,
     };
     let sides = [&from, &to];
-    let lines = [&same::Lines::new(&from), &same::Lines::new(&to)];
+    let lines = same::Lines::new(sides);
     let unchanged: Vec<bool> = classes
         .iter()
         .map(|class| same::callers(sides, &class.known))
@@ -100,7 +103,7 @@ pub fn compare(old: &Gate, new: &Gate, at: Time) -> Report {
     let chains = from.reads_chain() || to.reads_chain();
     for (surface, operation) in permissions(&from, &to) {
         let operation = operation.as_deref();
-        let difference = same::permission(sides, lines, &surface, operation);
+        let difference = same::permission(sides, &lines, &surface, operation);
         for ((at, class), unchanged) in analysis.classes.iter().enumerate().zip(&unchanged) {
             if *unchanged && !difference.concerns(&class.known) {
                 continue;

@@ -524,8 +524,10 @@ fn drop_binding(side: &mut Side<'_>, id: BindingId) {
 
 fn add_binding(side: &mut Side<'_>, id: BindingId) {
     for permission in given(side, id) {
-        if let Some(list) = side.grants.get_mut(permission.index()) {
-            list.push(id);
+        if let Some(list) = side.grants.get_mut(permission.index())
+            && let Err(at) = list.binary_search(&id)
+        {
+            list.insert(at, id);
         }
     }
 }

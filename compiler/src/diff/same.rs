@@ -3,6 +3,8 @@
 //! A pull request touches few of them. Everything is compared in words, since ids mean something in
 //! their own policy only.
 
+use std::collections::HashMap;
+
 use latchkey_engine::{
     id::{BindingId, FormulaId, PermissionId, ScopeId},
     index::{Rule, ScopeSource, Subject, Surface},
@@ -14,51 +16,106 @@ use super::{
     world::{Facts, Known, Side},
 };
 
-/// What each binding and rule of a side says, without its name.
+/// What each binding and rule of both sides says, without its name, as a number: who says the same
+/// has the same one.
 #[derive(Debug)]
 pub(super) struct Lines {
-    bindings: Vec<String>,
-    rules: Vec<String>,
+    /// Of the old and of the new policy.
+    sides: [Numbers; 2],
+    /// How many different ones there are.
+    count: usize,
+}
+
+/// The number of each binding and rule of a side.
+#[derive(Debug)]
+struct Numbers {
+    bindings: Vec<u32>,
+    rules: Vec<u32>,
 }
 
 impl Lines {
-    pub(super) fn new(side: &Side<'_>) -> Self {
-        let count = u32::try_from(side.index.bindings.names.len()).unwrap_or(0);
+    pub(super) fn new(sides: [&Side<'_>; 2]) -> Self {
+        let mut known: HashMap<String, u32> = HashMap::new();
+        let mut number = |text: String| {
+            let next = u32::try_from(known.len()).unwrap_or(u32::MAX);
+            *known.entry(text).or_insert(next)
+        };
+        let sides = sides.map(|side| {
+            let count = u32::try_from(side.index.bindings.names.len()).unwrap_or(0);
+            let bindings = (0..count).map(|at| binding(side, BindingId(at)));
+            Numbers {
+                bindings: bindings.map(&mut number).collect(),
+                rules: { side.index.rules.iter() }
+                    .map(|it| number(rule(side, it)))
+                    .collect(),
+            }
+        });
         Self {
-            bindings: (0..count).map(|at| binding(side, BindingId(at))).collect(),
-            rules: side.index.rules.iter().map(|it| rule(side, it)).collect(),
+            sides,
+            count: known.len(),
         }
     }
 
-    /// All that a side says of a permission, whoever asks, and whom each line speaks of; sorted.
-    fn of<'s>(&'s self, side: &'s Side<'_>, permission: PermissionId) -> Vec<Line<'s>> {
+    /// What one side says of a permission and the other one does not, or not as often.
+    fn differences<'s>(
+        &self,
+        sides: [&Side<'s>; 2],
+        permissions: [PermissionId; 2],
+    ) -> [Vec<Line<'s>>; 2] {
+        let [before, after] = &self.sides;
+        let [old, new] = sides;
+        let [was, is] = permissions;
+        let (was, is) = (before.of(old, was), after.of(new, is));
+        // How much more often the old side says each.
+        let mut surplus = vec![0_i32; self.count];
+        for (lines, step) in [(&was, 1), (&is, -1)] {
+            for line in lines {
+                if let Some(surplus) = surplus.get_mut(line.number as usize) {
+                    *surplus += step;
+                }
+            }
+        }
+        let mut left = |lines: Vec<Line<'s>>, step: i32| -> Vec<Line<'s>> {
+            let spare = |line: &Line<'_>| {
+                let surplus = surplus.get_mut(line.number as usize);
+                surplus.is_some_and(|surplus| {
+                    let spare = *surplus * step > 0;
+                    *surplus -= step * i32::from(spare);
+                    spare
+                })
+            };
+            lines.into_iter().filter(spare).collect()
+        };
+        [left(was, 1), left(is, -1)]
+    }
+}
+
+impl Numbers {
+    /// All that a side says of a permission, whoever asks, and whom each line speaks of.
+    fn of<'s>(&self, side: &Side<'s>, permission: PermissionId) -> Vec<Line<'s>> {
         let bindings = side.grants.get(permission.index()).into_iter().flatten();
         let rules = side.rules.get(permission.index()).into_iter().flatten();
         let bindings = bindings.filter_map(|id| {
-            let text = self.bindings.get(id.index())?;
             Some(Line {
-                text,
+                number: *self.bindings.get(id.index())?,
                 who: Some(side.subjects(*id)),
             })
         });
         let rules = rules.filter_map(|id| {
-            let text = self.rules.get(id.index())?;
             let rule = side.index.rules.get(id.index())?;
             Some(Line {
-                text,
+                number: *self.rules.get(id.index())?,
                 who: (!rule.who.is_empty()).then_some(&rule.who),
             })
         });
-        let mut lines: Vec<_> = bindings.chain(rules).collect();
-        lines.sort_unstable_by_key(|line| line.text);
-        lines
+        bindings.chain(rules).collect()
     }
 }
 
 /// What one binding or rule says, and of whom; `None` is everyone.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Line<'s> {
-    text: &'s str,
+    number: u32,
     who: Option<&'s [Subject]>,
 }
 
@@ -86,11 +143,12 @@ impl Difference<'_> {
 
 /// Where both sides differ about a permission.
 pub(super) fn permission<'s>(
-    [old, new]: [&'s Side<'_>; 2],
-    [old_lines, new_lines]: [&'s Lines; 2],
+    sides: [&Side<'s>; 2],
+    lines: &Lines,
     name: &str,
     operation: Option<&str>,
 ) -> Difference<'s> {
+    let [old, new] = sides;
     let surfaces = old.surface(name).zip(new.surface(name));
     let ids = old
         .permission(name, operation)
@@ -103,21 +161,7 @@ pub(super) fn permission<'s>(
     {
         return Difference::Everyone;
     }
-    let (before, after) = (old_lines.of(old, was), new_lines.of(new, is));
-    Difference::Lines([without(&before, &after), without(&after, &before)])
-}
-
-/// The lines of one side that the other has not as often; both are sorted.
-fn without<'s>(these: &[Line<'s>], those: &[Line<'s>]) -> Vec<Line<'s>> {
-    let mut others = those.iter().peekable();
-    let mut left = Vec::new();
-    for line in these {
-        while others.next_if(|other| other.text < line.text).is_some() {}
-        if others.next_if(|other| other.text == line.text).is_none() {
-            left.push(*line);
-        }
-    }
-    left
+    Difference::Lines(lines.differences(sides, [was, is]))
 }
 
 /// Whether subjects can include a class of callers.

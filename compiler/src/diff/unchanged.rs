@@ -1,9 +1,11 @@
 //! Whether two policies are sure to answer a caller's calls of a permission alike.
 
+use std::{cell::RefCell, collections::HashMap, rc::Rc};
+
 use latchkey_gate::gate::Gate;
 
 use super::{
-    same::{self, Lines},
+    same::{self, Difference, Lines},
     world::{Known, Side},
 };
 
@@ -12,14 +14,33 @@ use super::{
 pub(crate) struct Unchanged<'a> {
     old: Side<'a>,
     new: Side<'a>,
-    lines: [Lines; 2],
+    lines: Lines,
+    /// Where they differ, by surface and operation: found once.
+    differences: RefCell<HashMap<Permission, Rc<Difference<'a>>>>,
 }
+
+/// A surface and an operation.
+type Permission = (String, Option<String>);
 
 impl<'a> Unchanged<'a> {
     pub(crate) fn new(old: &'a Gate, new: &'a Gate) -> Self {
         let (old, new) = (Side::new(old), Side::new(new));
-        let lines = [Lines::new(&old), Lines::new(&new)];
-        Self { old, new, lines }
+        Self {
+            lines: Lines::new([&old, &new]),
+            old,
+            new,
+            differences: RefCell::default(),
+        }
+    }
+
+    fn difference(&self, surface: &str, operation: Option<&str>) -> Rc<Difference<'a>> {
+        let mut known = self.differences.borrow_mut();
+        let key = (surface.to_owned(), operation.map(str::to_owned));
+        let found = known.entry(key).or_insert_with(|| {
+            let sides = [&self.old, &self.new];
+            Rc::new(same::permission(sides, &self.lines, surface, operation))
+        });
+        Rc::clone(found)
     }
 
     /// Whether both say the same of a permission to all of these callers, each an issuer and a
@@ -31,8 +52,7 @@ impl<'a> Unchanged<'a> {
         callers: &[(String, String)],
     ) -> bool {
         let sides = [&self.old, &self.new];
-        let [old_lines, new_lines] = &self.lines;
-        let difference = same::permission(sides, [old_lines, new_lines], surface, operation);
+        let difference = self.difference(surface, operation);
         let names = sides.iter().any(|side| side.reads_names());
         let alike = |known: &[Known; 2]| same::callers(sides, known) && !difference.concerns(known);
         if callers.is_empty() {

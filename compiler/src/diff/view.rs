@@ -35,6 +35,7 @@ pub(super) struct View<'a> {
     own: Option<ScopeId>,
     /// See [`Question::cast`].
     cast: Option<[&'a Known; 2]>,
+    bindings: Vec<BindingId>,
 }
 
 impl<'a> View<'a> {
@@ -65,10 +66,12 @@ impl<'a> View<'a> {
             chain: question.chain,
             own: None,
             cast: None,
+            bindings: Vec::new(),
         };
         view.cast = question
             .cast
             .and_then(|[principal, subject]| Some([principal.get(at)?, subject.get(at)?]));
+        view.bindings = view.found();
         view.own = match question.actor {
             Some(scopes) => scopes.get(at).copied().flatten(),
             None => view.caller().and_then(|facts| facts.scope),
@@ -130,11 +133,35 @@ impl<'a> View<'a> {
         self.known.facts()
     }
 
+    /// The bindings that give the permission to somebody whom the class can be, sorted.
     pub(super) fn bindings(&self) -> impl Iterator<Item = BindingId> {
-        let list = self
+        self.bindings.iter().copied()
+    }
+
+    fn found(&self) -> Vec<BindingId> {
+        let given = self
             .permission
             .and_then(|it| self.side.grants.get(it.index()));
-        list.into_iter().flatten().copied()
+        let Some(given) = given else {
+            return Vec::new();
+        };
+        let mut subjects = vec![Subject::Everyone];
+        if let Some(facts) = self.facts() {
+            subjects.extend(facts.principal.map(Subject::Principal));
+            subjects.extend(facts.kind.map(Subject::Type));
+            subjects.extend(facts.tags.iter().copied().map(Subject::Tag));
+            let groups = facts.groups.iter().chain(&facts.claimable);
+            subjects.extend(groups.copied().map(Subject::Group));
+        }
+        let named = subjects.iter().filter_map(|it| self.side.named.get(it));
+        let mut found: Vec<BindingId> = named
+            .flatten()
+            .copied()
+            .filter(|binding| given.binary_search(binding).is_ok())
+            .collect();
+        found.sort_unstable();
+        found.dedup();
+        found
     }
 
     pub(super) fn rules(&self) -> impl Iterator<Item = &'a Rule> {

@@ -1,7 +1,7 @@
 //! Two policies side by side: callers by class, surfaces by name.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
@@ -28,6 +28,8 @@ pub(super) struct Side<'a> {
     pub(super) rules: Vec<Vec<RuleId>>,
     /// The schemas, read.
     pub(super) schemas: Arc<[serde_json::Value]>,
+    /// The bindings that name each subject, what they give aside; sorted.
+    pub(super) named: Arc<HashMap<Subject, Vec<BindingId>>>,
     /// Whether some binding or rule names each principal itself.
     pub(super) direct: Vec<bool>,
     /// A binding whose condition is left out, for a question of what it does.
@@ -112,6 +114,7 @@ impl<'a> Side<'a> {
                 .iter()
                 .map(|text| serde_json::from_str(text).unwrap_or_default())
                 .collect(),
+            named: Arc::default(),
             direct: vec![false; index.principals.names.len()],
             unconditional: None,
         };
@@ -157,25 +160,32 @@ impl<'a> Side<'a> {
     }
 
     fn fill_bindings(&mut self) {
+        let mut named: HashMap<Subject, Vec<BindingId>> = HashMap::new();
+        let mut permissions: Vec<PermissionId> = Vec::new();
         for binding in self.bindings() {
             let set = self.policy.bindings().roles.get(binding.index()).copied();
-            let permissions: BTreeSet<PermissionId> = set
-                .into_iter()
-                .flat_map(|set| self.index.permissions_of(set))
-                .collect();
-            for permission in permissions {
+            permissions.clear();
+            permissions.extend(
+                set.into_iter()
+                    .flat_map(|set| self.index.permissions_of(set)),
+            );
+            permissions.sort_unstable();
+            permissions.dedup();
+            for permission in &permissions {
                 if let Some(list) = self.grants.get_mut(permission.index()) {
                     list.push(binding);
                 }
             }
             for subject in self.subjects(binding) {
+                named.entry(*subject).or_default().push(binding);
                 if let Subject::Principal(id) = subject
-                    && let Some(named) = self.direct.get_mut(id.index())
+                    && let Some(direct) = self.direct.get_mut(id.index())
                 {
-                    *named = true;
+                    *direct = true;
                 }
             }
         }
+        self.named = Arc::new(named);
     }
 
     fn fill_rules(&mut self) {

@@ -26,6 +26,8 @@ use crate::{
 
 /// The most findings that are confirmed by a comparison of the two whole policies.
 const MOST_CONFIRMED: usize = 64;
+/// How many bindings and rules all those policies may have together.
+const CONFIRMED_ENTRIES: usize = 300_000;
 
 /// The lints that only a thorough check can settle.
 pub(super) const CODES: &[&Code] = &[
@@ -46,20 +48,24 @@ pub(super) fn check(facts: &Facts<'_>, found: &mut Vec<Diagnostic>) {
         return;
     };
     let mut idle = idle::find(&gate, &known(facts, found));
-    let mut left = facts.model.clone();
-    let mut budget = MOST_CONFIRMED;
+    let size = facts.model.bindings.len() + facts.model.rules.len();
+    let mut left = Left {
+        model: facts.model.clone(),
+        gate,
+        budget: MOST_CONFIRMED.min(CONFIRMED_ENTRIES / size.max(1)),
+    };
     for (entry, why) in &idle.entries {
-        match confirmed(&left, entry, true, &mut budget) {
+        match left.confirms(entry, true) {
             Err(Spent) => idle.skipped += 1,
             Ok(None) => {}
-            Ok(Some(less)) => {
-                left = less;
+            Ok(Some((model, gate))) => {
+                (left.model, left.gate) = (model, gate);
                 found.extend(idle_entry(facts.model, entry, why));
             }
         }
     }
     for entry in &idle.always {
-        match confirmed(&left, entry, false, &mut budget) {
+        match left.confirms(entry, false) {
             Err(Spent) => idle.skipped += 1,
             Ok(None) => {}
             Ok(Some(_)) => found.extend(always(facts.model, entry)),
@@ -148,43 +154,48 @@ fn limited(facts: &Facts<'_>, found: &[Diagnostic]) -> Vec<Entry> {
 /// There were too many to compare.
 struct Spent;
 
-/// The project without an entry, or without its condition, when the two allow the same by the
-/// comparison that `latchkey diff` makes.
-fn confirmed(
-    model: &Model,
-    entry: &Entry,
-    whole: bool,
-    budget: &mut usize,
-) -> Result<Option<Model>, Spent> {
-    *budget = budget.checked_sub(1).ok_or(Spent)?;
-    let mut less = model.clone();
-    match entry {
-        Entry::Binding(name) if whole => {
-            less.bindings.remove(name);
+/// The project without what was found idle already.
+struct Left {
+    model: Model,
+    gate: Gate,
+    /// How many comparisons are left.
+    budget: usize,
+}
+
+impl Left {
+    /// The project without an entry, or without its condition, when the two allow the same by the
+    /// comparison that `latchkey diff` makes.
+    fn confirms(&mut self, entry: &Entry, whole: bool) -> Result<Option<(Model, Gate)>, Spent> {
+        self.budget = self.budget.checked_sub(1).ok_or(Spent)?;
+        let mut less = self.model.clone();
+        match entry {
+            Entry::Binding(name) if whole => {
+                less.bindings.remove(name);
+            }
+            Entry::Rule(name) if whole => {
+                less.rules.remove(name);
+            }
+            Entry::Binding(name) => {
+                let Some(binding) = less.bindings.get_mut(name) else {
+                    return Ok(None);
+                };
+                binding.when = None;
+            }
+            Entry::Rule(name) => {
+                let Some(rule) = less.rules.get_mut(name) else {
+                    return Ok(None);
+                };
+                rule.when = None;
+            }
         }
-        Entry::Rule(name) if whole => {
-            less.rules.remove(name);
-        }
-        Entry::Binding(name) => {
-            let Some(binding) = less.bindings.get_mut(name) else {
-                return Ok(None);
-            };
-            binding.when = None;
-        }
-        Entry::Rule(name) => {
-            let Some(rule) = less.rules.get_mut(name) else {
-                return Ok(None);
-            };
-            rule.when = None;
-        }
+        let Some(gate) = unlocked(&less) else {
+            return Ok(None);
+        };
+        let report = diff::compare(&self.gate, &gate, Time(0));
+        let mut findings = report.findings.iter();
+        let same = findings.all(|it| it.change == Change::Reason) && report.undecided.is_empty();
+        Ok(same.then_some((less, gate)))
     }
-    let (Some(old), Some(new)) = (unlocked(model), unlocked(&less)) else {
-        return Ok(None);
-    };
-    let report = diff::compare(&old, &new, Time(0));
-    let mut findings = report.findings.iter();
-    let same = findings.all(|it| it.change == Change::Reason) && report.undecided.is_empty();
-    Ok(same.then_some(less))
 }
 
 fn always(model: &Model, entry: &Entry) -> Option<Diagnostic> {
@@ -317,6 +328,14 @@ fn activation_only(facts: &Facts<'_>, found: &mut Vec<Diagnostic>) {
             .is_some_and(|it| it.unlock == Unlock::BreakGlass && it.access != Access::Public);
         guarded && facts.model.risk(permission) == Risk::Destructive
     };
+    let mut surfaces = facts
+        .model
+        .servers
+        .values()
+        .flat_map(|it| it.surfaces.values());
+    if !surfaces.any(|it| it.unlock == Unlock::BreakGlass) {
+        return;
+    }
     for (name, binding) in &facts.model.bindings {
         let gives = facts.gives(binding);
         let all = !gives.is_empty() && gives.iter().all(waits);

@@ -29,20 +29,18 @@ pub(super) struct Facts<'a> {
 impl<'a> Facts<'a> {
     /// Asks once what many lints need.
     pub(super) fn new(syntax: &'a syntax::Project, model: &'a Model, today: Time) -> Self {
-        let mut granted = BTreeSet::new();
+        let mut roles = BTreeSet::new();
         let mut bound: BTreeMap<&Who, Vec<&str>> = BTreeMap::new();
         for (name, binding) in &model.bindings {
             for who in &binding.who {
                 bound.entry(&who.value).or_default().push(name);
             }
             if !over(binding.dates.dates, today) {
-                let roles = binding
-                    .roles
-                    .iter()
-                    .filter_map(|it| model.roles.get(&it.value));
-                granted.extend(roles.flat_map(|role| role.permissions.keys()));
+                roles.extend(binding.roles.iter().map(|it| it.value.as_str()));
             }
         }
+        let roles = roles.into_iter().filter_map(|it| model.roles.get(it));
+        let granted = roles.flat_map(|role| role.permissions.keys()).collect();
         Self {
             syntax,
             model,
@@ -67,6 +65,21 @@ impl<'a> Facts<'a> {
         let roles = binding.roles.iter();
         let roles = roles.filter_map(|role| self.model.roles.get(&role.value));
         roles.flat_map(|role| role.permissions.keys()).collect()
+    }
+
+    /// Whether a binding gives all that another one gives.
+    pub(super) fn gives_all(&self, wide: &Binding, narrow: &Binding) -> bool {
+        let wide_roles = || wide.roles.iter();
+        let given = |permission: &Permission| {
+            let roles = wide_roles().filter_map(|role| self.model.roles.get(&role.value));
+            { roles }.any(|role| role.permissions.contains_key(permission))
+        };
+        let others = narrow
+            .roles
+            .iter()
+            .filter(|role| !wide_roles().any(|it| it.value == role.value));
+        let others = others.filter_map(|role| self.model.roles.get(&role.value));
+        { others }.all(|role| role.permissions.keys().all(given))
     }
 
     /// Whether anybody may ask for the surface without a grant.

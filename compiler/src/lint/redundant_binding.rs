@@ -26,8 +26,8 @@ pub(super) fn check(facts: &Facts<'_>, found: &mut Vec<Diagnostic>) {
             .find_map(|other| {
                 let wide = facts.model.bindings.get(other)?;
                 // Of two that say the same, the later name is the one to remove.
-                let same = covers(facts, binding, wide) && name.as_str() < other;
-                (other != name && !same && covers(facts, wide, binding)).then_some((other, wide))
+                let same = || name.as_str() < other && covers(facts, binding, wide);
+                (other != name && covers(facts, wide, binding) && !same()).then_some((other, wide))
             });
         if let Some((other, wide)) = wider {
             let message = format!("the binding `{name}` adds nothing to `{other}`");
@@ -54,8 +54,11 @@ fn candidates<'a>(facts: &Facts<'a>, sets: &[&'a Who], binding: &'a Binding) -> 
 }
 
 fn covers(facts: &Facts<'_>, wide: &Binding, narrow: &Binding) -> bool {
-    let text = |binding: &Binding| binding.when.as_ref().map(|it| it.text.clone());
-    let condition = wide.when.is_none() || text(wide) == text(narrow);
+    let condition = match (&wide.when, &narrow.when) {
+        (None, _) => true,
+        (Some(wide), Some(narrow)) => wide.text == narrow.text,
+        (Some(_), None) => false,
+    };
     let (outer, inner) = (wide.dates.dates, narrow.dates.dates);
     let starts = outer
         .not_before
@@ -70,7 +73,7 @@ fn covers(facts: &Facts<'_>, wide: &Binding, narrow: &Binding) -> bool {
         && wide.scope.covers(&narrow.scope)
         && (wide.cross_organization || !narrow.cross_organization)
         && narrow.who.iter().all(|it| who(&it.value))
-        && facts.gives(wide).is_superset(&facts.gives(narrow))
+        && facts.gives_all(wide, narrow)
 }
 
 /// Whether everybody that `inner` means is surely meant by `outer`.

@@ -22,7 +22,7 @@ impl Resolver<'_> {
             };
             self.within(&binding, model);
             self.abroad(&binding, entry, model);
-            self.wide_destructive(&binding, &granted(&binding.roles, model));
+            self.wide_destructive(&binding, model);
             bindings.insert(name.clone(), binding);
         }
         bindings
@@ -40,9 +40,10 @@ impl Resolver<'_> {
         }
         let scope = self.scope(&entry.within);
         let dates = self.period(entry.not_before.as_ref(), entry.expires.as_ref());
-        let permissions = granted(&roles, model);
-        let when = entry.when.as_ref();
-        let when = when.and_then(|it| self.condition(it, permissions.keys().copied(), model));
+        let when = entry.when.as_ref().and_then(|it| {
+            let permissions = granted(&roles, model);
+            self.condition(it, permissions.keys().copied(), model)
+        });
         Some(Binding {
             span: entry.name.span,
             who,
@@ -110,19 +111,15 @@ impl Resolver<'_> {
     }
 
     /// All callers of a type is no set that anybody reviewed.
-    fn wide_destructive(
-        &mut self,
-        binding: &Binding,
-        permissions: &BTreeMap<&Permission, Granted<'_>>,
-    ) {
-        let wide = binding
-            .who
-            .iter()
-            .find(|who| matches!(who.value, Who::Type(_)));
-        let destructive = permissions
-            .iter()
-            .find(|(_, it)| it.risk == Risk::Destructive);
-        if let (Some(who), Some((permission, granted))) = (wide, destructive) {
+    fn wide_destructive(&mut self, binding: &Binding, model: &Model) {
+        let is_type = |who: &&Spanned<Who>| matches!(who.value, Who::Type(_));
+        let Some(who) = binding.who.iter().find(is_type) else {
+            return;
+        };
+        let permissions = granted(&binding.roles, model);
+        let mut permissions = permissions.iter();
+        let destructive = permissions.find(|(_, it)| it.risk == Risk::Destructive);
+        if let Some((permission, granted)) = destructive {
             let message = format!(
                 "`{}` would get `{permission}`, which is destructive",
                 who.value
@@ -144,6 +141,10 @@ impl Resolver<'_> {
     pub(super) fn unscoped(&mut self, model: &Model) {
         let mut below: BTreeMap<&Permission, (&Binding, &Scope)> = BTreeMap::new();
         let mut reached: BTreeSet<&Permission> = BTreeSet::new();
+        let mut surfaces = model.servers.values().flat_map(|it| it.surfaces.values());
+        if !surfaces.any(|it| matches!(it.scope, ScopeSource::Unscoped)) {
+            return;
+        }
         for binding in model.bindings.values() {
             for permission in granted(&binding.roles, model).into_keys() {
                 let Some(server) = model.servers.get(&permission.surface.server) else {
