@@ -36,11 +36,11 @@ impl Covering {
         self.scopes.get(..self.count).unwrap_or_default()
     }
 
-    /// Whether a scope is one of them, without a branch.
+    /// Whether a scope is one of them.
     #[inline]
     pub(crate) fn contains(&self, scope: ScopeId) -> bool {
         let [platform, organization, team] = self.scopes;
-        (scope == platform) | (scope == organization) | (scope == team)
+        scope == platform || scope == organization || scope == team
     }
 }
 

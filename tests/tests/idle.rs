@@ -2,7 +2,11 @@
 //!
 //! `LATCHKEY_WORLDS` sets how many policies are looked at, 40 without it.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
 
 #[path = "worlds/opened.rs"]
 mod opened;
