@@ -134,10 +134,9 @@ impl Viewer<'_> {
     /// the cursor: a page may come out empty.
     pub fn answer(&self, body: &[u8]) -> Result<Vec<u8>, FilterError> {
         match self.filter.kind {
-            FilterKind::Answer
-            | FilterKind::Stream
-            | FilterKind::Listen
-            | FilterKind::Unread => Ok(body.to_vec()),
+            FilterKind::Answer | FilterKind::Stream | FilterKind::Listen | FilterKind::Unread => {
+                Ok(body.to_vec())
+            }
             FilterKind::Call if !needs_look(body) => Ok(body.to_vec()),
             _ => self.filtered(body),
         }
