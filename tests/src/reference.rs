@@ -85,6 +85,8 @@ struct Reference<'a> {
     server: &'a Server,
     name: SurfaceName,
     surface: &'a Surface,
+    /// Where who acts belongs; a token says so also of whom rules take for anonymous.
+    own: Option<Scope>,
     /// `None` is anonymous.
     people: Vec<Option<Person<'a>>>,
     arguments: Arguments<'a>,
@@ -119,6 +121,7 @@ pub fn evaluate(model: &Model, overlay: &Overlay, stated: &Stated, now: Time) ->
     let public = surface.access == Access::Public;
     let mut value = asked(stated, &surface.kind, variables);
     force(&mut value, surface, people.first());
+    let own = people.first().and_then(|it| it.scope.clone());
     let mut anonymous: Vec<Option<Person<'_>>> = people
         .drain(..)
         .map(|it| (!public || it.declared.is_some()).then_some(it))
@@ -135,6 +138,7 @@ pub fn evaluate(model: &Model, overlay: &Overlay, stated: &Stated, now: Time) ->
         server,
         name,
         surface,
+        own,
         people: anonymous,
         arguments: Arguments { value, surface },
     };
@@ -299,8 +303,7 @@ impl<'a> Reference<'a> {
     }
 
     fn scopes(&self) -> Option<Vec<Scope>> {
-        let own = self.people.first().and_then(Option::as_ref);
-        let own = own.and_then(|it| it.scope.clone());
+        let own = self.own.clone();
         let scopes = match &self.surface.scope {
             ScopeSource::Server | ScopeSource::Unscoped => vec![self.server.scope.value.clone()],
             ScopeSource::Principal => vec![own?],
