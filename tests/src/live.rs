@@ -259,13 +259,13 @@ pub struct Program {
 
 impl Program {
     fn start(rig: &Rig, more: &str) -> Self {
-        let (address, admin) = (free_port(), free_port());
-        let more = format!("{more}\nlisten.address = \"{address}\"\nadmin.address = \"{admin}\"\n");
+        let any = "listen.address = \"127.0.0.1:0\"\nadmin.address = \"127.0.0.1:0\"\n";
         let path = rig.path().join("sidecar.toml");
-        std::fs::write(&path, rig.settings(&more)).unwrap();
+        std::fs::write(&path, rig.settings(&format!("{more}\n{any}"))).unwrap();
         let log = rig.path().join("log.txt");
         let mut options = std::fs::OpenOptions::new();
         let file = options.append(true).create(true).open(&log).unwrap();
+        let before = usize::try_from(file.metadata().unwrap().len()).unwrap();
         let child = Command::new(program("latchkey-sidecar"))
             .arg("--config")
             .arg(&path)
@@ -273,16 +273,19 @@ impl Program {
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
+        let mut addresses = None;
+        wait_for("the listener", || {
+            let text = std::fs::read_to_string(&log).unwrap();
+            addresses = text.get(before..).and_then(serving);
+            addresses.is_some()
+        });
+        let [address, admin] = addresses.unwrap();
         let program = Self {
             child,
             address,
             admin,
             log,
         };
-        wait_for("the listener", || {
-            std::net::TcpStream::connect(admin).is_ok()
-                && std::net::TcpStream::connect(address).is_ok()
-        });
         // Operators are answered once the source has been looked at. A test that writes the next
         // release before that would have the sidecar start from a folder half written.
         assert_eq!(client::get(admin, "/healthz").status, 200);
@@ -325,6 +328,21 @@ impl Drop for Program {
     }
 }
 
+/// The addresses that a sidecar says it serves on, callers first.
+fn serving(log: &str) -> Option<[SocketAddr; 2]> {
+    let (said, _) = log.rsplit_once('\n')?;
+    let line = said.lines().find(|line| line.contains("serving"))?;
+    let mut addresses = line.match_indices("127.0.0.1:").map(|(at, _)| {
+        let rest = line.get(at..).unwrap();
+        let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.' && c != ':');
+        rest.get(..end.unwrap_or(rest.len()))
+            .unwrap()
+            .parse()
+            .unwrap()
+    });
+    Some([addresses.next()?, addresses.next()?])
+}
+
 /// An address on loopback that nobody listens on.
 #[must_use]
 pub fn free_port() -> SocketAddr {
@@ -332,9 +350,9 @@ pub fn free_port() -> SocketAddr {
     listener.local_addr().unwrap()
 }
 
-/// Waits until something holds, for up to ten seconds.
+/// Waits until something holds, for up to a minute.
 pub fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
-    for _ in 0..1000 {
+    for _ in 0..6000 {
         if holds() {
             return;
         }

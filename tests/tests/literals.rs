@@ -217,6 +217,11 @@ fn with_another_literal(world: &World, rng: &mut Rng) -> Option<World> {
 /// Changes one literal; whether there was one.
 fn change(condition: &mut Condition, rng: &mut Rng) -> bool {
     match condition {
+        // Anything else can never be, which the compiler says.
+        Condition::Equal("principal.type" | "subject.type", kind) => {
+            *kind = if *kind == "agent" { "human" } else { "agent" };
+            true
+        }
         Condition::Equal(_, text)
         | Condition::NotEqual(_, text)
         | Condition::Member(_, text)
