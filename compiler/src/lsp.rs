@@ -50,7 +50,12 @@ pub fn stdio(folder: &Path) -> Result<(), String> {
 /// What the editor did against the protocol.
 pub fn serve(connection: &Connection, folder: &Path) -> Result<(), String> {
     let wrong = |error: lsp_server::ProtocolError| error.to_string();
-    let (id, params) = connection.initialize_start().map_err(wrong)?;
+    let stranger = |error| {
+        format!("{error}: no editor has begun to speak; `docs/editors.md` says how one is set up")
+    };
+    let (id, params) = connection
+        .initialize_start()
+        .map_err(|it| stranger(wrong(it)))?;
     let answer = json!({
         "capabilities": capabilities(),
         "serverInfo": {"name": "latchkey", "version": env!("CARGO_PKG_VERSION")},

@@ -389,6 +389,16 @@ impl<'a> Search<'a> {
 
     /// Whether any call that an entry can concern comes to something else on the two sides.
     fn differ(&mut self, old: &Side<'_>, new: &Side<'_>, reach: &Reach) -> Result<bool, TooMuch> {
+        self.any([old, new], reach, tells)
+    }
+
+    /// Whether any call that an entry can concern has such outcomes; yes where it cannot be told.
+    fn any(
+        &mut self,
+        sides: [&Side<'_>; 2],
+        reach: &Reach,
+        such: impl Fn(&Outcome, &Outcome) -> bool,
+    ) -> Result<bool, TooMuch> {
         for at in &reach.classes {
             for (surface, operation, permission) in &reach.permissions {
                 let Some(class) = self.classes.get(*at) else {
@@ -400,7 +410,7 @@ impl<'a> Search<'a> {
                         continue;
                     };
                     let question = Question {
-                        sides: [old, new],
+                        sides,
                         known: &class.known,
                         surface,
                         operation: operation.as_deref(),
@@ -409,11 +419,10 @@ impl<'a> Search<'a> {
                         cast: None,
                         texts: &self.texts,
                     };
-                    // What cannot be told counts as a difference: the entry is left alone.
                     let Ok(answer) = outcome::compare(&question) else {
                         return Ok(true);
                     };
-                    if answer.pairs.iter().any(|[old, new]| tells(old, new)) {
+                    if answer.pairs.iter().any(|[old, new]| such(old, new)) {
                         return Ok(true);
                     }
                 }

@@ -13,12 +13,7 @@ use latchkey_engine::{
 use latchkey_gate::gate::Gate;
 
 use super::{
-    super::{
-        compare,
-        outcome::{self, Question},
-        report::Change,
-        world::Side,
-    },
+    super::{compare, report::Change, world::Side},
     MOST_DENIES, Reach, Search, TooMuch, add_rule, drop_rule, kind,
 };
 
@@ -122,36 +117,7 @@ impl Search<'_> {
 
     /// Whether any call is allowed; yes where it cannot be told.
     fn passes(&mut self, side: &Side<'_>, one: &Reach) -> Result<bool, TooMuch> {
-        for at in &one.classes {
-            for (surface, operation, permission) in &one.permissions {
-                let Some(class) = self.classes.get(*at) else {
-                    continue;
-                };
-                for (chain, actor) in self.standings(class, surface, one.scope) {
-                    self.pay(*permission)?;
-                    let Some(class) = self.classes.get(*at) else {
-                        continue;
-                    };
-                    let question = Question {
-                        sides: [side, side],
-                        known: &class.known,
-                        surface,
-                        operation: operation.as_deref(),
-                        chain,
-                        actor,
-                        cast: None,
-                        texts: &self.texts,
-                    };
-                    let Ok(answer) = outcome::compare(&question) else {
-                        return Ok(true);
-                    };
-                    if answer.pairs.iter().any(|[it, _]| it.reason == Reason::Ok) {
-                        return Ok(true);
-                    }
-                }
-            }
-        }
-        Ok(false)
+        self.any([side, side], one, |it, _| it.reason == Reason::Ok)
     }
 }
 
