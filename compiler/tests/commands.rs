@@ -107,14 +107,97 @@ fn init_overwrites_nothing() {
     fs::write(&file, "mine").expect("written");
     let (code, out, err) = latchkey(&folder, &["init", "sub/project"]);
     assert_eq!((code, out.as_str()), (2, ""));
-    assert!(err.contains("is there already"), "{err}");
+    assert!(err.contains("are there already"), "{err}");
     assert_eq!(fs::read_to_string(file).expect("the file"), "mine");
     // One file in the way is enough, and nothing else is written then.
     let other = self::folder("init-in-the-way");
     fs::create_dir_all(other.join("access")).expect("a folder");
     fs::write(other.join("access/support.yaml"), "mine").expect("written");
-    assert_eq!(latchkey(&other, &["init"]).0, 2);
+    fs::write(other.join("org.yaml"), "mine").expect("written");
+    let (code, _, err) = latchkey(&other, &["init"]);
+    assert_eq!(code, 2);
+    let both = "`./org.yaml` and `./access/support.yaml` are there already";
+    assert!(err.contains(both), "{err}");
     assert!(!other.join("latchkey.toml").exists());
+}
+
+#[test]
+fn init_keeps_what_stands_beside_a_policy() {
+    let folder = folder("init-beside");
+    fs::create_dir_all(folder.join(".vscode")).expect("a folder");
+    for file in [".gitignore", ".vscode/settings.json"] {
+        fs::write(folder.join(file), "mine").expect("written");
+    }
+    let (code, out, err) = latchkey(&folder, &["init"]);
+    assert_eq!(code, 0, "{out}{err}");
+    for file in [".gitignore", ".vscode/settings.json"] {
+        assert!(
+            out.contains(&format!("kept ./{file}: it is there already")),
+            "{out}"
+        );
+        let text = fs::read_to_string(folder.join(file)).expect("the file");
+        assert_eq!(text, "mine");
+    }
+    let (code, out, err) = latchkey(&folder, &["check", "--deny-warnings", "--at", "2026-12-01"]);
+    assert_eq!(code, 0, "{out}{err}");
+}
+
+#[test]
+fn what_init_writes_for_ci_and_editors_is_right() {
+    let folder = project("init-editors");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let read = |path: PathBuf| fs::read_to_string(path).expect("the file");
+    let settings: Json =
+        serde_json::from_str(&read(folder.join(".vscode/settings.json"))).expect("JSON");
+    let schemas = settings["yaml.schemas"].as_object().expect("a map");
+    for schema in schemas.keys() {
+        let written = read(folder.join(schema));
+        let own = schema.rsplit('/').next().expect("its name");
+        assert_eq!(written, read(root.join("schemas").join(own)), "{schema}");
+    }
+    assert_eq!(schemas.len(), 1);
+    let guide = read(root.join("docs/editors.md"));
+    for file in [".helix/languages.toml", ".nvim.lua"] {
+        assert!(
+            guide.contains(&read(folder.join(file))),
+            "{file} is not in the guide"
+        );
+    }
+    let workflow = read(folder.join(".github/workflows/policy.yml"));
+    let workflow: Json = serde_yaml::from_str(&workflow).expect("YAML");
+    let steps = workflow["jobs"]["policy"]["steps"]
+        .as_array()
+        .expect("a list");
+    let uses: Vec<_> = steps.iter().filter_map(|it| it["uses"].as_str()).collect();
+    let own = read(root.join(".github/workflows/ci.yml"));
+    assert!(own.contains(uses[0]), "the pinned version of CI itself");
+    let (_, action) = uses[1]
+        .split_once("your/mirror/latchkey/")
+        .expect("our action");
+    let (action, _) = action.split_once('@').expect("a version");
+    assert!(root.join(action).join("action.yml").is_file(), "{action}");
+    // The last step is run as GitHub runs it, with the program where the action leaves it.
+    let script = steps
+        .iter()
+        .find_map(|it| it["run"].as_str())
+        .expect("a script");
+    let work = folder.join("runner");
+    fs::create_dir_all(work.join("latchkey/bin")).expect("a folder");
+    let program = work.join("latchkey/bin/latchkey");
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_latchkey"), program).expect("a link");
+    let output = Command::new("bash")
+        .args(["-e", "-c", script])
+        .current_dir(&folder)
+        .env("RUNNER_TEMP", &work)
+        .env("GIT_CEILING_DIRECTORIES", env!("CARGO_TARGET_TMPDIR"))
+        .output()
+        .expect("a shell");
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert!(work.join("bundle/tickets.lkb").is_file());
 }
 
 #[test]

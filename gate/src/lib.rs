@@ -36,4 +36,4 @@ pub mod upstream;
 pub mod wire;
 
 pub use classify::Fault;
-pub use route::check_resource;
+pub use route::{check_resource, check_route};

@@ -192,6 +192,13 @@ fn shown(name: &str) -> String {
         .collect()
 }
 
+/// The SHA-256 of a definition that no list has, as a route's, in lower-case hex; `None` when it
+/// holds a number that JSON cannot carry.
+#[must_use]
+pub fn fingerprint(definition: &Json) -> Option<String> {
+    digest(definition).map(|digest| hex(&digest))
+}
+
 fn digest(value: &Json) -> Option<[u8; 32]> {
     let text = serde_json_canonicalizer::to_vec(value).ok()?;
     Some(Sha256::digest(&text).into())

@@ -110,6 +110,28 @@ pub fn check_resource(uri: &str) -> Result<(), &'static str> {
     Ok(())
 }
 
+/// Whether the path of a route can be matched.
+///
+/// # Errors
+/// Why not.
+pub fn check_route(path: &str) -> Result<(), &'static str> {
+    Template::parse(path)?;
+    let (inner, last) = path.split_at(path.len().saturating_sub(1));
+    if !path.starts_with('/') {
+        return Err("it does not start with `/`");
+    }
+    if inner.contains("//") || (inner.ends_with('/') && last == "/") {
+        return Err("it has an empty part between two slashes");
+    }
+    if path.contains([';', '\\', '#', '?', '%', ' ']) {
+        return Err("it has characters that stand in no path, or are written in two ways");
+    }
+    if path.split('/').any(|part| part == "." || part == "..") {
+        return Err("it has a dot segment");
+    }
+    Ok(())
+}
+
 fn find<'a>(
     routes: &'a [Route],
     method: &str,

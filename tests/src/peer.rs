@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::Value;
 
-use crate::golden::root;
+use crate::{golden::root, node::Packages};
 
 /// The DSSE library of the in-toto and TUF projects, a JOSE library, and what they build on.
 const PACKAGES: [&str; 6] = [
@@ -85,6 +85,51 @@ pub fn server_everything() -> PathBuf {
         fs::write(&done, PACKAGE).unwrap();
     }
     folder.join("node_modules/.bin/mcp-server-everything")
+}
+
+/// Published OpenAPI documents: GitHub's (3.0, 13 MB of JSON), Scalar's Galaxy (3.1, YAML), Train
+/// Travel (3.1, YAML) and the Star Trek API (3.0, YAML).
+#[must_use]
+pub fn openapi_documents() -> [PathBuf; 4] {
+    let packages = ["@scalar/galaxy@0.6.12", "@readme/oas-examples@8.2.2"];
+    let packages = Packages::install("openapi", &packages);
+    let readme = "@readme/oas-examples/3";
+    [
+        github_document(),
+        packages.script("@scalar/galaxy/dist/3.1.yaml"),
+        packages.script(&format!("{readme}.1/yaml/train-travel.yaml")),
+        packages.script(&format!("{readme}.0/yaml/star-trek.yaml")),
+    ]
+}
+
+/// One of the documents of a package that has 400 MB of them: the others are not unpacked.
+fn github_document() -> PathBuf {
+    const PACKAGE: &str = "@octokit/openapi@23.0.2";
+    const FILE: &str = "package/generated/api.github.com.json";
+    let _held = held("openapi-github");
+    let folder = root().join(".cache/openapi-github");
+    let done = folder.join("installed");
+    if fs::read_to_string(&done).unwrap_or_default() != PACKAGE {
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir_all(&folder).unwrap();
+        let archive = folder.join("octokit-openapi-23.0.2.tgz");
+        finished(
+            Command::new("npm")
+                .args(["pack", "--silent", PACKAGE, "--pack-destination"])
+                .arg(&folder),
+        );
+        finished(
+            Command::new("tar")
+                .arg("-xzf")
+                .arg(&archive)
+                .arg("-C")
+                .arg(&folder)
+                .arg(FILE),
+        );
+        fs::remove_file(archive).unwrap();
+        fs::write(&done, PACKAGE).unwrap();
+    }
+    folder.join(FILE)
 }
 
 /// The folder of a crate in the cache of the registry, at the version of the lock file.

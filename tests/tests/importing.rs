@@ -116,6 +116,17 @@ impl Project {
         self.done(&out);
     }
 
+    /// The names of the imported routes of this risk.
+    fn imported(&self, server: &str, risk: &str) -> Vec<String> {
+        let policy = self.path().join(format!("servers/{server}.yaml"));
+        let policy = fs::read_to_string(policy).unwrap();
+        let of_risk = policy
+            .lines()
+            .filter(|it| it.contains(&format!("risk: {risk},")));
+        let names = of_risk.map(|it| it.split(": {").next().unwrap().trim());
+        names.map(|it| it.trim_matches('"').to_owned()).collect()
+    }
+
     fn sidecar(&self, server: &str) -> Running {
         let settings = format!(
             "bundle = {{source = \"bundle\", server = \"{server}\", poll = \"20ms\"}}\n\
@@ -299,4 +310,65 @@ fn a_server_that_changes_is_refused_until_it_is_reviewed() {
     assert_eq!(fs::read_to_string(&policy).unwrap(), written);
     project.release("orders", 2);
     wait_for("the new release", || lookup("auto") == "allow");
+}
+
+#[test]
+fn published_openapi_documents_are_imported_and_check_clean() {
+    // What each has: the least number of routes, and how many are left out.
+    let expected = [
+        ("github", 1000, 2),
+        ("galaxy", 10, 0),
+        ("travel", 7, 0),
+        ("stapi", 120, 0),
+    ];
+    let documents = peer::openapi_documents();
+    for (document, (server, routes, left_out)) in documents.iter().zip(expected) {
+        let project = Project::new();
+        let document = document.to_str().unwrap();
+        let import = ["import", "openapi", document, "--server", server];
+        // One of them names its API without https, which `check` would mind.
+        let upstream = "https://api.example/v1";
+        let json = ["--format", "json", "--in", "acme", "--upstream", upstream];
+        let said = project.done(&[&import[..], &json].concat());
+        let report: Json = serde_json::from_str(&said).unwrap();
+        let count = report["counts"]["routes"].as_u64().unwrap();
+        assert!(count >= routes, "{server}: {count}");
+        let left = report["leftOut"].as_array().unwrap();
+        assert_eq!(left.len(), left_out, "{server}: {left:?}");
+        let said = project.done(&[&import[..], &["--check"]].concat());
+        assert!(
+            said.contains("every definition is as it was reviewed"),
+            "{said}"
+        );
+        // Everything is granted, and only that nobody has reviewed it is left to say.
+        let named = project.imported(server, "destructive");
+        let destructive = if named.is_empty() {
+            String::new()
+        } else {
+            format!(", destructive: {{{server}: {named:?}}}")
+        };
+        let access = format!(
+            "roles:\n  user:\n    {{allow: {{{server}: {{risk: [read, write]}}}}{destructive}}}\n\
+             bindings:\n  users: {{who: [alice], roles: [user], in: acme}}\n"
+        );
+        fs::write(project.path().join("access.yaml"), access).unwrap();
+        let said = project.done(&["check", "--format", "json"]);
+        let report: Json = serde_json::from_str(&said).unwrap();
+        let found = report["diagnostics"].as_array().unwrap();
+        // What is said of the project itself is not about the document.
+        let found = found.iter().filter(|it| it["code"] != "LK1027");
+        let found: Vec<_> = found.collect();
+        let of_code = |code: &str| found.iter().filter(|it| it["code"] == code).count();
+        let (unreviewed, untested) = (of_code("LK2013"), of_code("LK6004"));
+        assert_eq!((unreviewed as u64, untested), (count, 1), "{server}");
+        assert_eq!(found.len(), unreviewed + untested, "{server}: {said}");
+        let bundle = project.path().join("bundle");
+        project.done(&[
+            "build",
+            "--out",
+            bundle.to_str().unwrap(),
+            "--sequence",
+            "1",
+        ]);
+    }
 }

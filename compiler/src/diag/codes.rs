@@ -234,7 +234,7 @@ codes! {
     BAD_SCHEMA = "LK5001", "bad-schema", Error, "An argument schema cannot be enforced";
     SCHEMA_TWICE = "LK5002", "schema-twice", Error,
         "A tool has a schema both inline and in the lock";
-    NOT_IN_LOCK = "LK5003", "not-in-lock", Error, "The lock does not have the tool";
+    NOT_IN_LOCK = "LK5003", "not-in-lock", Error, "The lock does not have the tool, prompt or route";
     MISSING_SCHEMA = "LK5004", "missing-schema", Error,
         "A surface whose arguments are read has no schema";
     ARGUMENT_OPTIONAL = "LK5005", "argument-optional", Error,
@@ -272,6 +272,9 @@ codes! {
         "A project cannot be narrowed to what was used";
     ANALYSIS_SKIPPED = "LK7009", "analysis-skipped", Note,
         "Some entries were not compared with the policy without them";
+    BAD_IMPORT = "LK7010", "bad-import", Error, "What is to be imported cannot be read";
+    IMPORT_CLASH = "LK7011", "import-clash", Error,
+        "An imported entry is there already and says something else";
 }
 
 #[cfg(test)]

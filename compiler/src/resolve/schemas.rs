@@ -72,7 +72,10 @@ impl<'s> Resolver<'s> {
     ) -> Option<(Json, Span)> {
         let lock = self.lock(entry)?;
         let span = entry.lock.as_ref()?.span;
-        let kind = match written.kind {
+        let kind = match &written.kind {
+            SurfaceKind::Route { method, path } => {
+                return self.locked_route((lock, span), (method, path), written);
+            }
             SurfaceKind::Tool => ListKind::Tools,
             // Resources may be declared by wider patterns than the server lists.
             SurfaceKind::Prompt if lock.definitions.contains_key(&ListKind::Prompts) => {
@@ -96,6 +99,29 @@ impl<'s> Resolver<'s> {
         };
         let schema = locked.input().filter(|_| kind == ListKind::Tools)?;
         Some((dialect::current(schema), span))
+    }
+
+    /// The schema that the server's lock has for a route; reports a route that it does not have.
+    fn locked_route(
+        &mut self,
+        (lock, span): (&Lock, Span),
+        (method, path): (&str, &str),
+        written: &Written<'_>,
+    ) -> Option<(Json, Span)> {
+        let Some(definition) = lock.route(method, path) else {
+            if written.surface.input.is_none() {
+                let place = written.route.map_or(written.name.span, |it| it.path.span);
+                let message = format!("the lock has no route `{method} {path}`");
+                self.report(
+                    Diagnostic::new(&codes::NOT_IN_LOCK, place, message)
+                        .also(span, "the lock is named here")
+                        .help("import the document again, remove the route, or give it an `input`"),
+                );
+            }
+            return None;
+        };
+        let schema = definition.get("input").filter(|it| it.is_object())?;
+        Some((schema.clone(), span))
     }
 
     fn compiled(&mut self, json: Json, span: Span, written: &Written<'_>) -> Option<Schema> {

@@ -245,9 +245,11 @@ fn check_server(server: &Server, map: &Map<'_>, cx: &mut Reader<'_>) -> bool {
     }
     match server.transport.map(|transport| transport.value) {
         Some(Transport::Http) => {
-            for key in ["tools", "prompts", "resources", "lock"] {
+            for key in ["tools", "prompts", "resources"] {
                 sound &= map.must_not_have(key, tools, cx);
             }
+            let why = "only a server of `transport: mcp` says itself what it has";
+            sound &= map.must_not_have("pins", why, cx);
             let why = "only a server of `transport: mcp` asks its clients for anything";
             sound &= map.must_not_have("serverRequests", why, cx);
             let why = "only a server of `transport: mcp` or `mcp-stdio` speaks MCP";

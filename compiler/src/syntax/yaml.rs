@@ -13,6 +13,7 @@ use crate::syntax::node::{Node, Pair, Style, Value};
 use crate::syntax::plain::{Plain, classify};
 
 mod characters;
+pub(crate) mod foreign;
 
 /// The deepest nesting that is read.
 pub const MAX_DEPTH: usize = 64;

@@ -1,18 +1,18 @@
 //! What has changed between the reviewed definitions and those of a live server, in meaning.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use latchkey_gate::pin::ListKind;
 use serde_json::{Map, Value as Json, json};
 
 use super::schema::{self, Direction};
-use crate::syntax::lock::{Definitions, Locked};
+use crate::syntax::lock::{Definitions, Locked, Routes};
 
 /// One difference.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Change {
-    /// The list in which it is.
-    pub(super) kind: ListKind,
+    /// What the entry is.
+    pub(super) noun: &'static str,
     /// The name or URI of the entry.
     pub(super) name: String,
     /// What has changed.
@@ -81,7 +81,7 @@ impl What {
     }
 }
 
-/// Every difference, in the order of lists and names.
+/// Every difference between the definitions of MCP servers, in the order of lists and names.
 pub(super) fn changes(old: &Definitions, new: &Definitions) -> Vec<Change> {
     let empty = BTreeMap::new();
     let mut all = Vec::new();
@@ -90,43 +90,60 @@ pub(super) fn changes(old: &Definitions, new: &Definitions) -> Vec<Change> {
             old.get(&kind).unwrap_or(&empty),
             new.get(&kind).unwrap_or(&empty),
         );
-        let mut names: Vec<&String> = old.keys().chain(new.keys()).collect();
-        names.sort();
-        names.dedup();
-        for name in names {
-            let mut found = Vec::new();
-            match (old.get(name), new.get(name)) {
-                (None, _) => found.push((What::New, None, None)),
-                (_, None) => found.push((What::Gone, None, None)),
-                (Some(old), Some(new)) if old.pin.definition != new.pin.definition => {
-                    entry(old, new, &mut found);
-                }
-                _ => {}
+        let differ = |old: &Locked, new: &Locked, found: &mut Found| {
+            if old.pin.definition != new.pin.definition {
+                entry(&old.definition, &new.definition, found);
             }
-            all.extend(found.into_iter().map(|(what, old, new)| Change {
-                kind,
-                name: name.clone(),
-                what,
-                old,
-                new,
-            }));
-        }
+        };
+        list(kind.noun(), (old, new), differ, &mut all);
     }
     all
+}
+
+/// Every difference between the definitions of routes.
+pub(super) fn of_routes(old: &Routes, new: &Routes) -> Vec<Change> {
+    let mut all = Vec::new();
+    list("route", (old, new), entry, &mut all);
+    all
+}
+
+fn list<T>(
+    noun: &'static str,
+    (old, new): (&BTreeMap<String, T>, &BTreeMap<String, T>),
+    differ: impl Fn(&T, &T, &mut Found),
+    all: &mut Vec<Change>,
+) {
+    let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+    for name in names {
+        let mut found = Vec::new();
+        match (old.get(name), new.get(name)) {
+            (None, _) => found.push((What::New, None, None)),
+            (_, None) => found.push((What::Gone, None, None)),
+            (Some(old), Some(new)) => differ(old, new, &mut found),
+        }
+        all.extend(found.into_iter().map(|(what, old, new)| Change {
+            noun,
+            name: name.clone(),
+            what,
+            old,
+            new,
+        }));
+    }
 }
 
 /// What has changed, what it was, what it is.
 pub(super) type Found = Vec<(What, Option<Json>, Option<Json>)>;
 
-fn entry(old: &Locked, new: &Locked, found: &mut Found) {
-    let (old, new) = (members(&old.definition), members(&new.definition));
+fn entry(old: &Json, new: &Json, found: &mut Found) {
+    let (old, new) = (members(old), members(new));
     for key in keys(&old, &new) {
         let (before, after) = (old.get(&key), new.get(&key));
         if before == after {
             continue;
         }
         match (key.as_str(), before, after) {
-            ("inputSchema", Some(before), Some(after)) => schema::input(before, after, found),
+            ("inputSchema", Some(before), Some(after)) => schema::input("", before, after, found),
+            ("input", Some(before), Some(after)) => schema::parts(before, after, found),
             ("arguments", _, _) => schema::listed(before, after, found),
             ("annotations", _, _) => {
                 let none = json!({});

@@ -4,7 +4,6 @@ use std::{collections::BTreeSet, fmt::Write as _};
 
 use latchkey_gate::pin::ListKind;
 
-use super::Source;
 use crate::{
     diag::{Levels, Sink},
     source::FileId,
@@ -22,13 +21,14 @@ pub(super) struct Surface {
     section: &'static str,
     /// Its name in the project.
     pub(super) name: String,
-    uri: Option<String>,
+    /// What it says before its risk.
+    facts: String,
     risk: &'static str,
     review: &'static str,
 }
 
 /// The sections of a server that entries stand in.
-const SECTIONS: [&str; 3] = ["tools", "prompts", "resources"];
+const SECTIONS: [&str; 4] = ["tools", "prompts", "resources", "routes"];
 /// The longest name that is made of what a server says.
 const LONGEST: usize = 60;
 
@@ -55,7 +55,7 @@ impl Surface {
         Self {
             section,
             name: name.to_owned(),
-            uri: None,
+            facts: String::new(),
             risk,
             review,
         }
@@ -64,36 +64,44 @@ impl Surface {
     /// A resource, or a pattern of resources; its name is made of what the server calls it.
     pub(super) fn resource(uri: &str, title: &str, taken: &BTreeSet<String>) -> Self {
         let fit = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
-        let name = words(title, fit);
-        let name = if name.is_empty() {
-            "resource".to_owned()
-        } else {
-            name
-        };
-        let mut free = name.clone();
-        let mut number = 2;
-        while taken.contains(&free) {
-            free = format!("{name}-{number}");
-            number += 1;
-        }
+        let name = Some(words(title, fit)).filter(|name| !name.is_empty());
         Self {
             section: "resources",
-            name: free,
-            uri: Some(uri.to_owned()),
+            name: free(name.as_deref().unwrap_or("resource"), taken),
+            facts: format!("uri: {}, ", quoted(uri)),
             risk: "read",
             review: "imported",
         }
     }
 
+    /// A route; its name is made of what the document calls it, or of its method and path.
+    pub(super) fn route(
+        (method, path): (&str, &str),
+        title: Option<&str>,
+        taken: &BTreeSet<String>,
+    ) -> Self {
+        let fit = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
+        let name = title.map(|title| words(title, fit));
+        let name = name.filter(|name| !name.is_empty());
+        let name = name.unwrap_or_else(|| words(&format!("{method} {path}").to_lowercase(), fit));
+        let (risk, review) = match method {
+            "GET" | "HEAD" | "OPTIONS" => ("read", "by the rules of HTTP it only reads"),
+            "DELETE" => ("destructive", "by its method it destroys"),
+            _ => ("write", "its method does not say what it does"),
+        };
+        Self {
+            section: "routes",
+            name: free(&name, taken),
+            facts: format!("method: {method}, path: {}, ", quoted(path)),
+            risk,
+            review,
+        }
+    }
+
     fn line(&self) -> String {
-        let name = key(&self.name);
-        let uri = self
-            .uri
-            .as_ref()
-            .map(|uri| format!("uri: {}, ", quoted(uri)));
-        let uri = uri.unwrap_or_default();
+        let (name, facts) = (key(&self.name), &self.facts);
         format!(
-            "{name}: {{{uri}risk: {}, review: {}}}",
+            "{name}: {{{facts}risk: {}, review: {}}}",
             self.risk, self.review
         )
     }
@@ -106,46 +114,32 @@ pub(super) fn server_name(own: Option<&str>) -> Option<String> {
     Some(name).filter(|name| !name.is_empty())
 }
 
+/// What a new entry begins with.
+#[derive(Debug)]
+pub(super) struct Head {
+    /// What is said to its readers.
+    pub(super) comment: &'static str,
+    /// Where its server is.
+    pub(super) lines: Vec<String>,
+}
+
 /// A file with one server.
 pub(super) fn file(
     server: &str,
     within: &str,
-    (source, given): (&Source, &[String]),
+    head: &Head,
     lock: &str,
     surfaces: &[Surface],
 ) -> String {
-    let mut text = String::from(
-        "# Imported by `latchkey import mcp`. What a server says of itself proves nothing: look at\n\
-         # each entry, set its risk, and remove `review`. An entry that is removed is hidden and\n\
-         # refused. The lock pins every definition, and is written by the import alone.\n\n\
-         servers:\n",
-    );
+    let mut text = format!("{}\nservers:\n", head.comment);
     let mut line = |text_of: String| {
         text.push_str(&text_of);
         text.push('\n');
     };
     line(format!("  {}:", key(server)));
     line(format!("    in: {within}"));
-    match source {
-        Source::Address(url) => {
-            line("    transport: mcp".to_owned());
-            line(format!("    upstream: {}", quoted(url.as_str())));
-        }
-        Source::Program(command) => {
-            let words: Vec<_> = command.iter().map(|word| quoted(word)).collect();
-            line("    transport: mcp-stdio".to_owned());
-            line(format!("    command: [{}]", words.join(", ")));
-            // Values may be secrets: the sidecar takes them from its own environment.
-            let given = given
-                .iter()
-                .map(|it| it.split('=').next().unwrap_or_default());
-            let names: Vec<_> = ["HOME", "PATH"]
-                .into_iter()
-                .chain(given)
-                .map(quoted)
-                .collect();
-            line(format!("    environment: [{}]", names.join(", ")));
-        }
+    for each in &head.lines {
+        line(format!("    {each}"));
     }
     line(format!("    lock: {}", key(lock)));
     for section in SECTIONS {
@@ -197,6 +191,29 @@ pub(super) fn append(text: &str, server: &str, surfaces: &[Surface]) -> Option<S
         let gap = if before.ends_with('\n') { "" } else { "\n" };
         text = format!("{before}{gap}{added}{}", text.get(at..)?);
     }
+    parsed(&text).map(|_| text)
+}
+
+/// The text of a policy file with entries added to one of its sections, every other byte as it was;
+/// `block` is the section with the new entries alone. `None` where the file does not have the
+/// section in block style.
+pub(super) fn extend(text: &str, section: &str, block: &str) -> Option<String> {
+    let root = parsed(text)?;
+    let present = root.as_map()?.iter().find(|it| it.key.value == section);
+    let (at, added) = match present {
+        Some(pair) => {
+            let indent = block_indent(text, pair.value.as_map()?.first()?)?;
+            let entries = block.lines().skip(1);
+            // The block is indented by two.
+            let entries =
+                entries.map(|line| format!("{:indent$}{}\n", "", line.get(2..).unwrap_or("")));
+            (end_of(text, pair)?, entries.collect())
+        }
+        None => (text.len(), format!("\n{block}")),
+    };
+    let before = text.get(..at)?;
+    let gap = if before.ends_with('\n') { "" } else { "\n" };
+    let text = format!("{before}{gap}{added}{}", text.get(at..)?);
     parsed(&text).map(|_| text)
 }
 
@@ -263,8 +280,19 @@ fn key(text: &str) -> String {
 }
 
 /// A text in double quotes; JSON's escapes are YAML's as well.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
+}
+
+/// A name that nothing else has.
+fn free(name: &str, taken: &BTreeSet<String>) -> String {
+    let mut free = name.to_owned();
+    let mut number = 2;
+    while taken.contains(&free) {
+        free = format!("{name}-{number}");
+        number += 1;
+    }
+    free
 }
 
 /// What fits of a text, with `-` between its words.

@@ -45,17 +45,48 @@ const TESTS: [&str; 9] = [
     "allOf",
     "uniqueItems",
 ];
+/// How many values a schema may have when what it names stands where it is named.
+const MOST_EXPANDED: usize = 50_000;
 /// Schemas inside a schema.
 const INNER: [&str; 3] = ["items", "additionalProperties", "contains"];
 
-/// The arguments of a tool.
-pub(super) fn input(old: &Json, new: &Json, found: &mut Found) {
+/// The arguments of a route: those in its path, its query and its body.
+pub(super) fn parts(old: &Json, new: &Json, found: &mut Found) {
+    let (old, new) = (expanded(old), expanded(new));
+    let (mut old, mut new) = (members(&old), members(&new));
+    let (needed_before, needed_after) = (required(&mut old), required(&mut new));
+    let (before, after) = (properties(&mut old), properties(&mut new));
+    for name in keys(&before, &after) {
+        let needed = |list: &[Json]| list.iter().any(|it| *it == name.as_str());
+        match (before.get(&name), after.get(&name)) {
+            (Some(old), Some(new)) => {
+                match (needed(&needed_before), needed(&needed_after)) {
+                    (false, true) if name == "body" => {
+                        found.push((What::ArgumentRequired(name.clone()), None, None));
+                    }
+                    (true, false) if name == "body" => {
+                        found.push((What::ArgumentOptional(name.clone()), None, None));
+                    }
+                    _ => {}
+                }
+                input(&format!("{name}."), old, new, found);
+            }
+            (None, schema) => found.push((What::ArgumentNew(name), None, schema.cloned())),
+            (schema, None) => found.push((What::ArgumentGone(name), schema.cloned(), None)),
+        }
+    }
+    compare("", &Json::Object(old), &Json::Object(new), found);
+}
+
+/// The arguments of a tool; `prefix` stands before their names.
+pub(super) fn input(prefix: &str, old: &Json, new: &Json, found: &mut Found) {
     let (mut old, mut new) = (members(old), members(new));
     let (before, after) = (required(&mut old), required(&mut new));
     let (own_before, own_after) = (properties(&mut old), properties(&mut new));
-    for name in keys(&own_before, &own_after) {
-        let needed = |list: &[Json]| list.iter().any(|it| *it == name.as_str());
-        match (own_before.get(&name), own_after.get(&name)) {
+    for own in keys(&own_before, &own_after) {
+        let name = format!("{prefix}{own}");
+        let needed = |list: &[Json]| list.iter().any(|it| *it == own.as_str());
+        match (own_before.get(&own), own_after.get(&own)) {
             (None, schema) => {
                 found.push((What::ArgumentNew(name.clone()), None, schema.cloned()));
                 if needed(&after) {
@@ -73,7 +104,54 @@ pub(super) fn input(old: &Json, new: &Json, found: &mut Found) {
             }
         }
     }
-    compare("", &Json::Object(old), &Json::Object(new), found);
+    compare(
+        prefix.trim_end_matches('.'),
+        &Json::Object(old),
+        &Json::Object(new),
+        found,
+    );
+}
+
+/// A schema in which what is named stands where it is named: whether it is named once or more often
+/// is no change of meaning. What names itself stays a reference.
+fn expanded(schema: &Json) -> Json {
+    let shared = schema.get("$defs").cloned().unwrap_or_default();
+    let mut left = MOST_EXPANDED;
+    let mut whole = expand(schema, &shared, &mut Vec::new(), &mut left);
+    if left == 0 {
+        return schema.clone();
+    }
+    if let Some(members) = whole.as_object_mut() {
+        members.remove("$defs");
+    }
+    whole
+}
+
+fn expand(schema: &Json, shared: &Json, open: &mut Vec<String>, left: &mut usize) -> Json {
+    *left = left.saturating_sub(1);
+    match schema {
+        _ if *left == 0 => Json::Null,
+        Json::Array(items) => {
+            let items = items.iter().map(|it| expand(it, shared, open, left));
+            Json::Array(items.collect())
+        }
+        Json::Object(members) => {
+            let named = members.get("$ref").and_then(Json::as_str);
+            let name = named.and_then(|it| it.strip_prefix("#/$defs/"));
+            if let Some((name, target)) = name.and_then(|it| Some((it, shared.get(it)?)))
+                && !open.iter().any(|it| it == name)
+            {
+                open.push(name.to_owned());
+                let whole = expand(target, shared, open, left);
+                open.pop();
+                return whole;
+            }
+            let members = members.iter().filter(|(key, _)| *key != "$defs");
+            let members = members.map(|(key, it)| (key.clone(), expand(it, shared, open, left)));
+            Json::Object(members.collect())
+        }
+        plain => plain.clone(),
+    }
 }
 
 /// The arguments of a prompt.

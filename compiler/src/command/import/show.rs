@@ -2,7 +2,6 @@
 
 use std::io::Write;
 
-use latchkey_gate::pin::ListKind;
 use serde_json::{Value as Json, json};
 
 use super::{
@@ -14,6 +13,8 @@ use crate::cli::Format;
 
 /// The longest value that is shown, in characters.
 const LONGEST: usize = 160;
+/// How many of the entries that a note is about are named.
+const EXAMPLES: usize = 3;
 
 /// Says what differs and what was written.
 pub(super) fn show(
@@ -26,19 +27,12 @@ pub(super) fn show(
         writeln!(out, "{}", report(plan, check))?;
         return Ok(());
     }
-    let lists = ListKind::ALL.into_iter().filter_map(|kind| {
-        let count = plan.counts.get(&kind)?;
+    let lists = plan.counts.iter().map(|(_, noun, count)| {
         let plural = if *count == 1 { "" } else { "s" };
-        Some(format!("{count} {}{plural}", kind.noun()))
+        format!("{count} {noun}{plural}")
     });
     let lists: Vec<_> = lists.collect();
-    writeln!(
-        out,
-        "{} speaks MCP {}: {}",
-        plan.server,
-        plan.revision,
-        lists.join(", ")
-    )?;
+    writeln!(out, "{} {}: {}", plan.server, plan.says, lists.join(", "))?;
     if !plan.is_new {
         differences(plan, out)?;
     }
@@ -46,10 +40,13 @@ pub(super) fn show(
         writeln!(
             out,
             "left out: {} {}: {}",
-            left.kind.noun(),
+            left.noun,
             shown(&left.name),
             left.why
         )?;
+    }
+    for (note, about) in &plan.notes {
+        writeln!(out, "note: {}{}", shown(note), examples(about))?;
     }
     if check {
         return Ok(());
@@ -85,7 +82,7 @@ fn differences(plan: &Plan, out: &mut dyn Write) -> Result<(), Failure> {
         return Ok(());
     }
     for change in &plan.changes {
-        let (noun, name) = (change.kind.noun(), shown(&change.name));
+        let (noun, name) = (change.noun, shown(&change.name));
         writeln!(out, "{noun} {name}: {}", sentence(change))?;
         if !matches!(change.what, What::New | What::Gone) {
             for (mark, value) in [("-", &change.old), ("+", &change.new)] {
@@ -122,7 +119,7 @@ fn sentence(change: &Change) -> String {
 fn report(plan: &Plan, check: bool) -> Json {
     let changes = plan.changes.iter().map(|change| {
         json!({
-            "kind": change.kind.noun(),
+            "kind": change.noun,
             "name": change.name,
             "what": change.what.word(),
             "at": change.what.at(),
@@ -133,11 +130,13 @@ fn report(plan: &Plan, check: bool) -> Json {
     let left_out = plan
         .left_out
         .iter()
-        .map(|left| json!({"kind": left.kind.noun(), "name": left.name, "why": left.why}));
+        .map(|left| json!({"kind": left.noun, "name": left.name, "why": left.why}));
+    let notes = plan.notes.iter();
+    let notes = notes.map(|(what, about)| json!({"what": what, "about": about}));
     let counts = plan
         .counts
         .iter()
-        .map(|(kind, count)| (kind.member().to_owned(), json!(count)));
+        .map(|(list, _, count)| ((*list).to_owned(), json!(count)));
     json!({
         "version": 1,
         "server": plan.server,
@@ -146,9 +145,20 @@ fn report(plan: &Plan, check: bool) -> Json {
         "new": plan.is_new,
         "changes": changes.collect::<Vec<_>>(),
         "leftOut": left_out.collect::<Vec<_>>(),
+        "notes": notes.collect::<Vec<_>>(),
         "wrote": if check { Vec::new() } else { plan.files.keys().collect() },
         "byHand": plan.by_hand,
     })
+}
+
+/// The first entries that a note is about, and how many more there are.
+pub(super) fn examples(about: &[String]) -> String {
+    let first: Vec<_> = about.iter().take(EXAMPLES).map(|it| shown(it)).collect();
+    match about.len().saturating_sub(EXAMPLES) {
+        _ if first.is_empty() => String::new(),
+        0 => format!(" ({})", first.join(", ")),
+        more => format!(" ({}, and {more} more)", first.join(", ")),
+    }
 }
 
 /// A value, on one line.

@@ -337,8 +337,8 @@ fn lock_files_are_strict() {
             "the tool `a` has no object `definition`",
         ),
         (
-            with(r#"{"version":1,"routes":{}}"#),
-            "a lock file has no key `routes`",
+            with(r#"{"version":1,"paths":{}}"#),
+            "a lock file has no key `paths`",
         ),
     ];
     for (found, expected) in wrong {

@@ -24,7 +24,7 @@ fn said(change: impl FnOnce(&mut Json)) -> Vec<String> {
     change(&mut changed);
     let found = changes(&definitions(&[tool()]), &definitions(&[changed]));
     let said = found.iter().map(|it| {
-        assert_eq!((it.kind, it.name.as_str()), (ListKind::Tools, "pay"));
+        assert_eq!((it.noun, it.name.as_str()), ("tool", "pay"));
         format!("{} {}", it.what.word(), it.what.at().unwrap_or_default())
     });
     said.collect()
