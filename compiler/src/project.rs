@@ -25,6 +25,8 @@ pub struct Project {
     pub levels: Levels,
     /// Trusted keys by name, as given.
     pub trust: BTreeMap<String, Spanned<String>>,
+    /// Whether a file or folder could not be read, so that names may be declared out of sight.
+    pub unreadable: bool,
 }
 
 impl Project {
@@ -52,36 +54,40 @@ pub fn open(tree: &dyn Tree, sink: &mut Sink) -> (SourceMap, Project) {
         }
     };
     // The project file is read first: it says what else is read. Then it gets its final id.
-    let head = load(
-        tree,
-        paths.iter().filter(|path| *path == FILE),
-        &mut Sink::new(),
-    );
+    let head = paths.iter().filter(|path| *path == FILE);
+    let (head, _) = load(tree, head, &mut Sink::new());
     let wanted = project(&head, &mut Sink::new());
     let named = |path: &&String| {
         **path == FILE
+            || path.ends_with('/')
             || path.ends_with(".lock.json")
             || path.ends_with(".jwks.json")
             || path.rsplit('/').next() == Some("jwks.json")
             || wanted.includes(path)
     };
-    let sources = load(tree, paths.iter().filter(named), sink);
-    let project = project(&sources, sink);
+    let (sources, unreadable) = load(tree, paths.iter().filter(named), sink);
+    let project = Project {
+        unreadable,
+        ..project(&sources, sink)
+    };
     (sources, project)
 }
 
+/// Reads some files, and tells whether one of them could not be read whole.
 fn load<'a>(
     tree: &dyn Tree,
     paths: impl Iterator<Item = &'a String>,
     sink: &mut Sink,
-) -> SourceMap {
+) -> (SourceMap, bool) {
     let mut files = BTreeMap::new();
+    let mut unreadable = false;
     for path in paths {
         match tree.read(path) {
             Ok(bytes) => {
                 files.insert(path.clone(), bytes);
             }
             Err(error) => {
+                unreadable = true;
                 let message = format!("`{path}` cannot be read: {error}");
                 sink.push(
                     Diagnostic::global(&codes::UNREADABLE_FILE, message)
@@ -93,6 +99,7 @@ fn load<'a>(
     let sources = SourceMap::from_files(files);
     for (id, file) in sources.files() {
         if file.text().len() > MAX_FILE_BYTES {
+            unreadable = true;
             let message = format!("`{}` is larger than 4 MiB", file.path());
             sink.push(
                 Diagnostic::new(&codes::FILE_TOO_LARGE, Span::new(id, 0..0), message)
@@ -107,7 +114,7 @@ fn load<'a>(
             );
         }
     }
-    sources
+    (sources, unreadable)
 }
 
 record! {
@@ -172,7 +179,7 @@ fn project(sources: &SourceMap, sink: &mut Sink) -> Project {
     }
     let span = Span::new(id, 0..text.find('\n').unwrap_or(text.len()));
     let root = Node::new(table_value(id, table.get_ref(), sink), span);
-    let mut cx = Reader { sources, sink };
+    let mut cx = Reader::new(sources, sink);
     match ProjectFile::read(&root, &mut cx) {
         Some(file) => settle(file, &mut cx),
         None => fallback(),
@@ -202,6 +209,7 @@ fn settle(file: ProjectFile, cx: &mut Reader<'_>) -> Project {
         include,
         levels,
         trust,
+        unreadable: false,
     }
 }
 

@@ -4,7 +4,7 @@
 //! policy to mean something is checked here; what is merely unwise is a lint's business.
 
 use crate::{
-    diag::{Code, Diagnostic, Sink},
+    diag::{Code, Diagnostic, Label, Sink, codes},
     model::{Model, Scope},
     source::{SourceMap, Span, Spanned},
     syntax::{self, Names, ScopePath},
@@ -41,6 +41,7 @@ pub fn resolve(
         syntax,
         sources,
         sink,
+        unsure: !syntax.is_complete(),
     };
     let organizations = resolver.organizations();
     let issuers = resolver.issuers();
@@ -68,7 +69,9 @@ pub fn resolve(
     model.matrices = resolver.matrices(&model);
     resolver.obligations(&model);
     resolver.shared_counts(&model);
-    resolver.unscoped(&model);
+    if !resolver.unsure {
+        resolver.unscoped(&model);
+    }
     (syntax.is_complete() && !sink.has_errors()).then_some(model)
 }
 
@@ -77,12 +80,59 @@ struct Resolver<'a> {
     syntax: &'a syntax::Project,
     sources: &'a SourceMap,
     sink: &'a mut Sink,
+    /// Whether something is written that is not in the model, such as a grant of a role that does
+    /// not exist: what follows from something being absent is not told then.
+    unsure: bool,
 }
 
+/// What a finding with one of these codes says is wrong by what is written, whatever else may be
+/// written in a part that could not be read. A name that does not exist is one: see `may_hold`.
+const STANDS: &[&Code] = &[
+    &codes::BAD_SCHEMA,
+    &codes::BAD_VALUE,
+    &codes::CONDITION_LITERAL,
+    &codes::CONDITION_PATTERN,
+    &codes::CONDITION_SYNTAX,
+    &codes::CONDITION_TOO_LARGE,
+    &codes::CONDITION_UNANCHORED,
+    &codes::CONDITION_UNSUPPORTED,
+    &codes::DATES_REVERSED,
+    &codes::DESTRUCTIVE_IN_ALLOW,
+    &codes::DESTRUCTIVE_PUBLIC,
+    &codes::DESTRUCTIVE_SELECTOR,
+    &codes::DUPLICATE_CLAIM,
+    &codes::DUPLICATE_ID,
+    &codes::DUPLICATE_IDENTITY,
+    &codes::DUPLICATE_ISSUER,
+    &codes::GROUP_OUTSIDE,
+    &codes::NEVER_FOLDED,
+    &codes::RESERVED_NAME,
+    &codes::ROLE_CYCLE,
+    &codes::SAME_PATTERN,
+    &codes::SCOPE_OUTSIDE_SERVER,
+    &codes::TYPE_GETS_DESTRUCTIVE,
+    &codes::UNKNOWN_GROUP,
+    &codes::UNKNOWN_ISSUER,
+    &codes::UNKNOWN_OPERATION,
+    &codes::UNKNOWN_OUTCOME,
+    &codes::UNKNOWN_PRINCIPAL,
+    &codes::UNKNOWN_ROLE,
+    &codes::UNKNOWN_RULE,
+    &codes::UNKNOWN_SCHEDULE,
+    &codes::UNKNOWN_SCOPE,
+    &codes::UNKNOWN_SERVER,
+    &codes::UNKNOWN_SURFACE,
+    &codes::UNKNOWN_TAG,
+    &codes::UNKNOWN_ZONE,
+];
+
 impl Resolver<'_> {
-    /// Adds a finding.
+    /// Adds a finding, unless it may only be due to something that could not be read.
     fn report(&mut self, diagnostic: Diagnostic) {
-        self.sink.push(diagnostic);
+        let holed = |it: &Label| self.syntax.holed(it.span);
+        if STANDS.contains(&diagnostic.code) || !diagnostic.labels.iter().any(holed) {
+            self.sink.push(diagnostic);
+        }
     }
 
     /// Whether a section has a name; reports it when it has not, and could not have.
@@ -95,6 +145,7 @@ impl Resolver<'_> {
         if known.get(&name.value).is_some() {
             return true;
         }
+        self.unsure = true;
         if !self.syntax.may_declare(section, &name.value) {
             let names: Vec<&str> = known.keys().map(String::as_str).collect();
             let help = format!("declare it under `{section}`, or correct the name");
@@ -122,6 +173,10 @@ impl Resolver<'_> {
         let teams = &syntax.organizations.get(organization)?.teams;
         if teams.contains_key(team) {
             return Some(Scope::Team(organization.clone(), team.clone()));
+        }
+        self.unsure = true;
+        if self.syntax.may_hold(team) {
+            return None;
         }
         let message = format!("the organization `{organization}` has no team `{team}`");
         let paths: Vec<String> = teams

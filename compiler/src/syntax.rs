@@ -6,7 +6,7 @@ use serde_json::{Value as Json, json};
 
 use crate::diag::{Diagnostic, Sink, codes, suggest};
 use crate::project;
-use crate::source::{File, SourceMap};
+use crate::source::{SourceMap, Span};
 
 pub mod binding;
 pub mod collection;
@@ -17,6 +17,7 @@ pub mod json;
 pub mod limit;
 pub mod lock;
 pub mod matrix;
+pub(crate) mod mend;
 pub mod node;
 pub mod organization;
 pub(crate) mod plain;
@@ -54,6 +55,7 @@ pub use server::Server;
 pub use surface::Surface;
 
 use collection::read_entry;
+use mend::{Hole, Named};
 use scalar::Label;
 use shape::{Reader, Shape, expect_map, listed, not_enforced};
 
@@ -69,24 +71,22 @@ pub fn parse(sources: &SourceMap, project: &project::Project, sink: &mut Sink) -
     {
         if file.invalid_at().is_some() || file.text().len() > crate::source::MAX_FILE_BYTES {
             // Reported when the project was opened.
-            read.unread(file);
+            read.unread(file.text());
             continue;
         }
         let document = yaml::parse(id, file.text(), sink);
-        if !document.complete {
-            read.unread(file);
+        for hole in document.holes {
+            read.unread(file.text().get(hole).unwrap_or_default());
         }
         if let Some(root) = document.root {
-            let mut cx = Reader {
-                sources,
-                sink: &mut *sink,
-            };
+            let mut cx = Reader::new(sources, &mut *sink);
             for pair in expect_map(&root, "of sections", &mut cx).unwrap_or_default() {
                 read.section(pair, &mut cx);
             }
         }
     }
-    read.locks_and_keys(&mut Reader { sources, sink });
+    read.gaps.lost = project.unreadable;
+    read.locks_and_keys(&mut Reader::new(sources, sink));
     read
 }
 
@@ -134,8 +134,7 @@ macro_rules! sections {
             pub locks: BTreeMap<String, Lock>,
             /// The JSON Web Key Set of each issuer, inline or from its file, as JSON text.
             pub key_sets: BTreeMap<String, Json>,
-            broken: BTreeSet<(&'static str, String)>,
-            unread: BTreeSet<String>,
+            gaps: Gaps,
         }
 
         /// Every section, in the order of the reference.
@@ -151,9 +150,9 @@ macro_rules! sections {
                 match pair.key.value.as_str() {
                     $(stringify!($name) => {
                         let entries = self.$name.entries_mut();
-                        merge(stringify!($name), entries, &mut self.broken, &pair.value, cx);
+                        merge(stringify!($name), entries, &mut self.gaps, &pair.value, cx);
                     })+
-                    _ => unknown_section(pair, cx),
+                    _ => self.unknown_section(pair, cx),
                 }
             }
         }
@@ -185,31 +184,63 @@ sections! {
 
 impl Project {
     /// Whether the section may hold this name after all: an entry of this name was refused, or
-    /// it may stand in a part of a file that could not be read. A later stage should then not
-    /// say that the name is unknown.
+    /// it may stand in a part that could not be read. A later stage should then not say that the
+    /// name is unknown.
     pub fn may_declare(&self, section: &str, name: &str) -> bool {
-        let refused = self
-            .broken
-            .iter()
-            .any(|(at, broken)| *at == section && broken == name);
-        refused || self.unread.contains(name)
+        let refused = self.gaps.broken.iter();
+        let mut refused = refused.filter(|(at, broken)| *at == section && broken == name);
+        refused.next().is_some() || self.may_hold(name)
+    }
+
+    /// Whether a name of any kind may stand in a part that could not be read.
+    pub fn may_hold(&self, name: &str) -> bool {
+        self.gaps.lost || self.gaps.unread.contains(name)
+    }
+
+    /// Whether what stands at `span` was read only in part, so that something may be missing from
+    /// it which is written.
+    pub fn holed(&self, span: Span) -> bool {
+        self.gaps.holes.iter().any(|hole| hole.touches(span))
+    }
+
+    /// Whether all entries of a section could be read.
+    pub fn is_whole(&self, section: &str) -> bool {
+        let mut broken = self.gaps.broken.iter();
+        !self.gaps.lost && self.gaps.unread.is_empty() && !broken.any(|(at, _)| *at == section)
     }
 
     /// Whether everything could be read.
     pub fn is_complete(&self) -> bool {
-        self.broken.is_empty() && self.unread.is_empty()
+        !self.gaps.lost && self.gaps.broken.is_empty() && self.gaps.unread.is_empty()
     }
 
-    fn unread(&mut self, file: &File) {
-        let word = |c: char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'));
-        self.unread.extend(
-            file.text()
-                .split(word)
-                .filter(|w| !w.is_empty())
-                .map(str::to_owned),
-        );
-        // An unread file without a single word is still unread.
-        self.unread.insert(String::new());
+    fn unread(&mut self, text: &str) {
+        mend::words_of(text, &mut self.gaps.unread);
+        // An unread part without a single word is still unread.
+        self.gaps.unread.insert(String::new());
+    }
+
+    /// Reports a section that does not exist, and reads it as the one that is evidently meant.
+    fn unknown_section(&mut self, pair: &node::Pair, cx: &mut Reader<'_>) {
+        let key = &pair.key;
+        self.unread("");
+        if let Some(what) = reserved::reason("file", key) {
+            cx.sink.push(not_enforced(key, what, key.span));
+            return;
+        }
+        let known: Vec<_> = SECTIONS.iter().map(|section| section.name).collect();
+        let message = format!("there is no section `{}`", key.value);
+        let found = Diagnostic::new(&codes::UNKNOWN_SECTION, key.span, message);
+        let Some(meant) = suggest::closest(key, known.iter().copied()) else {
+            let help = format!("the sections are {}", listed(&known));
+            cx.sink.push(found.help(help));
+            self.unread(cx.sources.text(mend::whole(pair)));
+            return;
+        };
+        cx.sink.push(found.did_you_mean(key, key.span, known));
+        let mut read = pair.clone();
+        meant.clone_into(&mut read.key.value);
+        self.section(&read, cx);
     }
 
     fn locks_and_keys(&mut self, cx: &mut Reader<'_>) {
@@ -220,7 +251,12 @@ impl Project {
                     self.locks.insert(name.clone(), lock);
                 }
                 None => {
-                    self.broken.insert(("servers", name.clone()));
+                    self.gaps.broken.insert(("servers", name.clone()));
+                    let entry = Named {
+                        name: server.name.span,
+                        whole: server.whole,
+                    };
+                    self.gaps.holes.push(Hole::beside(entry));
                 }
             }
         }
@@ -241,22 +277,61 @@ fn key_set(issuer: &Issuer, cx: &mut Reader<'_>) -> Option<Json> {
     serde_json::from_str(&text).ok()
 }
 
+/// What could not be read.
+#[derive(Clone, Debug, Default)]
+struct Gaps {
+    /// Entries with a mistake, by section and name; most are there in part.
+    broken: BTreeSet<(&'static str, String)>,
+    /// Where in them the mistakes are.
+    holes: Vec<Hole>,
+    /// The words of what could not be read.
+    unread: BTreeSet<String>,
+    /// A file could not be read, so that nothing is known of what it holds.
+    lost: bool,
+}
+
+impl Gaps {
+    /// What is sound of an entry that was refused.
+    fn mend<T: Shape>(
+        &mut self,
+        section: &'static str,
+        pair: &node::Pair,
+        cx: &mut Reader<'_>,
+    ) -> Option<Entry<T>> {
+        self.broken.insert((section, pair.key.value.clone()));
+        let holes = std::mem::take(&mut cx.holes);
+        let mut mended = mend::entry(pair, holes, cx);
+        self.holes.append(&mut mended.holes);
+        self.unread.append(&mut mended.words);
+        mended.entry
+    }
+}
+
 /// Adds the entries of one file to a section; a name that is there already is refused.
 fn merge<T: Shape>(
     section: &'static str,
     entries: &mut BTreeMap<String, Entry<T>>,
-    broken: &mut BTreeSet<(&'static str, String)>,
+    gaps: &mut Gaps,
     node: &Node,
     cx: &mut Reader<'_>,
 ) {
-    for pair in expect_map(node, "from name to entry", cx).unwrap_or_default() {
-        let Some(entry) = read_entry::<T, Label>(pair, cx) else {
-            broken.insert((section, pair.key.value.clone()));
-            continue;
+    let pairs = expect_map(node, "from name to entry", cx);
+    if pairs.is_none() {
+        gaps.unread.insert(String::new());
+        mend::words_of(cx.sources.text(node.span), &mut gaps.unread);
+    }
+    for pair in pairs.unwrap_or_default() {
+        let entry = match read_entry::<T, Label>(pair, cx) {
+            Some(entry) => entry,
+            None => match gaps.mend(section, pair, cx) {
+                Some(entry) => entry,
+                None => continue,
+            },
         };
         match entries.get(&entry.name.value) {
             Some(first) => {
                 let message = format!("`{section}` already has an entry `{}`", entry.name.value);
+                mend::words_of(cx.sources.text(entry.whole), &mut gaps.unread);
                 cx.sink.push(
                     Diagnostic::new(&codes::DUPLICATE_ENTRY, entry.name.span, message)
                         .label("declared again here")
@@ -269,23 +344,6 @@ fn merge<T: Shape>(
             }
         }
     }
-}
-
-fn unknown_section(pair: &node::Pair, cx: &mut Reader<'_>) {
-    let key = &pair.key;
-    if let Some(what) = reserved::reason("file", key) {
-        cx.sink.push(not_enforced(key, what, key.span));
-        return;
-    }
-    let known: Vec<_> = SECTIONS.iter().map(|section| section.name).collect();
-    let message = format!("there is no section `{}`", key.value);
-    let found = Diagnostic::new(&codes::UNKNOWN_SECTION, key.span, message);
-    cx.sink
-        .push(if suggest::closest(key, known.iter().copied()).is_some() {
-            found.did_you_mean(key, key.span, known)
-        } else {
-            found.help(format!("the sections are {}", listed(&known)))
-        });
 }
 
 #[cfg(test)]

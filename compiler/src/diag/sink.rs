@@ -46,6 +46,21 @@ impl Sink {
         }
     }
 
+    /// Adds all that another sink has.
+    pub fn append(&mut self, other: Self) {
+        self.omitted_errors += other.omitted_errors;
+        self.omitted_warnings += other.omitted_warnings;
+        self.suppressed += other.suppressed;
+        for found in other.found {
+            self.push(found);
+        }
+    }
+
+    /// What was found, in the order in which it was.
+    pub fn into_found(self) -> Vec<Diagnostic> {
+        self.found
+    }
+
     /// Counts a warning that a comment silenced at its place.
     pub fn suppressed(&mut self) {
         self.suppressed += 1;

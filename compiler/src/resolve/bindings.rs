@@ -33,7 +33,7 @@ impl Resolver<'_> {
         entry: &syntax::Entry<syntax::Binding>,
         model: &Model,
     ) -> Option<Binding> {
-        let who = self.who(&entry.who, model);
+        let who = self.who(&entry.who);
         let roles: Vec<_> = entry.roles.iter().map(spanned).collect();
         for role in &roles {
             self.known(places::ROLE, role, &self.syntax.roles);

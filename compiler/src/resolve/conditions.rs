@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use latchkey_engine::condition::{self, Environment, Problem, ProblemKind};
 
-use super::Resolver;
+use super::{Resolver, STANDS};
 use crate::{
     diag::{Applicability, Code, Diagnostic, codes, suggest},
     model::{Condition, Model, Permission, Surface, SurfaceName},
@@ -70,6 +70,13 @@ impl Resolver<'_> {
     ) {
         let mut said: BTreeSet<(condition::Span, ProblemKind)> = BTreeSet::new();
         for (at, problem) in problems {
+            let surface = surfaces.get(*at).map(|(_, surface)| surface.span);
+            // What is missing from a surface may be what could not be read of it.
+            if surface.is_some_and(|span| self.syntax.holed(span))
+                && !STANDS.contains(&code(problem.kind))
+            {
+                continue;
+            }
             if !said.insert((problem.span, problem.kind)) || self.is_refused(text, problem) {
                 continue;
             }

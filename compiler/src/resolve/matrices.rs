@@ -169,7 +169,7 @@ impl Resolver<'_> {
         if unmatched || server.surfaces.contains_key(&name.value) {
             return;
         }
-        if self.syntax.may_declare("servers", server_name) {
+        if self.syntax.may_hold(&name.value) {
             return;
         }
         let known: Vec<&str> = server.surfaces.keys().map(String::as_str).collect();

@@ -26,8 +26,8 @@ impl Resolver<'_> {
         let syntax = self.syntax;
         let mut rules = BTreeMap::new();
         for (name, entry) in syntax.rules.iter() {
-            let who = self.who(entry.who.as_deref().unwrap_or_default(), model);
-            let except = self.who(entry.except.as_deref().unwrap_or_default(), model);
+            let who = self.who(entry.who.as_deref().unwrap_or_default());
+            let except = self.who(entry.except.as_deref().unwrap_or_default());
             let scope = match &entry.within {
                 None => Some(Scope::Platform),
                 Some(within) => self.scope(within),

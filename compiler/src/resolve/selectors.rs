@@ -155,7 +155,8 @@ impl Resolver<'_> {
     }
 
     fn unknown_surface(&mut self, server_name: &str, server: &Server, name: &Spanned<SurfaceRef>) {
-        if self.syntax.may_declare("servers", server_name) {
+        self.unsure = true;
+        if self.syntax.may_hold(&name.name) {
             return;
         }
         let known: Vec<&str> = server.surfaces.keys().map(String::as_str).collect();
@@ -172,6 +173,10 @@ impl Resolver<'_> {
         name: &Spanned<SurfaceRef>,
         operation: &str,
     ) {
+        self.unsure = true;
+        if self.syntax.may_hold(operation) {
+            return;
+        }
         let known: Vec<&str> = surface
             .operations
             .iter()

@@ -12,7 +12,7 @@ use latchkey_gate::{
 use super::{Resolver, counting, issuers, passage};
 use crate::{
     diag::{Diagnostic, codes},
-    model::{Operation, Operations, ScopeSource, Server, Surface},
+    model::{Operation, Operations, Scope, ScopeSource, Server, Surface},
     source::{Span, Spanned},
     syntax::{
         self, issuer,
@@ -47,10 +47,8 @@ impl Resolver<'_> {
         let syntax = self.syntax;
         let mut servers = BTreeMap::new();
         for (name, entry) in syntax.servers.iter() {
-            // Without its scope nothing of the server can be judged.
-            let Some(scope) = self.scope(&entry.within) else {
-                continue;
-            };
+            // Where its scope does not exist, that was said: every other scope lies within then.
+            let scope = self.scope(&entry.within).unwrap_or(Scope::Platform);
             let limits = entry.limits.as_ref();
             let mut server = Server {
                 span: entry.name.span,
@@ -108,7 +106,7 @@ impl Resolver<'_> {
         let (what, help) = if own != audience.value {
             let help = format!("write `{own}`");
             ("this is not the one form of the audience", help)
-        } else if known {
+        } else if known || !self.syntax.is_whole("issuers") {
             return;
         } else {
             let help = "add it to the `audiences` of the issuer whose tokens are for this server";
@@ -133,7 +131,8 @@ impl Resolver<'_> {
         let audiences = audiences.map(|it| it.value.as_str());
         let audience = entry.audience.as_ref().map(|it| it.value.as_str());
         let resource = resource::of_server(audience, audiences, name);
-        if resource.as_deref().and_then(resource::split).is_some() {
+        let unsure = !self.syntax.is_whole("issuers") || self.syntax.holed(asked.span);
+        if unsure || resource.as_deref().and_then(resource::split).is_some() {
             return;
         }
         let what = format!("no proof could be for `{name}`: the policy does not say its URL");

@@ -3,7 +3,7 @@
 use super::{Resolver, callers::principal_type, places, tail, unknown};
 use crate::{
     diag::codes,
-    model::{Model, Who},
+    model::Who,
     source::Spanned,
     syntax,
 };
@@ -13,18 +13,17 @@ impl Resolver<'_> {
     pub(super) fn who(
         &mut self,
         subjects: &[Spanned<syntax::Who>],
-        model: &Model,
     ) -> Vec<Spanned<Who>> {
         let mut resolved = Vec::with_capacity(subjects.len());
         for subject in subjects {
-            if let Some(who) = self.subject(subject, model) {
+            if let Some(who) = self.subject(subject) {
                 resolved.push(Spanned::new(who, subject.span));
             }
         }
         resolved
     }
 
-    fn subject(&mut self, subject: &Spanned<syntax::Who>, model: &Model) -> Option<Who> {
+    fn subject(&mut self, subject: &Spanned<syntax::Who>) -> Option<Who> {
         let syntax = self.syntax;
         let named =
             |name: &String| Spanned::new(name.clone(), tail(self.sources, subject.span, name));
@@ -43,18 +42,20 @@ impl Resolver<'_> {
             }
             syntax::Who::Tag(name) => {
                 let place = named(name);
-                let mut tags: Vec<&str> = model
-                    .principals
-                    .values()
-                    .flat_map(|principal| &principal.tags)
-                    .map(String::as_str)
+                // Those of principals that are wrong in other ways count as well.
+                let principals = syntax.principals.values();
+                let lists = principals.flat_map(|it| it.tags.iter());
+                let mut tags: Vec<&str> = lists
+                    .flat_map(|list| list.iter())
+                    .map(|tag| tag.value.as_str())
                     .collect();
                 tags.sort_unstable();
                 tags.dedup();
                 if tags.contains(&name.as_str()) {
                     return Some(Who::Tag(name.clone()));
                 }
-                if syntax.is_complete() {
+                self.unsure = true;
+                if !syntax.may_hold(name) {
                     let message = format!("no principal has the tag `{name}`");
                     let help = "give a principal the tag, or correct it".to_owned();
                     self.report(unknown(&codes::UNKNOWN_TAG, &place, message, &tags, help));

@@ -25,7 +25,15 @@ impl Tree for Folder {
         let mut found = Vec::new();
         let mut folders = vec![(self.root.clone(), String::new())];
         while let Some((folder, prefix)) = folders.pop() {
-            for entry in fs::read_dir(&folder)? {
+            let entries = match fs::read_dir(&folder) {
+                // A folder that cannot be listed is a path of its own, and reading it says why.
+                Err(_) if !prefix.is_empty() => {
+                    found.push(prefix);
+                    continue;
+                }
+                entries => entries?,
+            };
+            for entry in entries {
                 let entry = entry?;
                 let name = entry.file_name();
                 // A name that is not Unicode cannot match a glob, and its path has no spelling.

@@ -26,7 +26,7 @@ pub(super) fn apply(project: Project<'_>, plan: &mut Plan) -> BTreeMap<String, S
     let mut files = BTreeMap::new();
     for (id, file) in project.sources.files() {
         let document = yaml::parse(id, file.text(), &mut Sink::new());
-        let Some(root) = document.root.filter(|_| document.complete) else {
+        let Some(root) = document.root.filter(|_| document.holes.is_empty()) else {
             continue;
         };
         let writer = Writer {

@@ -8,6 +8,7 @@ use serde_json::{Value as Json, json};
 
 use crate::diag::{Applicability, Diagnostic, codes};
 use crate::source::{Span, Spanned};
+use crate::syntax::mend::{self, Place};
 use crate::syntax::node::{Node, Pair, Style, Value};
 use crate::syntax::scalar::{Label, Scalar, refused};
 use crate::syntax::shape::{Reader, Shape, expect_map, wrong_type};
@@ -17,6 +18,8 @@ use crate::syntax::shape::{Reader, Shape, expect_map, wrong_type};
 pub struct Entry<T> {
     /// Its name, where the key stands.
     pub name: Spanned<String>,
+    /// All of it, from its name to its end.
+    pub whole: Span,
     /// What it says.
     pub value: T,
 }
@@ -65,6 +68,9 @@ impl<T: Shape, K: Scalar> Shape for Names<T, K> {
         let mut names = Self::default();
         let mut sound = true;
         for pair in pairs {
+            if cx.left_out(&pair.value) {
+                continue;
+            }
             match read_entry::<T, K>(pair, cx) {
                 Some(entry) => {
                     names.entries.insert(entry.name.value.clone(), entry);
@@ -98,10 +104,13 @@ pub(crate) fn read_entry<T: Shape, K: Scalar>(
     if let Err(problem) = named {
         cx.sink.push(refused(problem, &pair.key, pair.key.span));
     }
-    let value = T::read(&pair.value, cx)?;
-    sound.then(|| Entry {
-        name: pair.key.clone(),
-        value,
+    cx.named(pair, |cx| {
+        let value = T::read(&pair.value, cx)?;
+        sound.then(|| Entry {
+            name: pair.key.clone(),
+            whole: mend::whole(pair),
+            value,
+        })
     })
 }
 
@@ -180,6 +189,9 @@ fn read_items<T: Shape>(node: &Node, cx: &mut Reader<'_>) -> Option<Vec<T>> {
     let mut read = Vec::with_capacity(items.len());
     let mut seen: BTreeMap<&str, &Node> = BTreeMap::new();
     for (at, item) in items.iter().enumerate() {
+        if cx.left_out(item) {
+            continue;
+        }
         if let Some(text) = item.as_text()
             && let Some(first) = seen.insert(text, item)
         {
@@ -196,9 +208,10 @@ fn read_items<T: Shape>(node: &Node, cx: &mut Reader<'_>) -> Option<Vec<T>> {
                 Some(gap) => found.fix("remove the item", Applicability::Always, gap, ""),
                 None => found,
             });
+            cx.hole(Place::Item(item.span));
             sound = false;
         }
-        match T::read(item, cx) {
+        match cx.part(Place::Item(item.span), |cx| T::read(item, cx)) {
             Some(value) => read.push(value),
             None => sound = false,
         }

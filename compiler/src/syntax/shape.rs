@@ -8,6 +8,7 @@ use serde_json::{Value as Json, json};
 
 use crate::diag::{Diagnostic, Sink, codes, suggest};
 use crate::source::{SourceMap, Span};
+use crate::syntax::mend::{Hole, Named, Place};
 use crate::syntax::node::{Node, Pair, Value};
 use crate::syntax::reserved;
 
@@ -18,6 +19,14 @@ pub struct Reader<'a> {
     pub sources: &'a SourceMap,
     /// Where findings go.
     pub sink: &'a mut Sink,
+    /// What could not be read.
+    pub(crate) holes: Vec<Hole>,
+    /// The named entries that are being read, from the outside in.
+    pub(crate) within: Vec<Named>,
+    /// How many records are being read, one in the other.
+    pub(crate) depth: usize,
+    /// Whether an entry is read once more, without what was refused before.
+    pub(crate) mending: bool,
 }
 
 /// A type that can be read from a node and described by a JSON Schema.
@@ -122,7 +131,8 @@ impl<'a> Map<'a> {
     /// Reads one key.
     pub fn take<T: Shape>(&self, key: &str, cx: &mut Reader<'_>) -> Option<T> {
         match self.pair(key) {
-            Some(pair) => T::read(&pair.value, cx),
+            Some(pair) if cx.left_out(&pair.value) => T::absent(),
+            Some(pair) => cx.part(Place::Key(pair.key.span), |cx| T::read(&pair.value, cx)),
             None => T::absent(),
         }
     }
@@ -200,6 +210,13 @@ impl<'a> Map<'a> {
 
 /// Reads a record: unknown and reserved keys, mandatory keys, every key, then the whole.
 pub fn read_record<T: Record>(node: &Node, cx: &mut Reader<'_>) -> Option<T> {
+    cx.depth += 1;
+    let record = read_keys(node, cx);
+    cx.depth -= 1;
+    record
+}
+
+fn read_keys<T: Record>(node: &Node, cx: &mut Reader<'_>) -> Option<T> {
     let pairs = expect_map(node, T::NOUN, cx)?;
     let fields = T::fields();
     let misspelt = misspelt(pairs, &fields);
@@ -211,8 +228,14 @@ pub fn read_record<T: Record>(node: &Node, cx: &mut Reader<'_>) -> Option<T> {
     };
     let mut sound = true;
     for pair in pairs {
-        if !fields.iter().any(|field| field.key == pair.key.value) {
+        let known = fields.iter().any(|field| field.key == pair.key.value);
+        if !known && !cx.left_out(&pair.value) {
             unknown_key(pair, T::NOUN, &fields, cx);
+            let meant = meant(pair, &fields).filter(|meant| map.pair(meant).is_none());
+            match meant {
+                Some(meant) => cx.misspelt(pair.key.span, meant),
+                None => cx.hole(Place::Key(pair.key.span)),
+            }
             sound = false;
         }
     }
@@ -234,18 +257,29 @@ pub fn read_record<T: Record>(node: &Node, cx: &mut Reader<'_>) -> Option<T> {
         );
     }
     let record = T::take(&map, cx)?;
-    (record.check(&map, cx) && sound).then_some(record)
+    let fits = record.check(&map, cx);
+    // The keys of an entry that contradict each other are all read: the contradiction was reported.
+    let lenient = cx.mending && cx.depth == 1;
+    (sound && (fits || lenient)).then_some(record)
 }
 
 /// The keys that unknown ones evidently mean: one mistake is reported once, not also as a missing
 /// key.
 fn misspelt(pairs: &[Pair], fields: &[Field]) -> Vec<&'static str> {
-    let known = || fields.iter().map(|field| field.key);
-    let unknown = pairs.iter().map(|pair| pair.key.value.as_str());
-    let unknown = unknown.filter(|key| !known().any(|known| known == *key));
-    unknown
-        .filter_map(|key| suggest::closest(key, known()))
+    pairs
+        .iter()
+        .filter_map(|pair| meant(pair, fields))
         .collect()
+}
+
+/// The key that an unknown one evidently means.
+fn meant(pair: &Pair, fields: &[Field]) -> Option<&'static str> {
+    let known = || fields.iter().map(|field| field.key);
+    let key = pair.key.value.as_str();
+    if known().any(|known| known == key) {
+        return None;
+    }
+    suggest::closest(key, known())
 }
 
 /// The JSON Schema of a record: closed, with its documentation.

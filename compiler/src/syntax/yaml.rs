@@ -3,7 +3,7 @@
 //! This is the only module that knows the YAML library. Everything outside the subset is reported
 //! and reading goes on, so that one run finds what there is to find.
 
-use std::collections::HashMap;
+use std::{borrow::Cow, collections::HashMap, ops::Range};
 
 use granit_parser::{Event, Parser, ScalarStyle, Span as EventSpan, Tag};
 
@@ -18,32 +18,107 @@ pub(crate) mod foreign;
 /// The deepest nesting that is read.
 pub const MAX_DEPTH: usize = 64;
 
-/// What a file says: its top value, and whether it could be read to the end.
+/// How many broken entries of one file are passed over before the rest is left alone.
+const MOST_BROKEN: usize = 32;
+
+/// What a file says: its top value, and what could not be read of it.
 #[derive(Debug)]
 pub(crate) struct Document {
     /// The top value; `None` for an empty file.
     pub(crate) root: Option<Node>,
-    /// False when reading stopped early, so that entries of this file may be missing.
-    pub(crate) complete: bool,
+    /// The parts that could not be read, so that names of this file may be missing.
+    pub(crate) holes: Vec<Range<usize>>,
 }
 
-/// Reads one file.
+/// Reads one file. An entry that is not well-formed is reported and passed over, and the file is
+/// read again without it: a lost bracket hides nothing but the entry that it is in.
 pub(crate) fn parse(file: FileId, text: &str, sink: &mut Sink) -> Document {
     characters::check(file, text, sink);
     // A byte-order mark is reported above; the parser would count it as content.
-    let body = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let shift = text.len() - body.len();
-    let mut builder = Builder {
-        file,
-        text,
-        shift,
-        sink,
-        stack: Vec::new(),
-        root: None,
+    let shift = text.len() - text.strip_prefix('\u{feff}').unwrap_or(text).len();
+    let mut body = Cow::Borrowed(text.get(shift..).unwrap_or_default());
+    let mut broken = Vec::new();
+    loop {
+        let mut found = Sink::new();
+        let mut builder = Builder {
+            file,
+            text,
+            body: &body,
+            shift,
+            sink: &mut found,
+            stack: Vec::new(),
+            root: None,
+            holes: Vec::new(),
+        };
+        let Err(stop) = builder.run() else {
+            let mut holes = builder.holes;
+            holes.append(&mut broken);
+            let root = builder.root;
+            sink.append(found);
+            return Document { root, holes };
+        };
+        let part = builder.broken_part(stop.at).filter(|_| broken.len() < MOST_BROKEN);
+        let Some(part) = part else {
+            let root = builder.unwind();
+            sink.append(found);
+            sink.push(stop.finding);
+            return Document {
+                root,
+                holes: vec![0..text.len()],
+            };
+        };
+        sink.push(passed_over(stop.finding, file, &part, text));
+        body = Cow::Owned(blanked(&body, shift, &part));
+        broken.push(part);
+    }
+}
+
+/// Why reading stopped, and where.
+struct Stop {
+    finding: Diagnostic,
+    at: usize,
+}
+
+/// Says what of the file is not read because of a finding.
+fn passed_over(finding: Diagnostic, file: FileId, part: &Range<usize>, text: &str) -> Diagnostic {
+    if finding.code != &codes::YAML_SYNTAX {
+        return finding;
+    }
+    let lines = |range: Range<usize>| text.get(range).unwrap_or_default().matches('\n').count();
+    let first = lines(0..part.start) + 1;
+    let body = text.get(part.clone()).unwrap_or_default().trim_end();
+    let last = first + body.matches('\n').count();
+    let what = if first == last {
+        format!("line {first} was not read; the rest of this file was")
+    } else {
+        format!("lines {first} to {last} were not read; the rest of this file was")
     };
-    let complete = builder.run(body);
-    let root = builder.unwind();
-    Document { root, complete }
+    let start = text.get(..part.start).unwrap_or_default();
+    let line = start.rfind('\n').map_or(0, |at| at + 1);
+    let indent = text.get(line..part.start).unwrap_or_default();
+    let name = indent.trim_end_matches(':').trim();
+    let finding = finding.help(what);
+    let own = finding.primary().is_some_and(|it| part.contains(&(it.start as usize)));
+    if own || name.is_empty() {
+        return finding;
+    }
+    let at = line + indent.len() - indent.trim_start().len();
+    let span = Span::new(file, at..at + name.len());
+    finding.also(span, "the entry that it is in starts here")
+}
+
+/// The text without a part: blanks of the same length, so that all else keeps its place.
+fn blanked(body: &str, shift: usize, part: &Range<usize>) -> String {
+    let inside = |at: usize| part.contains(&(at + shift));
+    let mut out = String::with_capacity(body.len());
+    for (at, c) in body.char_indices() {
+        if inside(at) && !matches!(c, '\n' | '\r') {
+            out.extend(std::iter::repeat_n(' ', c.len_utf8()));
+        } else {
+            out.push(c);
+        }
+    }
+    out
 }
 
 /// The comments of one file, without their `#`; those after a syntax error are not seen.
@@ -63,11 +138,16 @@ pub(crate) fn comments(file: FileId, text: &str) -> Vec<Spanned<String>> {
 
 struct Builder<'a> {
     file: FileId,
+    /// The whole text.
     text: &'a str,
+    /// The same without its mark and its broken entries.
+    body: &'a str,
     shift: usize,
     sink: &'a mut Sink,
     stack: Vec<Open>,
     root: Option<Node>,
+    /// Values that were dropped, because their key was refused.
+    holes: Vec<Range<usize>>,
 }
 
 /// A list or map that is still being read.
@@ -91,7 +171,7 @@ enum Open {
 struct Key(Option<Spanned<String>>);
 
 impl Builder<'_> {
-    fn run(&mut self, body: &str) -> bool {
+    fn run(&mut self) -> Result<(), Stop> {
         let options = granit_parser::options! {
             disallow_directives: true,
             emit_unresolved_aliases: true,
@@ -99,30 +179,22 @@ impl Builder<'_> {
             emit_comments: false,
         };
         let mut documents = 0;
+        let body = self.body;
         for next in Parser::new_from_str_with_options(body, options) {
-            let (event, place) = match next {
-                Ok(next) => next,
-                Err(error) => {
-                    self.syntax_error(&error);
-                    return false;
-                }
-            };
+            let (event, place) = next.map_err(|error| self.syntax_error(&error))?;
             if matches!(event, Event::DocumentStart(..)) {
                 documents += 1;
-                if documents > 1 {
+                if documents == 2 {
                     self.second_document(&place);
-                    return false;
                 }
             }
-            if self.event(event, &place).is_none() {
-                return false;
-            }
+            self.event(event, &place)?;
         }
-        true
+        Ok(())
     }
 
-    /// Takes one event; `None` ends the reading.
-    fn event(&mut self, event: Event<'_>, place: &EventSpan) -> Option<()> {
+    /// Takes one event.
+    fn event(&mut self, event: Event<'_>, place: &EventSpan) -> Result<(), Stop> {
         match event {
             Event::Scalar(text, style, _, tag) => {
                 self.tag(tag.as_deref(), place);
@@ -170,26 +242,66 @@ impl Builder<'_> {
             }
             _ => {}
         }
-        Some(())
+        Ok(())
     }
 
-    fn open(&mut self, open: Open) -> Option<()> {
+    fn open(&mut self, open: Open) -> Result<(), Stop> {
         if self.stack.len() >= MAX_DEPTH {
             let (Open::List { start, .. } | Open::Map { start, .. }) = &open;
-            self.too_deep(*start);
-            return None;
+            return Err(too_deep(*start));
         }
         self.stack.push(open);
-        Some(())
+        Ok(())
     }
 
-    fn too_deep(&mut self, span: Span) {
-        let message = format!("values are nested deeper than {MAX_DEPTH} levels");
-        self.sink.push(
-            Diagnostic::new(&codes::TOO_DEEP, span, message)
-                .label("the rest of this file is not read")
-                .help("no entry of the language needs this depth; look for a lost bracket"),
-        );
+    /// What is passed over so that the rest can be read: the entry that was being read, or the
+    /// section, or the line and what is indented below it.
+    fn broken_part(&self, at: usize) -> Option<Range<usize>> {
+        let keys = self.stack.iter().take(2).map_while(|open| match open {
+            Open::Map {
+                key: Some(Key(Some(key))),
+                flow: false,
+                ..
+            } => Some(key.span),
+            _ => None,
+        });
+        let part = match keys.last() {
+            Some(key) => self.below(key.start as usize).map(|(line, end)| {
+                let colon = self.text.get(key.end as usize..end).unwrap_or_default();
+                let colon = colon.find(':').map_or(0, |at| at + 1);
+                (key.end as usize + colon).max(line)..end
+            }),
+            None => {
+                let at = self.visible(at).start as usize;
+                let line = self.text.get(..at)?.rfind('\n').map_or(0, |at| at + 1);
+                let text = self.text.get(line..)?;
+                let start = line + text.len() - text.trim_start_matches(' ').len();
+                self.below(start).map(|(_, end)| start..end)
+            }
+        }?;
+        let body = part.start.checked_sub(self.shift)?..part.end.checked_sub(self.shift)?;
+        (!self.body.get(body)?.trim().is_empty()).then_some(part)
+    }
+
+    /// The line of a key that stands first on it, and the end of all that is indented below.
+    fn below(&self, key: usize) -> Option<(usize, usize)> {
+        let line = self.text.get(..key)?.rfind('\n').map_or(0, |at| at + 1);
+        let indent = self.text.get(line..key)?;
+        if !indent.chars().all(|c| c == ' ') {
+            return None;
+        }
+        let mut end = line;
+        for next in self.text.get(line..)?.split_inclusive('\n') {
+            let text = next.trim_start_matches(' ');
+            let column = next.len() - text.len();
+            let item = column == indent.len() && text.starts_with("- ");
+            let inside = column > indent.len() || item || text.trim().is_empty();
+            if end > line && !inside {
+                break;
+            }
+            end += next.len();
+        }
+        Some((line, end))
     }
 
     fn scalar(&mut self, text: &str, style: ScalarStyle, span: Span, tagged: bool) {
@@ -261,6 +373,8 @@ impl Builder<'_> {
             _ => None,
         };
         let found = match key {
+            // What stood here is broken, and was reported.
+            Some(key) if self.is_blanked(key.span.end as usize) => return,
             Some(key) if span.start == span.end => {
                 let message = format!("`{}` has no value", key.value);
                 Diagnostic::new(&codes::NULL_VALUE, key.span, message)
@@ -274,6 +388,7 @@ impl Builder<'_> {
 
     /// Refuses keys that are empty, a merge, or already there; their values are still read.
     fn check_key(&mut self) {
+        let outermost = self.stack.len() == 1;
         let Some(Open::Map {
             seen,
             key: Some(slot),
@@ -307,21 +422,43 @@ impl Builder<'_> {
         } else {
             return;
         };
-        slot.0 = None;
+        // A section may go on elsewhere in the file as far as its entries are concerned.
+        if earlier.is_none() || !outermost {
+            slot.0 = None;
+        }
         self.sink.push(found);
+    }
+
+    /// Whether a broken entry was left out after the colon at or after this place.
+    fn is_blanked(&self, after: usize) -> bool {
+        let written = self.text.get(after..).unwrap_or_default().as_bytes();
+        let read = after.checked_sub(self.shift).and_then(|at| self.body.get(at..));
+        let read = read.unwrap_or_default();
+        let rest = read.trim_start_matches(|c: char| c.is_whitespace() || c == ':');
+        let until = read.len() - rest.len();
+        written.get(..until) != read.as_bytes().get(..until)
     }
 
     /// Puts a finished node where it belongs.
     fn add(&mut self, mut node: Node) {
         match self.stack.last_mut() {
-            None => self.root = Some(node),
+            None => match (&mut self.root, node) {
+                // The sections of a second document are read as well.
+                (Some(Node { value: Value::Map(all), .. }), Node { value: Value::Map(more), .. }) => {
+                    all.extend(more);
+                }
+                (root, node) => *root = Some(node),
+            },
             Some(Open::List { items, .. }) => items.push(node),
             Some(Open::Map { pairs, key, .. }) => match key.take() {
                 Some(Key(Some(key))) => {
                     node.blame = key.span;
                     pairs.push(Pair { key, value: node });
                 }
-                Some(Key(None)) => {}
+                Some(Key(None)) => {
+                    let end = crate::syntax::mend::end_of(&node).end.max(node.span.end);
+                    self.holes.push(node.span.start as usize..end as usize);
+                }
                 None => {
                     *key = Some(Key(None));
                     if !matches!(node.value, Value::Broken) {
@@ -385,40 +522,34 @@ impl Builder<'_> {
                 span,
                 "a file holds one YAML document",
             )
-            .label("a second document starts here and is not read")
+            .label("a second document starts here")
             .help("merge its sections into the first one, or move them to a file of their own"),
         );
     }
 
-    fn syntax_error(&mut self, error: &granit_parser::ScanError) {
+    fn syntax_error(&self, error: &granit_parser::ScanError) -> Stop {
         let at = error
             .marker()
             .byte_offset()
             .map_or(self.text.len(), |at| at + self.shift);
         let span = self.visible(at);
         if *error.kind() == granit_parser::ErrorKind::RecursionLimitExceeded {
-            self.too_deep(span);
-            return;
+            return too_deep(span);
         }
         if *error.kind() == granit_parser::ErrorKind::DirectiveDisallowed {
-            self.sink.push(
-                Diagnostic::new(
-                    &codes::YAML_DOCUMENTS,
-                    span,
-                    "YAML directives are not used here",
-                )
-                .help("remove the line"),
-            );
-            return;
+            let message = "YAML directives are not used here";
+            let finding =
+                Diagnostic::new(&codes::YAML_DOCUMENTS, span, message).help("remove the line");
+            return Stop { finding, at };
         }
         let found = Diagnostic::new(&codes::YAML_SYNTAX, span, error.info())
             .label("reading stopped here")
             .help("what stands above was read; the rest of this file was not");
-        let found = match self.opening_quote(at) {
+        let finding = match self.opening_quote(at) {
             Some(quote) => found.also(quote, "perhaps this quote is never closed"),
             None => found,
         };
-        self.sink.push(found);
+        Stop { finding, at }
     }
 
     /// One visible character at or before `at`, so that there is something to underline.
@@ -456,6 +587,17 @@ impl Builder<'_> {
             .byte_range()
             .unwrap_or(self.text.len()..self.text.len());
         Span::new(self.file, range.start + self.shift..range.end + self.shift)
+    }
+}
+
+fn too_deep(span: Span) -> Stop {
+    let message = format!("values are nested deeper than {MAX_DEPTH} levels");
+    let finding = Diagnostic::new(&codes::TOO_DEEP, span, message)
+        .label("what holds this is not read")
+        .help("no entry of the language needs this depth; look for a lost bracket");
+    Stop {
+        finding,
+        at: span.start as usize,
     }
 }
 
