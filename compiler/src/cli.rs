@@ -45,7 +45,7 @@ pub enum Format {
     Human,
     /// One JSON value
     Json,
-    /// `JUnit` XML, of `test`
+    /// `JUnit` XML, of `test` and `check`
     Junit,
     /// Markdown, of `diff`
     Markdown,

@@ -65,7 +65,8 @@ fn checked(tree: &dyn source::Tree, today: Time, depth: lint::Depth) -> Checked 
     let name = project.name.as_ref().map_or("", |name| name.value.as_str());
     let model = resolve::resolve(name, &syntax, &sources, &mut sink);
     let model = model.filter(|model| prove::prove(model, &mut sink));
-    lint::run(&syntax, model.as_ref(), &sources, &mut sink, (today, depth));
+    let written = (&project, &syntax);
+    lint::run(written, model.as_ref(), &sources, &mut sink, (today, depth));
     Checked {
         sources,
         project,

@@ -1,6 +1,7 @@
 //! Lints: what is legal and unwise. One file for each, over the syntax and the model.
 //!
-//! They run on a project without errors, so none of them speaks of what is broken already. A
+//! They run on a project without errors, so none of them speaks of what is broken already; only
+//! what looks like a secret is told in any case. A
 //! finding is silenced by a level in `latchkey.toml`, or at its place by a comment
 //! `# latchkey: allow(slug): why`.
 
@@ -9,6 +10,7 @@ use latchkey_engine::time::Time;
 use crate::{
     diag::{Diagnostic, Sink},
     model::Model,
+    project::Project,
     source::SourceMap,
     syntax,
 };
@@ -20,6 +22,7 @@ mod binding_expired;
 mod binding_expires_soon;
 mod claim_value_of_nothing;
 mod cleartext_upstream;
+mod empty_project;
 mod empty_server;
 mod facts;
 mod grant_to_suspended;
@@ -28,9 +31,12 @@ mod inherited_already;
 mod limit_never_binds;
 mod matrix_without_denial;
 mod needs_review;
+mod not_pinned;
 mod open_blocklist;
 mod open_schema;
 mod organization_without_id;
+mod overlapping_paths;
+mod plaintext_secret;
 mod principal_expired;
 mod principal_without_grant;
 mod public_write;
@@ -40,6 +46,7 @@ mod rule_expired;
 mod rule_of_nobody;
 mod rule_on_unreachable;
 mod schedule_ends_soon;
+mod schema_keyword;
 mod scope_map_catch_all;
 mod scope_map_incomplete;
 mod shadowed_rule;
@@ -54,6 +61,7 @@ mod unused_group;
 mod unused_issuer;
 mod unused_role;
 mod unused_schedule;
+mod wide;
 mod wildcard_for_one;
 
 use facts::Facts;
@@ -69,6 +77,7 @@ const LINTS: &[Lint] = &[
     binding_expires_soon::check,
     claim_value_of_nothing::check,
     cleartext_upstream::check,
+    empty_project::check,
     empty_server::check,
     grant_to_suspended::check,
     group_of_nobody::check,
@@ -76,9 +85,11 @@ const LINTS: &[Lint] = &[
     limit_never_binds::check,
     matrix_without_denial::check,
     needs_review::check,
+    not_pinned::check,
     open_blocklist::check,
     open_schema::check,
     organization_without_id::check,
+    overlapping_paths::check,
     principal_expired::check,
     principal_without_grant::check,
     public_write::check,
@@ -88,6 +99,7 @@ const LINTS: &[Lint] = &[
     rule_of_nobody::check,
     rule_on_unreachable::check,
     schedule_ends_soon::check,
+    schema_keyword::check,
     scope_map_catch_all::check,
     scope_map_incomplete::check,
     shadowed_rule::check,
@@ -101,6 +113,8 @@ const LINTS: &[Lint] = &[
     unused_issuer::check,
     unused_role::check,
     unused_schedule::check,
+    wide::bindings,
+    wide::selectors,
     wildcard_for_one::check,
 ];
 
@@ -113,24 +127,26 @@ pub enum Depth {
     Thorough,
 }
 
-/// Runs every lint on a sound project, as of `today`; without a model only the comments that
-/// would silence lints are read.
+/// Runs every lint on a sound project, as of `today`; without a model only those that look at the
+/// text alone, and the comments that would silence lints are read.
 pub fn run(
-    syntax: &syntax::Project,
+    (project, syntax): (&Project, &syntax::Project),
     model: Option<&Model>,
     sources: &SourceMap,
     sink: &mut Sink,
     (today, depth): (Time, Depth),
 ) {
     let mut suppressions = suppress::read(sources, sink);
-    let Some(model) = model else { return };
-    let facts = Facts::new(syntax, model, today);
     let mut found = Vec::new();
-    for lint in LINTS {
-        lint(&facts, &mut found);
-    }
-    if depth == Depth::Thorough {
-        analysis::check(&facts, &mut found);
+    plaintext_secret::check(project, sources, &mut found);
+    if let Some(model) = model {
+        let facts = Facts::new(project, syntax, model, today);
+        for lint in LINTS {
+            lint(&facts, &mut found);
+        }
+        if depth == Depth::Thorough {
+            analysis::check(&facts, &mut found);
+        }
     }
     for finding in found {
         if suppressions.silence(&finding, sources) {
@@ -139,5 +155,7 @@ pub fn run(
             sink.push(finding);
         }
     }
-    suppressions.unused(depth, sources, sink);
+    if model.is_some() {
+        suppressions.unused(depth, sources, sink);
+    }
 }

@@ -8,7 +8,7 @@ use crate::diag::{Applicability, Diagnostic, Level, Levels, Severity, Sink, code
 use crate::source::{FileId, Glob, MAX_FILE_BYTES, SourceMap, Span, Spanned, Tree};
 use crate::syntax::collection::{List, Names};
 use crate::syntax::node::{Node, Pair, Style, Value};
-use crate::syntax::scalar::{ArgumentName, Label, choice};
+use crate::syntax::scalar::{ArgumentName, Count, Label, choice};
 use crate::syntax::shape::{Reader, Shape, record};
 
 /// The name of the project file.
@@ -25,6 +25,8 @@ pub struct Project {
     pub levels: Levels,
     /// Trusted keys by name, as given.
     pub trust: BTreeMap<String, Spanned<String>>,
+    /// How much one entry may reach.
+    pub bounds: Bounds,
     /// Whether a file or folder could not be read, so that names may be declared out of sight.
     pub unreadable: bool,
 }
@@ -126,6 +128,27 @@ record! {
         lints "lints": Names<Spanned<LintLevel>, ArgumentName>;
         /// Keys that releases of this project may be signed with, by name.
         trust "trust": Names<Spanned<String>>;
+        /// How much one entry may reach.
+        bounds "bounds": Option<Bounds>;
+    }
+}
+
+record! {
+    /// How much one entry may reach before a warning says so; no bound where none is stated.
+    pub struct Bounds: "bounds table" {
+        /// The most surfaces that one binding may reach.
+        binding "binding": Option<Spanned<Count>>;
+        /// The most surfaces that one wildcard of a role may mean.
+        selector "selector": Option<Spanned<Count>>;
+    }
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self {
+            binding: None,
+            selector: None,
+        }
     }
 }
 
@@ -203,12 +226,14 @@ fn settle(file: ProjectFile, cx: &mut Reader<'_>) -> Project {
         .iter()
         .map(|(name, key)| (name.clone(), key.value.clone()))
         .collect();
+    let bounds = file.bounds.unwrap_or_default();
     let name = file.project.name.map(|name| name.to_string());
     Project {
         name: Some(name),
         include,
         levels,
         trust,
+        bounds,
         unreadable: false,
     }
 }

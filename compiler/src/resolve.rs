@@ -3,8 +3,10 @@
 //! A name that does not exist is an error with the closest name that does. What is needed for a
 //! policy to mean something is checked here; what is merely unwise is a lint's business.
 
+use std::collections::BTreeSet;
+
 use crate::{
-    diag::{Code, Diagnostic, Label, Sink, codes},
+    diag::{Code, Diagnostic, Sink, codes},
     model::{Model, Scope},
     source::{SourceMap, Span, Spanned},
     syntax::{self, Names, ScopePath},
@@ -42,6 +44,7 @@ pub fn resolve(
         sources,
         sink,
         unsure: !syntax.is_complete(),
+        flawed: BTreeSet::new(),
     };
     let organizations = resolver.organizations();
     let issuers = resolver.issuers();
@@ -83,6 +86,8 @@ struct Resolver<'a> {
     /// Whether something is written that is not in the model, such as a grant of a role that does
     /// not exist: what follows from something being absent is not told then.
     unsure: bool,
+    /// The names of surfaces whose schema was refused: nothing is known of their arguments.
+    flawed: BTreeSet<Span>,
 }
 
 /// What a finding with one of these codes says is wrong by what is written, whatever else may be
@@ -97,8 +102,6 @@ const STANDS: &[&Code] = &[
     &codes::CONDITION_UNANCHORED,
     &codes::CONDITION_UNSUPPORTED,
     &codes::DATES_REVERSED,
-    &codes::DESTRUCTIVE_IN_ALLOW,
-    &codes::DESTRUCTIVE_PUBLIC,
     &codes::DESTRUCTIVE_SELECTOR,
     &codes::DUPLICATE_CLAIM,
     &codes::DUPLICATE_ID,
@@ -129,10 +132,20 @@ const STANDS: &[&Code] = &[
 impl Resolver<'_> {
     /// Adds a finding, unless it may only be due to something that could not be read.
     fn report(&mut self, diagnostic: Diagnostic) {
-        let holed = |it: &Label| self.syntax.holed(it.span);
-        if STANDS.contains(&diagnostic.code) || !diagnostic.labels.iter().any(holed) {
+        let labels = || diagnostic.labels.iter().map(|it| it.span);
+        let holed = || {
+            let primary = diagnostic.primary().is_some_and(|it| self.syntax.holed(it));
+            primary || labels().any(|it| self.holed(it))
+        };
+        let stands = STANDS.contains(&diagnostic.code) || !holed();
+        if stands && !labels().any(|it| self.syntax.stands_in(it)) {
             self.sink.push(diagnostic);
         }
+    }
+
+    /// Whether the entry with this name was read only in part, or has a part that is wrong.
+    fn holed(&self, name: Span) -> bool {
+        self.flawed.contains(&name) || self.syntax.is_holed(name)
     }
 
     /// Whether a section has a name; reports it when it has not, and could not have.

@@ -146,6 +146,11 @@ macro_rules! sections {
         }),+];
 
         impl Project {
+            /// Whether nothing was read.
+            pub fn is_empty(&self) -> bool {
+                $(self.$name.is_empty())&&+
+            }
+
             fn section(&mut self, pair: &node::Pair, cx: &mut Reader<'_>) {
                 match pair.key.value.as_str() {
                     $(stringify!($name) => {
@@ -201,6 +206,17 @@ impl Project {
     /// it which is written.
     pub fn holed(&self, span: Span) -> bool {
         self.gaps.holes.iter().any(|hole| hole.touches(span))
+    }
+
+    /// Whether the entry with this name was read only in part.
+    pub fn is_holed(&self, name: Span) -> bool {
+        self.gaps.holes.iter().any(|hole| hole.is_in(name))
+    }
+
+    /// Whether a value stands here in place of one that was refused, so that nothing is to be said
+    /// of it.
+    pub fn stands_in(&self, span: Span) -> bool {
+        self.gaps.stand_ins.contains(&span)
     }
 
     /// Whether all entries of a section could be read.
@@ -286,6 +302,8 @@ struct Gaps {
     holes: Vec<Hole>,
     /// The words of what could not be read.
     unread: BTreeSet<String>,
+    /// Where values stand in for others that were refused.
+    stand_ins: BTreeSet<Span>,
     /// A file could not be read, so that nothing is known of what it holds.
     lost: bool,
 }
@@ -303,6 +321,7 @@ impl Gaps {
         let mut mended = mend::entry(pair, holes, cx);
         self.holes.append(&mut mended.holes);
         self.unread.append(&mut mended.words);
+        self.stand_ins.extend(mended.stand_ins);
         mended.entry
     }
 }

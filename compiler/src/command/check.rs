@@ -48,7 +48,13 @@ pub fn run(args: &Args, global: &Global, terminal: &mut Terminal<'_>) -> Result<
         formats("check --watch", global.format, &[Format::Human])?;
         return watch::run(args, global, terminal);
     }
-    let known = [Format::Human, Format::Json, Format::Sarif, Format::Github];
+    let known = [
+        Format::Human,
+        Format::Json,
+        Format::Sarif,
+        Format::Github,
+        Format::Junit,
+    ];
     formats("check", global.format, &known)?;
     let folder = folder(global)?;
     let said = if args.fix {
@@ -81,6 +87,7 @@ fn print(
     let prefix = || revision::prefix(&global.directory);
     match global.format {
         Format::Json => writeln!(out, "{}", render::json::render(report, sources)),
+        Format::Junit => write!(out, "{}", render::junit::render(report, sources)),
         Format::Sarif => writeln!(out, "{}", render::sarif::render(report, sources, &prefix())),
         Format::Github => write!(
             out,

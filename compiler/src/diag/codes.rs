@@ -90,6 +90,7 @@ codes! {
     BAD_SUPPRESSION = "LK0028", "bad-suppression", Error, "A suppression comment is malformed";
     UNUSED_SUPPRESSION = "LK0029", "unused-suppression", Warning,
         "A suppression comment silences nothing";
+    EMPTY_PROJECT = "LK0030", "empty-project", Warning, "A project has no entry at all";
     UNKNOWN_SCOPE = "LK1001", "unknown-scope", Error, "An organization or team does not exist";
     UNKNOWN_ISSUER = "LK1002", "unknown-issuer", Error, "An issuer does not exist";
     UNKNOWN_ROLE = "LK1003", "unknown-role", Error, "A role does not exist";
@@ -157,6 +158,8 @@ codes! {
     EMPTY_SERVER = "LK2011", "empty-server", Warning, "A server has nothing that can be called";
     UNREACHABLE_SURFACE = "LK2012", "unreachable-surface", Warning, "No grant reaches a surface";
     NEEDS_REVIEW = "LK2013", "needs-review", Warning, "Nobody has reviewed an imported surface";
+    OVERLAPPING_PATHS = "LK2014", "overlapping-paths", Warning,
+        "Two paths match the same requests, and neither is narrower";
     ROLE_CYCLE = "LK3001", "role-cycle", Error, "Roles inherit each other in a circle";
     DESTRUCTIVE_IN_ALLOW = "LK3002", "destructive-in-allow", Error,
         "`allow` names a destructive surface";
@@ -201,6 +204,10 @@ codes! {
     IDLE_BINDING = "LK3026", "idle-binding", Warning, "Nothing that a binding gives can be used";
     ACTIVATION_ONLY = "LK3027", "activation-only", Warning,
         "Only an activation makes a binding usable";
+    WIDE_BINDING = "LK3028", "wide-binding", Warning,
+        "A binding reaches more surfaces than the project allows";
+    WIDE_SELECTOR = "LK3029", "wide-selector", Warning,
+        "A wildcard means more surfaces than the project allows";
     CONDITION_SYNTAX = "LK4001", "condition-syntax", Error, "A condition cannot be read";
     CONDITION_TOO_LARGE = "LK4002", "condition-too-large", Error,
         "A condition is too long or too deep";
@@ -250,6 +257,11 @@ codes! {
     TOOL_WITHOUT_SCHEMA = "LK5010", "tool-without-schema", Warning, "A tool has no argument schema";
     OPEN_SCHEMA = "LK5011", "open-schema", Warning, "A schema lets unknown arguments pass";
     LIMIT_NEVER_BINDS = "LK5012", "limit-never-binds", Warning, "A rate never binds";
+    NOT_PINNED = "LK5013", "not-pinned", Warning,
+        "A tool has no pin, although its server has a lock";
+    PLAINTEXT_SECRET = "LK5014", "plaintext-secret", Warning, "A text looks like a secret";
+    SCHEMA_KEYWORD = "LK5015", "schema-keyword", Warning,
+        "A schema has a keyword that does not exist";
     UNKNOWN_OUTCOME = "LK6001", "unknown-outcome", Error, "A cell expects no outcome of a call";
     MATRIX_WITHOUT_DENIAL = "LK6002", "matrix-without-denial", Warning,
         "A matrix expects no denial";

@@ -9,11 +9,14 @@ use latchkey_engine::{
 
 use crate::{
     model::{Binding, Group, Model, Permission, Principal, Rule, Who},
+    project::Project,
     syntax,
 };
 
 /// A project, and what follows from it.
 pub(super) struct Facts<'a> {
+    /// What its project file says.
+    pub(super) project: &'a Project,
     /// What was written.
     pub(super) syntax: &'a syntax::Project,
     /// What it means.
@@ -28,7 +31,12 @@ pub(super) struct Facts<'a> {
 
 impl<'a> Facts<'a> {
     /// Asks once what many lints need.
-    pub(super) fn new(syntax: &'a syntax::Project, model: &'a Model, today: Time) -> Self {
+    pub(super) fn new(
+        project: &'a Project,
+        syntax: &'a syntax::Project,
+        model: &'a Model,
+        today: Time,
+    ) -> Self {
         let mut roles = BTreeSet::new();
         let mut bound: BTreeMap<&Who, Vec<&str>> = BTreeMap::new();
         for (name, binding) in &model.bindings {
@@ -42,6 +50,7 @@ impl<'a> Facts<'a> {
         let roles = roles.into_iter().filter_map(|it| model.roles.get(it));
         let granted = roles.flat_map(|role| role.permissions.keys()).collect();
         Self {
+            project,
             syntax,
             model,
             today,

@@ -6,7 +6,7 @@ use latchkey_gate::supply::Digest;
 use serde_json::{Value as Json, json as value};
 
 use super::{CellRun, OthersRun, Run, outcome};
-use crate::source::SourceMap;
+use crate::{diag::render::junit::escaped, source::SourceMap};
 
 /// The version of the JSON form; raised on any breaking change.
 const VERSION: u32 = 1;
@@ -242,21 +242,4 @@ fn suite(out: &mut String, name: &str, cases: &[Case]) {
         out.push_str("    </testcase>\n");
     }
     out.push_str("  </testsuite>\n");
-}
-
-/// Text as XML content or as an attribute; controls that XML cannot hold become spaces.
-fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\n' => out.push_str("&#10;"),
-            c if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') => out.push(' '),
-            c => out.push(c),
-        }
-    }
-    out
 }

@@ -284,7 +284,7 @@ impl Resolver<'_> {
                 .keys()
                 .all(|it| issuer.organizations.contains(it)),
         };
-        if inside || self.syntax.holed(issuer.span) {
+        if inside || self.holed(issuer.span) {
             return;
         }
         let message = format!(

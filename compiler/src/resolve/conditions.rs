@@ -72,8 +72,7 @@ impl Resolver<'_> {
         for (at, problem) in problems {
             let surface = surfaces.get(*at).map(|(_, surface)| surface.span);
             // What is missing from a surface may be what could not be read of it.
-            if surface.is_some_and(|span| self.syntax.holed(span))
-                && !STANDS.contains(&code(problem.kind))
+            if surface.is_some_and(|span| self.holed(span)) && !STANDS.contains(&code(problem.kind))
             {
                 continue;
             }

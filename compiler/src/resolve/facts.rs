@@ -95,7 +95,7 @@ impl Resolver<'_> {
                 .surfaces
                 .values()
                 .any(|it| it.arguments.contains_key(&path));
-            if used || unsure || self.syntax.holed(server.span) {
+            if used || unsure || self.holed(server.span) {
                 continue;
             }
             let known: BTreeSet<&str> = server

@@ -51,6 +51,9 @@ impl Resolver<'_> {
         else {
             return None;
         };
+        if self.holed(entry.name.span) {
+            return None;
+        }
         self.excepted(entry, (first, end));
         if end.0.saturating_sub(first.0) > MAX_SECONDS {
             let message = "a schedule is worked out for twenty years at most";

@@ -56,7 +56,7 @@ impl<'s> Resolver<'s> {
     }
 
     /// The lock that a server names.
-    fn lock(&self, entry: &syntax::Server) -> Option<&'s Lock> {
+    pub(super) fn lock(&self, entry: &syntax::Server) -> Option<&'s Lock> {
         let syntax = self.syntax;
         let span = entry.lock.as_ref()?.span;
         let named = |it: &syntax::Server| it.lock.as_ref().is_some_and(|lock| lock.span == span);

@@ -169,6 +169,10 @@ impl Resolver<'_> {
     ) -> Surface {
         let facts = written.surface;
         let schema = self.schema(entry, written);
+        let unread = entry.lock.is_some() && self.lock(entry).is_none();
+        if schema.is_none() && (facts.input.is_some() || unread) {
+            self.flawed.insert(written.name.span);
+        }
         let access = access(facts);
         let risk = risk(facts);
         let operations = facts

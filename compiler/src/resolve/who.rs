@@ -1,19 +1,11 @@
 //! Whom a binding or rule speaks of.
 
 use super::{Resolver, callers::principal_type, places, tail, unknown};
-use crate::{
-    diag::codes,
-    model::Who,
-    source::Spanned,
-    syntax,
-};
+use crate::{diag::codes, model::Who, source::Spanned, syntax};
 
 impl Resolver<'_> {
     /// Resolves the subjects; reports each that does not exist.
-    pub(super) fn who(
-        &mut self,
-        subjects: &[Spanned<syntax::Who>],
-    ) -> Vec<Spanned<Who>> {
+    pub(super) fn who(&mut self, subjects: &[Spanned<syntax::Who>]) -> Vec<Spanned<Who>> {
         let mut resolved = Vec::with_capacity(subjects.len());
         for subject in subjects {
             if let Some(who) = self.subject(subject) {

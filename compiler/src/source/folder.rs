@@ -57,15 +57,30 @@ impl Tree for Folder {
         if fs::symlink_metadata(&full)?.is_symlink() {
             inside(&self.root, &full)?;
         }
-        let file = fs::File::open(&full)?;
-        if !file.metadata()?.is_file() {
+        // Asked before it is opened: opening a pipe would wait for somebody to write.
+        if !fs::metadata(&full)?.is_file() {
             return Err(io::Error::other("it is not a regular file"));
         }
-        let mut bytes = Vec::new();
-        file.take(MAX_FILE_BYTES as u64 + 1)
-            .read_to_end(&mut bytes)?;
-        Ok(bytes)
+        steady(fs::File::open(&full)?, || {})
     }
+}
+
+/// The bytes of a file, up to one past the largest that is read; an error where they changed
+/// meanwhile, for half of the old and half of the new is nobody's policy.
+fn steady(mut file: fs::File, meanwhile: impl FnOnce()) -> io::Result<Vec<u8>> {
+    let state = |file: &fs::File| {
+        let facts = file.metadata()?;
+        io::Result::Ok((facts.len(), facts.modified().ok()))
+    };
+    let before = state(&file)?;
+    let mut bytes = Vec::new();
+    let limit = MAX_FILE_BYTES as u64 + 1;
+    file.by_ref().take(limit).read_to_end(&mut bytes)?;
+    meanwhile();
+    if state(&file)? != before || bytes.len() as u64 != before.0.min(limit) {
+        return Err(io::Error::other("it changed while it was read; try again"));
+    }
+    Ok(bytes)
 }
 
 fn inside(root: &Path, full: &Path) -> io::Result<()> {
@@ -97,6 +112,19 @@ mod tests {
         let paths = Folder::new(&root).paths().unwrap();
         fs::remove_dir_all(&root).unwrap();
         assert_eq!(paths, ["a.yaml", "b.yaml", "inner/c.yaml"]);
+    }
+
+    #[test]
+    fn a_file_that_changes_while_it_is_read_is_refused() {
+        let root = temporary("steady");
+        let path = root.join("a.yaml");
+        fs::write(&path, "roles: {}\n").unwrap();
+        let read = steady(fs::File::open(&path).unwrap(), || {});
+        assert_eq!(read.unwrap(), b"roles: {}\n");
+        let during = || fs::write(&path, "roles: {}\nrules: {}\n").unwrap();
+        let read = steady(fs::File::open(&path).unwrap(), during);
+        fs::remove_dir_all(&root).unwrap();
+        assert!(read.unwrap_err().to_string().contains("changed"));
     }
 
     #[cfg(unix)]

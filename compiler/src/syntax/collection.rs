@@ -144,6 +144,10 @@ impl<T: Shape> Shape for List<T> {
         Some(Self(items))
     }
 
+    fn stand_in(_span: Span) -> Option<Self> {
+        Some(Self(Vec::new()))
+    }
+
     fn schema() -> Json {
         json!({ "type": "array", "items": T::schema(), "minItems": 1, "uniqueItems": true })
     }

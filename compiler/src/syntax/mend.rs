@@ -62,9 +62,7 @@ impl Named {
     }
 
     fn holds(&self, span: Span) -> bool {
-        self.whole.file == span.file
-            && self.whole.start <= span.start
-            && span.end <= self.whole.end
+        self.whole.file == span.file && self.whole.start <= span.start && span.end <= self.whole.end
     }
 }
 
@@ -81,10 +79,13 @@ impl Hole {
     /// Whether a finding at `span` may be due to this hole: it lies in the innermost entry around
     /// the hole, or is the name of an outer one.
     pub(crate) fn touches(&self, span: Span) -> bool {
-        let Some((inner, outer)) = self.within.split_last() else {
-            return false;
-        };
-        inner.holds(span) || outer.iter().any(|it| it.name == span)
+        let inner = self.within.last();
+        inner.is_some_and(|it| it.holds(span)) || self.is_in(span)
+    }
+
+    /// Whether it is in the entry with this name.
+    pub(crate) fn is_in(&self, name: Span) -> bool {
+        self.within.iter().any(|it| it.name == name)
     }
 }
 
@@ -98,7 +99,21 @@ impl<'a> Reader<'a> {
             within: Vec::new(),
             depth: 0,
             mending: false,
+            stand_ins: Vec::new(),
         }
+    }
+
+    /// Whether the keys of a whole entry are being read once more: what is missing or contradicts
+    /// was reported, and the rest is taken as it is.
+    pub(crate) fn is_lenient(&self) -> bool {
+        self.mending && self.depth == 1
+    }
+
+    /// A value for a mandatory key that has none, where one is needed to go on.
+    pub(crate) fn stand_in<T: Shape>(&mut self, span: Span) -> Option<T> {
+        let value = T::stand_in(span).filter(|_| self.is_lenient())?;
+        self.stand_ins.push(span);
+        Some(value)
     }
 
     /// Reads one part; where it is refused and no smaller part of it was, it is a hole.
@@ -161,22 +176,25 @@ pub(crate) struct Mended<T> {
     pub(crate) holes: Vec<Hole>,
     /// The words in the holes; any of them may be a name.
     pub(crate) words: BTreeSet<String>,
+    /// Where values stand in for others.
+    pub(crate) stand_ins: Vec<Span>,
 }
 
 /// Reads what is sound of an entry that has these holes.
-pub(crate) fn entry<T: Shape>(
-    pair: &Pair,
-    mut holes: Vec<Hole>,
-    cx: &mut Reader<'_>,
-) -> Mended<T> {
+pub(crate) fn entry<T: Shape>(pair: &Pair, mut holes: Vec<Hole>, cx: &mut Reader<'_>) -> Mended<T> {
     let mut tree = pair.clone();
     let mut words = BTreeSet::new();
     let mut from = 0;
     let mut value = None;
+    let mut stand_ins = Vec::new();
     for _ in 0..ROUNDS {
-        leave_out(&mut tree, holes.get(from..).unwrap_or_default(), &mut |span| {
-            words_of(cx.sources.text(span), &mut words);
-        });
+        leave_out(
+            &mut tree,
+            holes.get(from..).unwrap_or_default(),
+            &mut |span| {
+                words_of(cx.sources.text(span), &mut words);
+            },
+        );
         from = holes.len();
         let mut found = Sink::new();
         let mut again = Reader {
@@ -186,7 +204,8 @@ pub(crate) fn entry<T: Shape>(
         };
         value = T::read(&tree.value, &mut again);
         holes.append(&mut again.holes);
-        report(found, &words, cx);
+        stand_ins = std::mem::take(&mut again.stand_ins);
+        report(found, &words, &stand_ins, cx);
         if value.is_some() || holes.len() == from {
             break;
         }
@@ -203,13 +222,16 @@ pub(crate) fn entry<T: Shape>(
         entry,
         holes,
         words,
+        stand_ins,
     }
 }
 
 /// Takes in what only the second reading found; nothing that a hole could have held is missed.
-fn report(found: Sink, words: &BTreeSet<String>, cx: &mut Reader<'_>) {
+fn report(found: Sink, words: &BTreeSet<String>, stand_ins: &[Span], cx: &mut Reader<'_>) {
     for finding in found.into_found() {
-        let missing = [&codes::MISSING_KEY, &codes::EMPTY_LIST].contains(&finding.code);
+        let missing = [&codes::MISSING_KEY, &codes::EMPTY_LIST].contains(&finding.code)
+            || finding.labels.iter().any(|it| stand_ins.contains(&it.span))
+            || finding.code == &codes::CONFLICTING_KEYS && !stand_ins.is_empty();
         let mut own = BTreeSet::new();
         if let Some(span) = finding.primary() {
             words_of(cx.sources.text(span), &mut own);

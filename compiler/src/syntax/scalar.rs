@@ -6,7 +6,7 @@ use std::ops::Deref;
 use serde_json::{Value as Json, json};
 
 use crate::diag::{Code, Diagnostic, codes};
-use crate::source::Spanned;
+use crate::source::{Span, Spanned};
 use crate::syntax::node::{Node, Value};
 use crate::syntax::reserved::RESERVED_VALUES;
 use crate::syntax::shape::{Reader, Shape, listed, not_enforced, wrong_type};
@@ -31,6 +31,13 @@ pub trait Scalar: Sized {
     /// # Errors
     /// Why the text is not such a value.
     fn parse(text: &str) -> Result<Self, Problem>;
+
+    /// A value in place of one that was refused, where the rest of an entry is to be read; nothing
+    /// is said of it.
+    fn stand_in() -> Option<Self> {
+        let texts = ["platform", "1970-01-01"];
+        texts.iter().find_map(|text| Self::parse(text).ok())
+    }
 
     /// Reads a scalar; only types that take booleans or numbers override it. `None` means that
     /// the kind of scalar is wrong.
@@ -91,7 +98,7 @@ impl Problem {
 }
 
 /// The finding for a scalar that was refused.
-pub fn refused(problem: Problem, text: &str, span: crate::source::Span) -> Diagnostic {
+pub fn refused(problem: Problem, text: &str, span: Span) -> Diagnostic {
     if let Some(what) = problem.reserved {
         return not_enforced(text, what, span);
     }
@@ -119,6 +126,10 @@ impl<T: Scalar> Shape for Spanned<T> {
             }
             None => wrong_scalar::<T, Self>(node, cx),
         }
+    }
+
+    fn stand_in(span: Span) -> Option<Self> {
+        T::stand_in().map(|value| Self::new(value, span))
     }
 
     fn schema() -> Json {
@@ -357,6 +368,10 @@ macro_rules! choice {
                     $($text => Ok(Self::$member),)+
                     _ => Err($crate::syntax::scalar::not_a_choice($noun, text, &[$($text),+])),
                 }
+            }
+
+            fn stand_in() -> Option<Self> {
+                Self::ALL.first().copied()
             }
 
             fn schema() -> serde_json::Value {

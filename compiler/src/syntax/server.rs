@@ -72,6 +72,17 @@ record! {
     check check_server;
 }
 
+impl Server {
+    /// The schema that stands at a tool, prompt, resource or route of this name.
+    pub fn input(&self, name: &str) -> Option<&super::Node> {
+        let surface = (self.tools.get(name).map(|it| &it.surface))
+            .or_else(|| self.prompts.get(name).map(|it| &it.surface))
+            .or_else(|| self.resources.get(name).map(|it| &it.surface))
+            .or_else(|| self.routes.get(name).map(|it| &it.surface));
+        surface?.input.as_ref()
+    }
+}
+
 record! {
     /// A fact about the arguments of one name.
     pub struct Argument: "argument" {

@@ -27,6 +27,8 @@ pub struct Reader<'a> {
     pub(crate) depth: usize,
     /// Whether an entry is read once more, without what was refused before.
     pub(crate) mending: bool,
+    /// The places of values that stand in for others.
+    pub(crate) stand_ins: Vec<Span>,
 }
 
 /// A type that can be read from a node and described by a JSON Schema.
@@ -36,6 +38,12 @@ pub trait Shape: Sized {
 
     /// The value of a key that is not there; `None` makes the key mandatory.
     fn absent() -> Option<Self> {
+        None
+    }
+
+    /// A value in place of a mandatory one that was refused or is missing, where the rest of an
+    /// entry is to be read; nothing is said of it.
+    fn stand_in(_span: Span) -> Option<Self> {
         None
     }
 
@@ -131,9 +139,11 @@ impl<'a> Map<'a> {
     /// Reads one key.
     pub fn take<T: Shape>(&self, key: &str, cx: &mut Reader<'_>) -> Option<T> {
         match self.pair(key) {
-            Some(pair) if cx.left_out(&pair.value) => T::absent(),
+            Some(pair) if cx.left_out(&pair.value) => {
+                T::absent().or_else(|| cx.stand_in(pair.key.span))
+            }
             Some(pair) => cx.part(Place::Key(pair.key.span), |cx| T::read(&pair.value, cx)),
-            None => T::absent(),
+            None => T::absent().or_else(|| cx.stand_in(self.blame)),
         }
     }
 
@@ -243,7 +253,7 @@ fn read_keys<T: Record>(node: &Node, cx: &mut Reader<'_>) -> Option<T> {
         .iter()
         .filter(|field| field.required && map.pair(field.key).is_none())
     {
-        sound = false;
+        sound &= cx.is_lenient();
         if misspelt.contains(&field.key) {
             continue;
         }
@@ -259,8 +269,7 @@ fn read_keys<T: Record>(node: &Node, cx: &mut Reader<'_>) -> Option<T> {
     let record = T::take(&map, cx)?;
     let fits = record.check(&map, cx);
     // The keys of an entry that contradict each other are all read: the contradiction was reported.
-    let lenient = cx.mending && cx.depth == 1;
-    (sound && (fits || lenient)).then_some(record)
+    (sound && (fits || cx.is_lenient())).then_some(record)
 }
 
 /// The keys that unknown ones evidently mean: one mistake is reported once, not also as a missing

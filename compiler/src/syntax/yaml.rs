@@ -3,7 +3,7 @@
 //! This is the only module that knows the YAML library. Everything outside the subset is reported
 //! and reading goes on, so that one run finds what there is to find.
 
-use std::{borrow::Cow, collections::HashMap, ops::Range};
+use std::{collections::HashMap, ops::Range};
 
 use granit_parser::{Event, Parser, ScalarStyle, Span as EventSpan, Tag};
 
@@ -14,12 +14,12 @@ use crate::syntax::plain::{Plain, classify};
 
 mod characters;
 pub(crate) mod foreign;
+mod recovery;
+
+use recovery::{Recovery, Stop};
 
 /// The deepest nesting that is read.
 pub const MAX_DEPTH: usize = 64;
-
-/// How many broken entries of one file are passed over before the rest is left alone.
-const MOST_BROKEN: usize = 32;
 
 /// What a file says: its top value, and what could not be read of it.
 #[derive(Debug)]
@@ -30,20 +30,19 @@ pub(crate) struct Document {
     pub(crate) holes: Vec<Range<usize>>,
 }
 
-/// Reads one file. An entry that is not well-formed is reported and passed over, and the file is
-/// read again without it: a lost bracket hides nothing but the entry that it is in.
+/// Reads one file. What is not well-formed is reported and passed over, and the file is read again
+/// without it: a lost bracket hides nothing but the value that it is in.
 pub(crate) fn parse(file: FileId, text: &str, sink: &mut Sink) -> Document {
     characters::check(file, text, sink);
     // A byte-order mark is reported above; the parser would count it as content.
     let shift = text.len() - text.strip_prefix('\u{feff}').unwrap_or(text).len();
-    let mut body = Cow::Borrowed(text.get(shift..).unwrap_or_default());
-    let mut broken = Vec::new();
+    let mut recovery = Recovery::new(text.get(shift..).unwrap_or_default());
     loop {
         let mut found = Sink::new();
         let mut builder = Builder {
             file,
             text,
-            body: &body,
+            body: recovery.body(),
             shift,
             sink: &mut found,
             stack: Vec::new(),
@@ -51,74 +50,23 @@ pub(crate) fn parse(file: FileId, text: &str, sink: &mut Sink) -> Document {
             holes: Vec::new(),
         };
         let Err(stop) = builder.run() else {
-            let mut holes = builder.holes;
-            holes.append(&mut broken);
-            let root = builder.root;
+            let Builder {
+                root, mut holes, ..
+            } = builder;
+            holes.extend(recovery.holes());
             sink.append(found);
             return Document { root, holes };
         };
-        let part = builder.broken_part(stop.at).filter(|_| broken.len() < MOST_BROKEN);
-        let Some(part) = part else {
-            let root = builder.unwind();
+        let parts = builder.broken_parts(stop.at);
+        let root = builder.unwind();
+        let goes_on = recovery.pass_over(stop, &parts, (file, text));
+        sink.append(recovery.told());
+        if !goes_on {
             sink.append(found);
-            sink.push(stop.finding);
-            return Document {
-                root,
-                holes: vec![0..text.len()],
-            };
-        };
-        sink.push(passed_over(stop.finding, file, &part, text));
-        body = Cow::Owned(blanked(&body, shift, &part));
-        broken.push(part);
-    }
-}
-
-/// Why reading stopped, and where.
-struct Stop {
-    finding: Diagnostic,
-    at: usize,
-}
-
-/// Says what of the file is not read because of a finding.
-fn passed_over(finding: Diagnostic, file: FileId, part: &Range<usize>, text: &str) -> Diagnostic {
-    if finding.code != &codes::YAML_SYNTAX {
-        return finding;
-    }
-    let lines = |range: Range<usize>| text.get(range).unwrap_or_default().matches('\n').count();
-    let first = lines(0..part.start) + 1;
-    let body = text.get(part.clone()).unwrap_or_default().trim_end();
-    let last = first + body.matches('\n').count();
-    let what = if first == last {
-        format!("line {first} was not read; the rest of this file was")
-    } else {
-        format!("lines {first} to {last} were not read; the rest of this file was")
-    };
-    let start = text.get(..part.start).unwrap_or_default();
-    let line = start.rfind('\n').map_or(0, |at| at + 1);
-    let indent = text.get(line..part.start).unwrap_or_default();
-    let name = indent.trim_end_matches(':').trim();
-    let finding = finding.help(what);
-    let own = finding.primary().is_some_and(|it| part.contains(&(it.start as usize)));
-    if own || name.is_empty() {
-        return finding;
-    }
-    let at = line + indent.len() - indent.trim_start().len();
-    let span = Span::new(file, at..at + name.len());
-    finding.also(span, "the entry that it is in starts here")
-}
-
-/// The text without a part: blanks of the same length, so that all else keeps its place.
-fn blanked(body: &str, shift: usize, part: &Range<usize>) -> String {
-    let inside = |at: usize| part.contains(&(at + shift));
-    let mut out = String::with_capacity(body.len());
-    for (at, c) in body.char_indices() {
-        if inside(at) && !matches!(c, '\n' | '\r') {
-            out.extend(std::iter::repeat_n(' ', c.len_utf8()));
-        } else {
-            out.push(c);
+            let holes = vec![0..text.len()];
+            return Document { root, holes };
         }
     }
-    out
 }
 
 /// The comments of one file, without their `#`; those after a syntax error are not seen.
@@ -254,56 +202,6 @@ impl Builder<'_> {
         Ok(())
     }
 
-    /// What is passed over so that the rest can be read: the entry that was being read, or the
-    /// section, or the line and what is indented below it.
-    fn broken_part(&self, at: usize) -> Option<Range<usize>> {
-        let keys = self.stack.iter().take(2).map_while(|open| match open {
-            Open::Map {
-                key: Some(Key(Some(key))),
-                flow: false,
-                ..
-            } => Some(key.span),
-            _ => None,
-        });
-        let part = match keys.last() {
-            Some(key) => self.below(key.start as usize).map(|(line, end)| {
-                let colon = self.text.get(key.end as usize..end).unwrap_or_default();
-                let colon = colon.find(':').map_or(0, |at| at + 1);
-                (key.end as usize + colon).max(line)..end
-            }),
-            None => {
-                let at = self.visible(at).start as usize;
-                let line = self.text.get(..at)?.rfind('\n').map_or(0, |at| at + 1);
-                let text = self.text.get(line..)?;
-                let start = line + text.len() - text.trim_start_matches(' ').len();
-                self.below(start).map(|(_, end)| start..end)
-            }
-        }?;
-        let body = part.start.checked_sub(self.shift)?..part.end.checked_sub(self.shift)?;
-        (!self.body.get(body)?.trim().is_empty()).then_some(part)
-    }
-
-    /// The line of a key that stands first on it, and the end of all that is indented below.
-    fn below(&self, key: usize) -> Option<(usize, usize)> {
-        let line = self.text.get(..key)?.rfind('\n').map_or(0, |at| at + 1);
-        let indent = self.text.get(line..key)?;
-        if !indent.chars().all(|c| c == ' ') {
-            return None;
-        }
-        let mut end = line;
-        for next in self.text.get(line..)?.split_inclusive('\n') {
-            let text = next.trim_start_matches(' ');
-            let column = next.len() - text.len();
-            let item = column == indent.len() && text.starts_with("- ");
-            let inside = column > indent.len() || item || text.trim().is_empty();
-            if end > line && !inside {
-                break;
-            }
-            end += next.len();
-        }
-        Some((line, end))
-    }
-
     fn scalar(&mut self, text: &str, style: ScalarStyle, span: Span, tagged: bool) {
         if let Some(Open::Map {
             key: key @ None, ..
@@ -429,22 +327,21 @@ impl Builder<'_> {
         self.sink.push(found);
     }
 
-    /// Whether a broken entry was left out after the colon at or after this place.
-    fn is_blanked(&self, after: usize) -> bool {
-        let written = self.text.get(after..).unwrap_or_default().as_bytes();
-        let read = after.checked_sub(self.shift).and_then(|at| self.body.get(at..));
-        let read = read.unwrap_or_default();
-        let rest = read.trim_start_matches(|c: char| c.is_whitespace() || c == ':');
-        let until = read.len() - rest.len();
-        written.get(..until) != read.as_bytes().get(..until)
-    }
-
     /// Puts a finished node where it belongs.
     fn add(&mut self, mut node: Node) {
         match self.stack.last_mut() {
             None => match (&mut self.root, node) {
                 // The sections of a second document are read as well.
-                (Some(Node { value: Value::Map(all), .. }), Node { value: Value::Map(more), .. }) => {
+                (
+                    Some(Node {
+                        value: Value::Map(all),
+                        ..
+                    }),
+                    Node {
+                        value: Value::Map(more),
+                        ..
+                    },
+                ) => {
                     all.extend(more);
                 }
                 (root, node) => *root = Some(node),

@@ -20,6 +20,15 @@ pub struct Prose {
 }
 
 impl Prose {
+    /// No text.
+    pub(crate) fn empty(span: Span) -> Self {
+        Self {
+            value: String::new(),
+            span,
+            offsets: vec![span.start],
+        }
+    }
+
     /// The place of some bytes of the value.
     pub fn span_of(&self, range: Range<usize>) -> Span {
         let at = |index: usize| {
