@@ -26,7 +26,7 @@ pub struct Project {
     /// Trusted keys by name, as given.
     pub trust: BTreeMap<String, Spanned<String>>,
     /// How much one entry may reach.
-    pub bounds: Bounds,
+    pub bounds: Option<Bounds>,
     /// Whether a file or folder could not be read, so that names may be declared out of sight.
     pub unreadable: bool,
 }
@@ -143,15 +143,6 @@ record! {
     }
 }
 
-impl Default for Bounds {
-    fn default() -> Self {
-        Self {
-            binding: None,
-            selector: None,
-        }
-    }
-}
-
 record! {
     /// What the project is.
     pub struct ProjectTable: "project table" {
@@ -226,14 +217,13 @@ fn settle(file: ProjectFile, cx: &mut Reader<'_>) -> Project {
         .iter()
         .map(|(name, key)| (name.clone(), key.value.clone()))
         .collect();
-    let bounds = file.bounds.unwrap_or_default();
     let name = file.project.name.map(|name| name.to_string());
     Project {
         name: Some(name),
         include,
         levels,
         trust,
-        bounds,
+        bounds: file.bounds,
         unreadable: false,
     }
 }

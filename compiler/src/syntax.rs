@@ -262,18 +262,15 @@ impl Project {
     fn locks_and_keys(&mut self, cx: &mut Reader<'_>) {
         for (name, server) in self.servers.iter() {
             let Some(path) = &server.lock else { continue };
-            match lock::read(path, cx) {
-                Some(lock) => {
-                    self.locks.insert(name.clone(), lock);
-                }
-                None => {
-                    self.gaps.broken.insert(("servers", name.clone()));
-                    let entry = Named {
-                        name: server.name.span,
-                        whole: server.whole,
-                    };
-                    self.gaps.holes.push(Hole::beside(entry));
-                }
+            if let Some(lock) = lock::read(path, cx) {
+                self.locks.insert(name.clone(), lock);
+            } else {
+                self.gaps.broken.insert(("servers", name.clone()));
+                let entry = Named {
+                    name: server.name.span,
+                    whole: server.whole,
+                };
+                self.gaps.holes.push(Hole::beside(entry));
             }
         }
         for (name, issuer) in self.issuers.iter() {

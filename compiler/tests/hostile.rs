@@ -11,6 +11,7 @@
 
 use std::{
     fs,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Command, Output},
     sync::atomic::{AtomicBool, Ordering},
@@ -134,7 +135,6 @@ fn what_is_no_file_or_may_not_be_read_is_a_finding() {
     assert_eq!(project.check(), one("LK0001", ""));
     fs::remove_file(project.path("pipe.yaml")).expect("the pipe");
 
-    use std::os::unix::fs::PermissionsExt as _;
     let shut = |name: &str| {
         let rights = fs::Permissions::from_mode(0o000);
         fs::set_permissions(project.path(name), rights).expect("the owner may");
@@ -166,7 +166,7 @@ fn names_may_be_declared_in_what_cannot_be_read() {
 fn binary_files_are_findings() {
     let project = Project::new("binary");
     let bytes: Vec<u8> = (0..70_000_u32)
-        .map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8)
+        .flat_map(|at| at.wrapping_mul(2_654_435_761).to_le_bytes())
         .collect();
     project.write("a.yaml", &bytes);
     assert_eq!(project.check(), one("LK0002", "a.yaml"));
@@ -198,7 +198,7 @@ fn bombs_go_off_in_bounded_memory() {
     for level in 1..12 {
         let below = format!("*a{}", level - 1);
         let items = vec![below; 10].join(", ");
-        bomb.push_str(&format!("  a{level}: &a{level} [{items}]\n"));
+        bomb += &format!("  a{level}: &a{level} [{items}]\n");
     }
     project.write("a.yaml", bomb.as_bytes());
     let (code, found) = project.check();

@@ -3,12 +3,7 @@
 //! The starter policies get some mistakes with known findings; whatever else is wrong beside it,
 //! each of them has to be reported, at its place, without a word about its consequences.
 
-#![expect(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "a test may stop"
-)]
+#![expect(clippy::expect_used, clippy::panic, reason = "a test may stop")]
 
 use std::{collections::BTreeMap, fs, ops::Range, path::Path};
 

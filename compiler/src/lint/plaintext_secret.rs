@@ -116,7 +116,7 @@ fn key(text: &str, at: usize) -> &str {
 
 /// Whether a word is long, mixed, and without a pattern.
 fn is_random(word: &str) -> bool {
-    let count = |class: fn(&u8) -> bool| word.bytes().filter(|b| class(b)).count();
+    let count = |class: fn(&u8) -> bool| word.bytes().filter(class).count();
     let digits = count(u8::is_ascii_digit);
     let mixed = digits >= 3
         && count(u8::is_ascii_lowercase) >= 3

@@ -139,10 +139,11 @@ fn walk(schema: &Json, path: &mut Vec<String>, unknown: &mut Vec<(Vec<String>, &
                 walk(each, path, unknown);
                 path.pop();
             }
-        } else if !OTHER.contains(&key.as_str()) && !key.starts_with("x-") {
-            if let Some(meant) = suggest::closest(key, all()) {
-                unknown.push((path.clone(), meant));
-            }
+        } else if !OTHER.contains(&key.as_str())
+            && !key.starts_with("x-")
+            && let Some(meant) = suggest::closest(key, all())
+        {
+            unknown.push((path.clone(), meant));
         }
         path.pop();
     }

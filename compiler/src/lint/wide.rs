@@ -11,7 +11,8 @@ use crate::{
 };
 
 pub(super) fn bindings(facts: &Facts<'_>, found: &mut Vec<Diagnostic>) {
-    let Some(most) = &facts.project.bounds.binding else {
+    let bounds = facts.project.bounds.as_ref();
+    let Some(most) = bounds.and_then(|it| it.binding.as_ref()) else {
         return;
     };
     for (name, binding) in &facts.model.bindings {
@@ -35,7 +36,8 @@ pub(super) fn bindings(facts: &Facts<'_>, found: &mut Vec<Diagnostic>) {
 }
 
 pub(super) fn selectors(facts: &Facts<'_>, found: &mut Vec<Diagnostic>) {
-    let Some(most) = &facts.project.bounds.selector else {
+    let bounds = facts.project.bounds.as_ref();
+    let Some(most) = bounds.and_then(|it| it.selector.as_ref()) else {
         return;
     };
     for (name, role) in &facts.model.roles {

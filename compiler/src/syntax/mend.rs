@@ -256,7 +256,7 @@ fn empty(node: &mut Node, holes: &BTreeMap<Place, What>, told: &mut impl FnMut(S
             for pair in pairs {
                 match holes.get(&Place::Key(pair.key.span)) {
                     Some(What::Key(meant)) => {
-                        pair.key.value = (*meant).to_owned();
+                        (*meant).clone_into(&mut pair.key.value);
                         empty(&mut pair.value, holes, told);
                     }
                     Some(What::Nothing) => {

@@ -63,7 +63,7 @@ pub(crate) fn parse(file: FileId, text: &str, sink: &mut Sink) -> Document {
         sink.append(recovery.told());
         if !goes_on {
             sink.append(found);
-            let holes = vec![0..text.len()];
+            let holes = std::iter::once(0..text.len()).collect();
             return Document { root, holes };
         }
     }
@@ -437,7 +437,7 @@ impl Builder<'_> {
             let message = "YAML directives are not used here";
             let finding =
                 Diagnostic::new(&codes::YAML_DOCUMENTS, span, message).help("remove the line");
-            return Stop { finding, at };
+            return Stop::new(finding, at);
         }
         let found = Diagnostic::new(&codes::YAML_SYNTAX, span, error.info())
             .label("reading stopped here")
@@ -446,7 +446,7 @@ impl Builder<'_> {
             Some(quote) => found.also(quote, "perhaps this quote is never closed"),
             None => found,
         };
-        Stop { finding, at }
+        Stop::new(finding, at)
     }
 
     /// One visible character at or before `at`, so that there is something to underline.
@@ -492,10 +492,7 @@ fn too_deep(span: Span) -> Stop {
     let finding = Diagnostic::new(&codes::TOO_DEEP, span, message)
         .label("what holds this is not read")
         .help("no entry of the language needs this depth; look for a lost bracket");
-    Stop {
-        finding,
-        at: span.start as usize,
-    }
+    Stop::new(finding, span.start as usize)
 }
 
 fn close(open: Open, end: Option<Span>) -> Node {

@@ -12,8 +12,17 @@ const MOST_BROKEN: usize = 32;
 
 /// Why reading stopped, and where.
 pub(super) struct Stop {
-    pub(super) finding: Diagnostic,
+    finding: Box<Diagnostic>,
     pub(super) at: usize,
+}
+
+impl Stop {
+    pub(super) fn new(finding: Diagnostic, at: usize) -> Self {
+        Self {
+            finding: Box::new(finding),
+            at,
+        }
+    }
 }
 
 /// A text without its broken parts, which are found one by one.
@@ -66,12 +75,13 @@ impl<'a> Recovery<'a> {
         let Some(part) = part.filter(|_| self.broken.len() < MOST_BROKEN) else {
             // Where the same place still stops the reading, it was told the first time.
             if tried.is_none() {
-                self.told.push(stop.finding);
+                self.told.push(*stop.finding);
             }
             return false;
         };
         if tried.is_none() {
-            self.told.push(passed_over(stop.finding, file, &part, text));
+            self.told
+                .push(passed_over(*stop.finding, file, &part, text));
         }
         self.last = Some((stop.at, tried.unwrap_or(0) + 1));
         self.body = Cow::Owned(blanked(&self.body, text.len() - self.whole.len(), &part));
