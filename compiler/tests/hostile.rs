@@ -194,12 +194,12 @@ fn huge_files_are_findings_in_bounded_memory() {
 #[test]
 fn bombs_go_off_in_bounded_memory() {
     let project = Project::new("bombs");
-    let mut bomb = String::from("roles:\n  a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
-    for level in 1..12 {
-        let below = format!("*a{}", level - 1);
-        let items = vec![below; 10].join(", ");
-        bomb += &format!("  a{level}: &a{level} [{items}]\n");
-    }
+    let first = "roles:\n  a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
+    let levels = (1..12).map(|level| {
+        let items = vec![format!("*a{}", level - 1); 10].join(", ");
+        format!("  a{level}: &a{level} [{items}]\n")
+    });
+    let bomb: String = std::iter::once(first).chain(levels).collect();
     project.write("a.yaml", bomb.as_bytes());
     let (code, found) = project.check();
     assert_eq!(code, 1);

@@ -1,4 +1,4 @@
-use crate::diag::{Levels, Report, Sink, codes};
+use crate::diag::{Levels, Report, Severity, Sink, codes};
 use crate::source::SourceMap;
 use crate::syntax;
 
@@ -17,8 +17,8 @@ fn shape_pages_emit_their_code_at_the_marked_line_and_nothing_else() {
     for code in codes::TABLE
         .iter()
         .filter(|code| code.id.starts_with("LK0"))
-        // Comments that silence lints are read with the lints.
-        .filter(|code| !code.slug.ends_with("-suppression"))
+        // Comments that silence lints are read with the lints, and warnings are lints.
+        .filter(|code| code.severity == Severity::Error && !code.slug.ends_with("-suppression"))
     {
         let examples = examples(code.page);
         let [failing, fixed] = examples.as_slice() else {
