@@ -106,7 +106,7 @@ fn wrong_command_lines_end_with_2_and_say_what_to_do() {
     let empty = folder("usage");
     for args in [
         &["frobnicate"][..],
-        &["check", "--format", "junit"],
+        &["check", "--format", "markdown"],
         &["-C", "nowhere", "check"],
         &["eval", "--bundle", "nowhere", "--calls", "-"],
         &["build"],
