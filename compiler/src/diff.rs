@@ -108,9 +108,13 @@ pub fn compare(old: &Gate, new: &Gate, at: Time) -> Report {
             if *unchanged && !difference.concerns(&class.known) {
                 continue;
             }
-            analysis.ask((at, class), &surface, operation, Standing::Alone);
+            let within = unchanged
+                .then(|| difference.within(sides, &class.known, &surface))
+                .flatten();
+            let permission = (surface.as_str(), operation);
+            analysis.ask((at, class), permission, (Standing::Alone, within.as_ref()));
             if chains {
-                analysis.ask((at, class), &surface, operation, Standing::Within);
+                analysis.ask((at, class), permission, (Standing::Within, None));
             }
         }
         for actor in actors([&from, &to], &classes, &surface) {
@@ -118,7 +122,8 @@ pub fn compare(old: &Gate, new: &Gate, at: Time) -> Report {
             for ((at, class), unchanged) in analysis.classes.iter().enumerate().zip(&unchanged) {
                 let concerned = moves || !unchanged || difference.concerns(&class.known);
                 if concerned && class.scopes() != actor {
-                    analysis.ask((at, class), &surface, operation, Standing::Under(actor));
+                    let permission = (surface.as_str(), operation);
+                    analysis.ask((at, class), permission, (Standing::Under(actor), None));
                 }
             }
         }
@@ -230,9 +235,8 @@ impl Analysis<'_> {
     fn ask(
         &mut self,
         (at, class): (usize, &Class),
-        surface: &str,
-        operation: Option<&str>,
-        standing: Standing,
+        (surface, operation): (&str, Option<&str>),
+        (standing, within): (Standing, Option<&BTreeSet<String>>),
     ) {
         let chain = standing != Standing::Alone;
         let actor = match standing {
@@ -248,6 +252,7 @@ impl Analysis<'_> {
             chain,
             actor,
             cast: None,
+            within,
         };
         let Ok(answer) = outcome::compare(&question) else {
             let why = "the conditions have too many combinations to compare one by one";

@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use latchkey_engine::{
     id::ScopeId,
     index::{Access as Door, ScopeSource},
+    scope::ScopeTree,
     time::Time,
 };
 use latchkey_gate::{call::Stated, gate::Gate};
@@ -240,6 +241,12 @@ pub fn access(gate: &Gate, query: &Query<'_>) -> Access {
                     chain,
                     actor: actor.map(|scope| [Some(scope); 2]),
                     cast: None,
+                    within: None,
+                };
+                let within = View::new(&question, 1).open_within(ScopeTree::PLATFORM);
+                let question = Question {
+                    within: within.as_ref(),
+                    ..question
                 };
                 review.ask(class, &question);
             }

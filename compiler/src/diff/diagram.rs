@@ -4,7 +4,7 @@
 //! Every path is feasible by construction as long as the regions of a variable are, so that
 //! difference and equivalence are plain look-ups (design review 2.1).
 
-use std::collections::HashMap;
+use std::{collections::HashMap, rc::Rc};
 
 /// A node of a diagram.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -23,7 +23,7 @@ const MAX_NODES: usize = 400_000;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Node {
     Leaf(u32),
-    Branch(Variable, Box<[NodeId]>),
+    Branch(Variable, Rc<[NodeId]>),
 }
 
 /// A shared store of nodes; equal functions have equal ids.
@@ -72,6 +72,17 @@ impl Diagram {
         no: NodeId,
     ) -> Result<NodeId, TooLarge> {
         self.choose_memo(condition, yes, no, &mut HashMap::new())
+    }
+
+    /// The function that is another one in each region of a variable: `of` says which, by its
+    /// position among `functions`.
+    pub(super) fn select(
+        &mut self,
+        variable: Variable,
+        of: &[usize],
+        functions: Vec<NodeId>,
+    ) -> Result<NodeId, TooLarge> {
+        self.select_memo((variable, of), functions, &mut HashMap::new())
     }
 
     /// All ways to leaves that are asked for, edges with the same target taken together.
@@ -131,6 +142,45 @@ impl Diagram {
             }
         };
         memo.insert((left, right), result);
+        Ok(result)
+    }
+
+    fn select_memo(
+        &mut self,
+        by: (Variable, &[usize]),
+        functions: Vec<NodeId>,
+        memo: &mut HashMap<Vec<NodeId>, NodeId>,
+    ) -> Result<NodeId, TooLarge> {
+        match functions.as_slice() {
+            // No call has a value there.
+            [] => return self.leaf(0),
+            [first, rest @ ..] if rest.iter().all(|it| it == first) => return Ok(*first),
+            _ => {}
+        }
+        if let Some(done) = memo.get(&functions) {
+            return Ok(*done);
+        }
+        let (selector, of) = by;
+        let nodes: Vec<Node> = functions.iter().map(|id| self.node(*id)).collect();
+        let all: Vec<&Node> = nodes.iter().collect();
+        let top = first(&all).filter(|it| *it < selector);
+        let variable = top.unwrap_or(selector);
+        let into = |at: usize, region: usize| {
+            let (node, id) = (nodes.get(at)?, functions.get(at)?);
+            Some(step(node, *id, variable, region))
+        };
+        let mut children = Vec::with_capacity(of.len());
+        if top.is_some() {
+            for region in 0..width(&all, variable) {
+                let next = (0..functions.len()).filter_map(|at| into(at, region));
+                children.push(self.select_memo(by, next.collect(), memo)?);
+            }
+        } else {
+            let each = of.iter().enumerate();
+            children.extend(each.filter_map(|(region, at)| into(*at, region)));
+        }
+        let result = self.branch(variable, &children)?;
+        memo.insert(functions, result);
         Ok(result)
     }
 
@@ -203,16 +253,17 @@ impl Diagram {
     }
 }
 
-/// The first variable that any of the nodes branches on.
+/// The first variable that any of the nodes branches on; none where all are leaves.
+fn first(nodes: &[&Node]) -> Option<Variable> {
+    let variables = nodes.iter().filter_map(|node| match node {
+        Node::Branch(variable, _) => Some(*variable),
+        Node::Leaf(_) => None,
+    });
+    variables.min()
+}
+
 fn top(nodes: &[&Node]) -> Variable {
-    nodes
-        .iter()
-        .filter_map(|node| match node {
-            Node::Branch(variable, _) => Some(*variable),
-            Node::Leaf(_) => None,
-        })
-        .min()
-        .unwrap_or(0)
+    first(nodes).unwrap_or(0)
 }
 
 fn width(nodes: &[&Node], variable: Variable) -> usize {
@@ -239,6 +290,28 @@ fn step(node: &Node, id: NodeId, variable: Variable, region: usize) -> NodeId {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_selection_is_what_choices_one_by_one_make() {
+        let mut diagram = Diagram::default();
+        let (no, yes) = (diagram.leaf(0).unwrap(), diagram.leaf(1).unwrap());
+        let before = diagram.branch(0, &[no, yes]).unwrap();
+        let own = diagram.branch(1, &[yes, no, yes]).unwrap();
+        let after = diagram.branch(2, &[no, yes]).unwrap();
+        let functions = [before, own, after];
+        for of in [[0, 1, 2], [2, 1, 0], [1, 1, 0], [2, 2, 2]] {
+            let selected = diagram.select(1, &of, functions.to_vec()).unwrap();
+            let mut chosen = no;
+            for (region, at) in of.iter().enumerate() {
+                let here: Vec<_> = (0..3)
+                    .map(|it| if it == region { yes } else { no })
+                    .collect();
+                let here = diagram.branch(1, &here).unwrap();
+                chosen = diagram.choose(here, functions[*at], chosen).unwrap();
+            }
+            assert_eq!(selected, chosen, "{of:?}");
+        }
+    }
 
     #[test]
     fn equal_functions_have_equal_ids() {

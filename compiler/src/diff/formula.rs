@@ -78,21 +78,20 @@ impl Build {
         let Some((variable, regions)) = self.variable(&Key::Attribute(attribute.clone())) else {
             return Ok(otherwise);
         };
-        let mut result = otherwise;
-        for (position, region) in regions.iter().enumerate() {
-            let Region::List(lists) = region else {
-                continue;
+        let mut each = Vec::with_capacity(regions.len());
+        for region in &regions {
+            let said = match region {
+                Region::List(lists) => lists.says(ask),
+                _ => Some(Said::Undetermined),
             };
-            let value = match lists.says(ask) {
+            each.push(match said {
                 Some(Said::Yes) => self.diagram.leaf(1)?,
                 Some(Said::No) => self.diagram.leaf(0)?,
                 Some(Said::Undetermined) => otherwise,
                 None => flag,
-            };
-            let here = self.literal(variable, regions.len(), |it| it == position)?;
-            result = self.diagram.choose(here, value, result)?;
+            });
         }
-        Ok(result)
+        self.by_region(variable, &each)
     }
 
     fn test(&mut self, at: At<'_, '_>, test: &Test, negated: bool) -> Result<NodeId, TooLarge> {
@@ -123,19 +122,16 @@ impl Build {
         } else {
             self.diagram.leaf(u32::from(default))?
         };
-        let mut result = flag;
-        for (position, region) in regions.iter().enumerate() {
-            let value = match holds(region, &test) {
-                Holds::Yes => !negated,
-                Holds::No => negated,
-                Holds::Undetermined => default,
-                Holds::Either => continue,
-            };
-            let here = self.literal(variable, regions.len(), |it| it == position)?;
-            let value = self.diagram.leaf(u32::from(value))?;
-            result = self.diagram.choose(here, value, result)?;
+        let mut each = Vec::with_capacity(regions.len());
+        for region in &regions {
+            each.push(match holds(region, &test) {
+                Holds::Yes => self.diagram.leaf(u32::from(!negated))?,
+                Holds::No => self.diagram.leaf(u32::from(negated))?,
+                Holds::Undetermined => self.diagram.leaf(u32::from(default))?,
+                Holds::Either => flag,
+            });
         }
-        Ok(result)
+        self.by_region(variable, &each)
     }
 
     /// Equality of two attributes of the request, which are cut alike: texts of one region may be
@@ -157,23 +153,20 @@ impl Build {
         };
         let flag = self.flag(&view.flag(test))?;
         let flag = if negated { self.not(flag)? } else { flag };
-        let mut result = undetermined;
-        for (position, region) in lefts.iter().enumerate() {
-            let mut column = undetermined;
-            for (other, region_of_other) in rights.iter().enumerate() {
-                let value = match equal(region, region_of_other) {
-                    Holds::Undetermined => continue,
+        let mut rows = Vec::with_capacity(lefts.len());
+        for region in &lefts {
+            let mut row = Vec::with_capacity(rights.len());
+            for other in &rights {
+                row.push(match equal(region, other) {
+                    Holds::Undetermined => undetermined,
                     Holds::Yes => self.diagram.leaf(u32::from(!negated))?,
                     Holds::No => self.diagram.leaf(u32::from(negated))?,
                     Holds::Either => flag,
-                };
-                let here = self.literal(right, rights.len(), |it| it == other)?;
-                column = self.diagram.choose(here, value, column)?;
+                });
             }
-            let here = self.literal(left, lefts.len(), |it| it == position)?;
-            result = self.diagram.choose(here, column, result)?;
+            rows.push(self.by_region(right, &row)?);
         }
-        Ok(result)
+        self.by_region(left, &rows)
     }
 
     /// A test of an attribute of the caller or the scope.

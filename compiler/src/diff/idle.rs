@@ -4,7 +4,10 @@
 //! every break-glass were activated. An entry is called idle only where both diagrams are equal for
 //! every caller and permission; where they cannot be built, it counts as needed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use latchkey_engine::{
     id::{BindingId, PermissionId, RuleId, ScopeId},
@@ -19,7 +22,7 @@ use super::{
     outcome::{self, Actor, Outcome, Question},
     texts,
     view::{Membership, View},
-    world::{self, Class, Side},
+    world::{self, Class, Known, Side},
 };
 
 mod contradiction;
@@ -72,9 +75,9 @@ pub fn find(gate: &Gate, known: &BTreeSet<Entry>) -> Idle {
     let classes = world::classes(&base, &base);
     let mut search = Search {
         homes: classes.iter().map(Class::scopes).collect(),
+        speaks_of: speaks_of(&classes),
         classes,
         chains: base.reads_chain(),
-        weight: base.grants.iter().map(Vec::len).sum(),
         base,
         left: BUDGET / 3,
         to_confirm: MOST_CONFIRMED,
@@ -105,8 +108,8 @@ struct Search<'a> {
     chains: bool,
     /// Where callers belong.
     homes: BTreeSet<Actor>,
-    /// How many grants a copy of the policy takes along.
-    weight: usize,
+    /// The classes that each subject can mean.
+    speaks_of: HashMap<Subject, Vec<usize>>,
     left: usize,
     /// How many more contradictions are looked at a second time.
     to_confirm: usize,
@@ -154,6 +157,10 @@ impl<'a> Search<'a> {
         if known.contains(&entry) {
             return;
         }
+        if self.left == 0 {
+            self.idle.skipped += 1;
+            return;
+        }
         match self.judge_rule(id, rule) {
             Err(TooMuch) => self.idle.skipped += 1,
             Ok(None) => {}
@@ -166,7 +173,8 @@ impl<'a> Search<'a> {
     }
 
     fn judge_rule(&mut self, id: RuleId, rule: &'a Rule) -> Result<Option<Judged>, TooMuch> {
-        let reach = self.reach(&rule.permissions, rule.scope, |view| {
+        let who = (!rule.who.is_empty()).then_some(rule.who.as_slice());
+        let reach = self.reach(&rule.permissions, (rule.scope, who), |view| {
             let among = rule.who.is_empty() || view.among(&rule.who) != Membership::Never;
             among && view.among(&rule.except) != Membership::Always
         })?;
@@ -230,6 +238,10 @@ impl<'a> Search<'a> {
     }
 
     fn binding(&mut self, id: BindingId, known: &BTreeSet<Entry>) {
+        if self.left == 0 {
+            self.idle.skipped += 1;
+            return;
+        }
         let entry = Entry::Binding(self.base.policy.binding_name(id).to_owned());
         if known.contains(&entry) {
             return;
@@ -252,7 +264,7 @@ impl<'a> Search<'a> {
         let scopes = &base.policy.bindings().scopes;
         let scope = scopes.get(id.index()).copied();
         let scope = scope.unwrap_or(ScopeTree::PLATFORM);
-        let reach = self.reach(&given, scope, |view| {
+        let reach = self.reach(&given, (scope, Some(subjects)), |view| {
             view.among(subjects) != Membership::Never
         })?;
         if reach.classes.is_empty() || reach.permissions.is_empty() {
@@ -265,16 +277,15 @@ impl<'a> Search<'a> {
         if needed && !conditional {
             return Ok(None);
         }
-        let mut others = BTreeSet::new();
+        let others = self.other_bindings(&less, &reach);
         let (mut alone, mut none) = (base.clone(), less.clone());
         for (_, _, permission) in &reach.permissions {
             let at = permission.index();
-            others.extend(less.grants.get(at).into_iter().flatten().copied());
             if let Some(list) = alone.grants.get_mut(at) {
-                list.retain(|it| *it == id);
+                *list = Arc::new(vec![id]);
             }
             if let Some(list) = none.grants.get_mut(at) {
-                list.clear();
+                *list = Arc::default();
             }
         }
         let open = Side {
@@ -306,14 +317,43 @@ impl<'a> Search<'a> {
         names.any(|name| told.iter().any(|(.., permission)| *permission == name))
     }
 
+    /// The bindings that give one of the permissions in question to one of the callers.
+    fn other_bindings(&self, less: &Side<'_>, reach: &Reach) -> BTreeSet<BindingId> {
+        let mut others = BTreeSet::new();
+        for class in reach.classes.iter().filter_map(|at| self.classes.get(*at)) {
+            for (surface, operation, _) in &reach.permissions {
+                let question = Question {
+                    sides: [less, less],
+                    known: &class.known,
+                    surface,
+                    operation: operation.as_deref(),
+                    chain: false,
+                    actor: None,
+                    cast: None,
+                    within: None,
+                    texts: &self.texts,
+                };
+                others.extend(View::new(&question, 0).bindings());
+            }
+        }
+        others
+    }
+
     /// The callers that an entry can mean, and the permissions that it speaks of.
     fn reach(
         &mut self,
         permissions: &[PermissionId],
-        scope: ScopeId,
+        (scope, who): (ScopeId, Option<&[Subject]>),
         means: impl Fn(&View<'_>) -> bool,
     ) -> Result<Reach, TooMuch> {
-        self.spend(self.classes.len() / 8 + self.weight / 16)?;
+        let meant: BTreeSet<usize> = match who {
+            None => (0..self.classes.len()).collect(),
+            Some(who) => {
+                let found = who.iter().filter_map(|it| self.speaks_of.get(it));
+                found.flatten().copied().collect()
+            }
+        };
+        self.spend(meant.len() + permissions.len())?;
         let side = &self.base;
         let permissions = permissions.iter().filter_map(|permission| {
             let (surface, at) = side.policy.permission_surface(*permission)?;
@@ -331,7 +371,7 @@ impl<'a> Search<'a> {
             permissions.iter().find(public),
             permissions.iter().find(|it| !public(it)),
         ];
-        let meant = |class: &Class| {
+        let is_meant = |class: &Class| {
             doors.iter().flatten().any(|(surface, operation, _)| {
                 let question = Question {
                     sides: [side, side],
@@ -341,13 +381,14 @@ impl<'a> Search<'a> {
                     chain: false,
                     actor: None,
                     cast: None,
+                    within: None,
                     texts: &self.texts,
                 };
                 means(&View::new(&question, 0))
             })
         };
-        let classes = self.classes.iter().enumerate();
-        let classes = classes.filter(|(_, class)| meant(class)).map(|(at, _)| at);
+        let classes = meant.into_iter();
+        let classes = classes.filter(|at| self.classes.get(*at).is_some_and(is_meant));
         Ok(Reach {
             classes: classes.collect(),
             permissions,
@@ -373,6 +414,7 @@ impl<'a> Search<'a> {
                 chain: true,
                 actor: Some(actor),
                 cast: None,
+                within: None,
                 texts: &self.texts,
             };
             View::new(&question, 0).scopes().first().copied()
@@ -417,7 +459,17 @@ impl<'a> Search<'a> {
                         chain,
                         actor,
                         cast: None,
+                        within: None,
                         texts: &self.texts,
+                    };
+                    let within = open_within(&question, reach.scope);
+                    // No such call can be allowed.
+                    if within.as_ref().is_some_and(BTreeSet::is_empty) {
+                        continue;
+                    }
+                    let question = Question {
+                        within: within.as_ref(),
+                        ..question
                     };
                     let Ok(answer) = outcome::compare(&question) else {
                         return Ok(true);
@@ -432,10 +484,8 @@ impl<'a> Search<'a> {
     }
 
     fn pay(&mut self, permission: PermissionId) -> Result<(), TooMuch> {
-        let at = permission.index();
-        let bindings = self.base.grants.get(at).map_or(0, Vec::len);
-        let rules = self.base.rules.get(at).map_or(0, Vec::len);
-        self.spend(bindings + 2 * rules + 4)
+        let rules = self.base.rules.get(permission.index());
+        self.spend(rules.map_or(0, |it| it.len()) + 16)
     }
 
     fn spend(&mut self, work: usize) -> Result<(), TooMuch> {
@@ -449,7 +499,8 @@ impl<'a> Search<'a> {
 fn same_kind(base: &Side<'_>, id: RuleId, rule: &Rule, reach: &Reach) -> BTreeSet<RuleId> {
     let lists = reach.permissions.iter();
     let lists = lists.filter_map(|(_, _, it)| base.rules.get(it.index()));
-    let others = lists.flatten().copied().filter(|other| {
+    let rules = lists.flat_map(|list| list.iter().copied());
+    let others = rules.filter(|other| {
         let entry = base.index.rules.get(other.index());
         *other != id && entry.is_some_and(|it| kind(it) == kind(rule))
     });
@@ -501,13 +552,46 @@ fn given(side: &Side<'_>, id: BindingId) -> Vec<PermissionId> {
     all.into_iter().collect()
 }
 
+/// The classes that each subject can mean.
+fn speaks_of(classes: &[Class]) -> HashMap<Subject, Vec<usize>> {
+    let mut found: HashMap<Subject, Vec<usize>> = HashMap::new();
+    for (at, class) in classes.iter().enumerate() {
+        let mut add = |subject| found.entry(subject).or_default().push(at);
+        add(Subject::Everyone);
+        let [facts, _] = class.known.each_ref().map(Known::facts);
+        let Some(facts) = facts else { continue };
+        facts
+            .principal
+            .map(Subject::Principal)
+            .into_iter()
+            .for_each(&mut add);
+        facts.kind.map(Subject::Type).into_iter().for_each(&mut add);
+        facts
+            .tags
+            .iter()
+            .copied()
+            .map(Subject::Tag)
+            .for_each(&mut add);
+        let groups: BTreeSet<_> = facts.groups.union(&facts.claimable).copied().collect();
+        groups.into_iter().map(Subject::Group).for_each(&mut add);
+    }
+    found
+}
+
+/// The values of the scope's argument with which a call can be allowed by either side.
+fn open_within(question: &Question<'_>, top: ScopeId) -> Option<BTreeSet<String>> {
+    let mut old = View::new(question, 0).open_within(top)?;
+    old.extend(View::new(question, 1).open_within(top)?);
+    Some(old)
+}
+
 fn drop_rule(side: &mut Side<'_>, id: RuleId) {
     let Some(rule) = side.index.rules.get(id.index()) else {
         return;
     };
     for permission in &rule.permissions {
         if let Some(list) = side.rules.get_mut(permission.index()) {
-            list.retain(|it| *it != id);
+            Arc::make_mut(list).retain(|it| *it != id);
         }
     }
 }
@@ -518,7 +602,7 @@ fn add_rule(side: &mut Side<'_>, id: RuleId) {
     };
     for permission in &rule.permissions {
         if let Some(list) = side.rules.get_mut(permission.index()) {
-            list.push(id);
+            Arc::make_mut(list).push(id);
         }
     }
 }
@@ -526,7 +610,7 @@ fn add_rule(side: &mut Side<'_>, id: RuleId) {
 fn drop_binding(side: &mut Side<'_>, id: BindingId) {
     for permission in given(side, id) {
         if let Some(list) = side.grants.get_mut(permission.index()) {
-            list.retain(|it| *it != id);
+            Arc::make_mut(list).retain(|it| *it != id);
         }
     }
 }
@@ -536,7 +620,7 @@ fn add_binding(side: &mut Side<'_>, id: BindingId) {
         if let Some(list) = side.grants.get_mut(permission.index())
             && let Err(at) = list.binary_search(&id)
         {
-            list.insert(at, id);
+            Arc::make_mut(list).insert(at, id);
         }
     }
 }

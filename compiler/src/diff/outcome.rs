@@ -8,7 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use latchkey_engine::{
     condition::{Attribute, Root, Segment, Test},
     id::ScopeId,
-    index::{Access, ArgumentFact, ArgumentPath, Effect, Obligation, Risk, ScopeSource, Unlock},
+    index::{
+        Access, ArgumentFact, ArgumentPath, Effect, Obligation, Risk, ScopeSource, Surface, Unlock,
+    },
     reason::Reason,
     time::Dates,
 };
@@ -51,6 +53,9 @@ pub(super) struct Question<'a> {
     pub(super) actor: Option<Actor>,
     /// Who acts and who is acted for, where they are somebody; conditions read them then.
     pub(super) cast: Option<[&'a [Known; 2]; 2]>,
+    /// The only values of the argument that names the scope which are asked about, where that is
+    /// not all of them: all other calls count as refused.
+    pub(super) within: Option<&'a BTreeSet<String>>,
 }
 
 /// A scope on both sides; a caller may have none.
@@ -315,28 +320,38 @@ impl Build {
         let Some((variable, regions)) = self.variable(&key) else {
             return self.refuse(Reason::ScopeInvalid);
         };
-        let mut known: BTreeMap<ScopeId, NodeId> = BTreeMap::new();
+        let mut known: BTreeMap<Option<ScopeId>, NodeId> = BTreeMap::new();
         let mut children = Vec::with_capacity(regions.len());
         for region in &regions {
-            children.push(match view.scope_of(region) {
-                None => self.refuse(Reason::ScopeInvalid)?,
-                Some(scope) => {
-                    let node = match known.get(&scope) {
-                        Some(node) => *node,
-                        None => self.decided(view, scope)?,
-                    };
-                    known.insert(scope, node);
-                    node
-                }
-            });
+            let scope = view.scope_of(region).filter(|_| view.asks_about(region));
+            let node = match (known.get(&scope), scope) {
+                (Some(node), _) => *node,
+                (None, Some(scope)) => self.decided(view, scope)?,
+                (None, None) => self.refuse(Reason::ScopeInvalid)?,
+            };
+            known.insert(scope, node);
+            children.push(node);
         }
-        // The outcome at a scope may read the same argument, so that its branch is taken again.
-        let mut result = self.refuse(Reason::ScopeInvalid)?;
-        for (at, child) in children.into_iter().enumerate() {
-            let here = self.literal(variable, regions.len(), |region| region == at)?;
-            result = self.diagram.choose(here, child, result)?;
-        }
-        Ok(result)
+        self.by_region(variable, &children)
+    }
+
+    /// The function that is one of these in each region of a variable, which they may read, too.
+    pub(super) fn by_region(
+        &mut self,
+        variable: Variable,
+        each: &[NodeId],
+    ) -> Result<NodeId, TooLarge> {
+        let functions: Vec<NodeId> = each
+            .iter()
+            .copied()
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .collect();
+        let of = each
+            .iter()
+            .filter_map(|it| functions.binary_search(it).ok());
+        let of: Vec<usize> = of.collect();
+        self.diagram.select(variable, &of, functions)
     }
 
     /// The outcome at one scope, from the argument facts on.
@@ -344,49 +359,53 @@ impl Build {
         let Some((_, surface)) = view.surface else {
             return self.refuse(Reason::SurfaceUnmatched);
         };
-        let allowed = self.allowed(view, scope)?;
-        let (access, risk) = (surface.access, view.risk);
-        let mut result = allowed;
-        if access != Access::Public
-            && risk == Risk::Destructive
-            && surface.unlock == Unlock::BreakGlass
-        {
-            result = self.refuse(Reason::BreakGlassRequired)?;
+        let abroad = view.is_abroad(scope);
+        let (granted, reason) = match surface.access {
+            Access::Public => (self.diagram.leaf(1)?, Reason::NoPermission),
+            Access::Authenticated if !abroad => (self.diagram.leaf(1)?, Reason::NoPermission),
+            _ if abroad => (self.granted(view, scope)?, Reason::CrossOrganization),
+            _ => (self.granted(view, scope)?, Reason::NoPermission),
+        };
+        let mut result = self.refuse(reason)?;
+        // Most callers have no binding at most scopes: then no rule is looked at.
+        if granted != self.diagram.leaf(0)? {
+            let then = self.not_denied(view, surface, scope)?;
+            result = self.diagram.choose(granted, then, result)?;
         }
-        if access != Access::Public {
+        let valid = self.valid(view)?;
+        let refused = self.refuse(Reason::SchemaViolation)?;
+        self.diagram.choose(valid, result, refused)
+    }
+
+    /// The outcome from check 6 on: who has the permission is asked for before.
+    fn not_denied(
+        &mut self,
+        view: &View<'_>,
+        surface: &Surface,
+        scope: ScopeId,
+    ) -> Result<NodeId, TooLarge> {
+        let locked = surface.access != Access::Public
+            && view.risk == Risk::Destructive
+            && surface.unlock == Unlock::BreakGlass;
+        let mut result = if locked {
+            self.refuse(Reason::BreakGlassRequired)?
+        } else {
+            self.allowed(view, scope)?
+        };
+        if surface.access != Access::Public {
             let permits = self.flag(&Key::Token)?;
             let refused = self.refuse(Reason::TokenScope)?;
             result = self.diagram.choose(permits, result, refused)?;
         }
         let denied = self.denied(view, scope)?;
         let refused = self.refuse(Reason::DeniedByPolicy)?;
-        result = self.diagram.choose(denied, refused, result)?;
-        result = self.granted(view, scope, access, result)?;
-        let valid = self.valid(view)?;
-        let refused = self.refuse(Reason::SchemaViolation)?;
-        self.diagram.choose(valid, result, refused)
+        self.diagram.choose(denied, refused, result)
     }
 
     /// Check 5, and the part of check 4 that asks for bindings from abroad.
-    fn granted(
-        &mut self,
-        view: &View<'_>,
-        scope: ScopeId,
-        access: Access,
-        then: NodeId,
-    ) -> Result<NodeId, TooLarge> {
-        if access == Access::Public {
-            return Ok(then);
-        }
+    fn granted(&mut self, view: &View<'_>, scope: ScopeId) -> Result<NodeId, TooLarge> {
         let tree = &view.side.index.scopes;
-        let own = view
-            .facts()
-            .and_then(|facts| facts.scope)
-            .and_then(|it| tree.organization(it));
-        let abroad = own.is_some_and(|own| tree.organization(scope).is_some_and(|it| it != own));
-        if access == Access::Authenticated && !abroad {
-            return Ok(then);
-        }
+        let abroad = view.is_abroad(scope);
         let mut granted = self.diagram.leaf(0)?;
         let bindings: Vec<_> = view.bindings().collect();
         for binding in bindings {
@@ -410,13 +429,7 @@ impl Build {
             holds = self.and(holds, condition)?;
             granted = self.or(granted, holds)?;
         }
-        let reason = if abroad {
-            Reason::CrossOrganization
-        } else {
-            Reason::NoPermission
-        };
-        let refused = self.refuse(reason)?;
-        self.diagram.choose(granted, then, refused)
+        Ok(granted)
     }
 
     fn denied(&mut self, view: &View<'_>, scope: ScopeId) -> Result<NodeId, TooLarge> {

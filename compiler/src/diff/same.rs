@@ -3,7 +3,7 @@
 //! A pull request touches few of them. Everything is compared in words, since ids mean something in
 //! their own policy only.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use latchkey_engine::{
     id::{BindingId, FormulaId, PermissionId, ScopeId},
@@ -93,19 +93,23 @@ impl Lines {
 impl Numbers {
     /// All that a side says of a permission, whoever asks, and whom each line speaks of.
     fn of<'s>(&self, side: &Side<'s>, permission: PermissionId) -> Vec<Line<'s>> {
-        let bindings = side.grants.get(permission.index()).into_iter().flatten();
-        let rules = side.rules.get(permission.index()).into_iter().flatten();
+        let bindings = side.grants.get(permission.index());
+        let rules = side.rules.get(permission.index());
+        let bindings = bindings.into_iter().flat_map(|it| it.iter());
         let bindings = bindings.filter_map(|id| {
             Some(Line {
                 number: *self.bindings.get(id.index())?,
                 who: Some(side.subjects(*id)),
+                scope: *side.policy.bindings().scopes.get(id.index())?,
             })
         });
+        let rules = rules.into_iter().flat_map(|it| it.iter());
         let rules = rules.filter_map(|id| {
             let rule = side.index.rules.get(id.index())?;
             Some(Line {
                 number: *self.rules.get(id.index())?,
                 who: (!rule.who.is_empty()).then_some(&rule.who),
+                scope: rule.scope,
             })
         });
         bindings.chain(rules).collect()
@@ -117,6 +121,7 @@ impl Numbers {
 pub(super) struct Line<'s> {
     number: u32,
     who: Option<&'s [Subject]>,
+    scope: ScopeId,
 }
 
 /// Where two policies differ about a permission.
@@ -138,6 +143,39 @@ impl Difference<'_> {
                 .zip(known)
                 .any(|(lines, known)| lines.iter().any(|line| speaks_of(line.who, known))),
         }
+    }
+
+    /// The values of the argument that names a surface's scope for which it can matter to such
+    /// callers; `None` is all calls.
+    pub(super) fn within(
+        &self,
+        sides: [&Side<'_>; 2],
+        known: &[Known; 2],
+        surface: &str,
+    ) -> Option<BTreeSet<String>> {
+        let Self::Lines(lines) = self else {
+            return None;
+        };
+        let mut within = BTreeSet::new();
+        for ((side, lines), known) in sides.iter().zip(lines).zip(known) {
+            let (_, surface) = side.surface(surface)?;
+            let ScopeSource::Map {
+                exact, prefixes, ..
+            } = &surface.scope
+            else {
+                return None;
+            };
+            let tree = &side.index.scopes;
+            let lines = lines.iter().filter(|line| speaks_of(line.who, known));
+            let scopes: BTreeSet<ScopeId> = lines.map(|line| line.scope).collect();
+            let matters = |it: &&(String, ScopeId)| scopes.iter().any(|at| tree.covers(*at, it.1));
+            if prefixes.iter().any(|it| matters(&it)) {
+                return None;
+            }
+            let texts = exact.iter().filter(matters).map(|(text, _)| text.clone());
+            within.extend(texts);
+        }
+        Some(within)
     }
 }
 

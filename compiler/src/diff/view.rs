@@ -35,6 +35,8 @@ pub(super) struct View<'a> {
     own: Option<ScopeId>,
     /// See [`Question::cast`].
     cast: Option<[&'a Known; 2]>,
+    /// See [`Question::within`].
+    within: Option<&'a BTreeSet<String>>,
     bindings: Vec<BindingId>,
 }
 
@@ -66,6 +68,7 @@ impl<'a> View<'a> {
             chain: question.chain,
             own: None,
             cast: None,
+            within: question.within,
             bindings: Vec::new(),
         };
         view.cast = question
@@ -170,7 +173,7 @@ impl<'a> View<'a> {
             .and_then(|it| self.side.rules.get(it.index()));
         let index = self.side.index;
         list.into_iter()
-            .flatten()
+            .flat_map(|list| list.iter())
             .filter_map(|id| index.rules.get(id.index()))
     }
 
@@ -252,7 +255,7 @@ impl<'a> View<'a> {
         } = &surface.scope
         {
             let reads = collector.attribute(&argument(path, self.each));
-            for (text, _) in exact {
+            for (text, _) in exact.iter().filter(|(text, _)| self.asks_about_text(text)) {
                 reads.text(text);
             }
             for (text, _) in prefixes {
@@ -275,8 +278,15 @@ impl<'a> View<'a> {
         if let Some(facts) = self.facts() {
             collect_dates(collector, facts.dates);
         }
-        let bindings: Vec<_> = self.bindings().collect();
-        for binding in bindings {
+        // What holds nowhere that is asked about has no part in an answer.
+        let places = self.places();
+        let tree = &self.side.index.scopes;
+        let matters = |scope: ScopeId| places.iter().any(|place| tree.covers(scope, *place));
+        for binding in self.bindings() {
+            let scope = self.side.policy.bindings().scopes.get(binding.index());
+            if !scope.is_some_and(|it| matters(*it)) {
+                continue;
+            }
             let among = self.among(self.side.subjects(binding));
             self.collect_member(collector, &among);
             if among != Membership::Never {
@@ -284,8 +294,7 @@ impl<'a> View<'a> {
                 self.collect_formula(collector, self.condition(binding), false);
             }
         }
-        let rules: Vec<_> = self.rules().collect();
-        for rule in rules {
+        for rule in self.rules().filter(|rule| matters(rule.scope)) {
             self.collect_member(collector, &self.among(&rule.who));
             self.collect_member(collector, &self.among(&rule.except));
             collect_dates(collector, rule.dates);
@@ -429,7 +438,7 @@ impl<'a> View<'a> {
         match self.constant(id) {
             Constant::Text(text) => vec![text],
             Constant::Scope(team) => self
-                .scopes()
+                .places()
                 .into_iter()
                 .filter_map(|scope| scope_text(tree, scope, team))
                 .collect(),
@@ -468,6 +477,77 @@ impl<'a> View<'a> {
         scopes
     }
 
+    /// The values of the argument that names the scope with which a call can be allowed, as far as
+    /// that is cheap to see, at a scope or below; `None` is all values.
+    pub(super) fn open_within(&self, top: ScopeId) -> Option<BTreeSet<String>> {
+        let (_, surface) = self.surface?;
+        let ScopeSource::Map {
+            exact, prefixes, ..
+        } = &surface.scope
+        else {
+            return None;
+        };
+        let tree = &self.side.index.scopes;
+        let columns = self.side.policy.bindings();
+        let granted = self
+            .bindings()
+            .filter_map(|it| columns.scopes.get(it.index()).copied());
+        let granted: BTreeSet<ScopeId> = granted.collect();
+        let needed = surface.access == Access::Permission;
+        let open = |it: &&(String, ScopeId)| {
+            tree.covers(top, it.1) && (!needed || granted.iter().any(|at| tree.covers(*at, it.1)))
+        };
+        if prefixes.iter().any(|it| open(&it)) {
+            return None;
+        }
+        Some(
+            exact
+                .iter()
+                .filter(open)
+                .map(|(text, _)| text.clone())
+                .collect(),
+        )
+    }
+
+    /// The scopes of [`Self::scopes`] that are asked about.
+    fn places(&self) -> Vec<ScopeId> {
+        let (Some((home, surface)), Some(within)) = (self.surface, self.within) else {
+            return self.scopes();
+        };
+        let ScopeSource::Map { exact, .. } = &surface.scope else {
+            return self.scopes();
+        };
+        let tree = &self.side.index.scopes;
+        let mut places: Vec<ScopeId> = within
+            .iter()
+            .filter_map(|text| of_text(exact, text))
+            .collect();
+        places.retain(|scope| tree.covers(home, *scope));
+        places.sort_unstable();
+        places.dedup();
+        places
+    }
+
+    /// Whether calls with these values of the scope's argument are asked about.
+    pub(super) fn asks_about(&self, region: &Region) -> bool {
+        match region {
+            Region::Exactly(text) => self.asks_about_text(text),
+            _ => self.within.is_none(),
+        }
+    }
+
+    fn asks_about_text(&self, text: &str) -> bool {
+        self.within.is_none_or(|within| within.contains(text))
+    }
+
+    /// Whether a scope lies in another organization than the caller.
+    pub(super) fn is_abroad(&self, scope: ScopeId) -> bool {
+        let tree = &self.side.index.scopes;
+        let own = self.facts().and_then(|facts| facts.scope);
+        let own = own.and_then(|it| tree.organization(it));
+        own.is_some_and(|own| tree.organization(scope).is_some_and(|it| it != own))
+    }
+
     /// The scope of a call whose scope argument lies in a region.
     pub(super) fn scope_of(&self, region: &Region) -> Option<ScopeId> {
         let (home, surface) = self.surface?;
@@ -484,10 +564,7 @@ impl<'a> View<'a> {
                 .map(|(_, scope)| *scope)
         };
         let scope = match region {
-            Region::Exactly(text) => {
-                let exact = exact.iter().find(|(value, _)| value == text);
-                exact.map(|(_, scope)| *scope).or_else(|| by_prefix(text))
-            }
+            Region::Exactly(text) => of_text(exact, text).or_else(|| by_prefix(text)),
             Region::Texts(texts) => by_prefix(&texts.prefix),
             _ => None,
         };
@@ -553,6 +630,12 @@ impl<'a> View<'a> {
             _ => Constant::Absent,
         }
     }
+}
+
+/// The scope of an exact value of the scope's argument.
+fn of_text(exact: &[(String, ScopeId)], text: &str) -> Option<ScopeId> {
+    let at = exact.binary_search_by(|(value, _)| value.as_str().cmp(text));
+    exact.get(at.ok()?).map(|(_, scope)| *scope)
 }
 
 /// Whether a class is among some subjects.

@@ -23,9 +23,9 @@ pub(super) struct Side<'a> {
     pub(super) policy: &'a Policy,
     pub(super) index: &'a Index,
     /// The bindings that give each permission.
-    pub(super) grants: Vec<Vec<BindingId>>,
+    pub(super) grants: Vec<Arc<Vec<BindingId>>>,
     /// The rules that speak of each permission.
-    pub(super) rules: Vec<Vec<RuleId>>,
+    pub(super) rules: Vec<Arc<Vec<RuleId>>>,
     /// The schemas, read.
     pub(super) schemas: Arc<[serde_json::Value]>,
     /// The bindings that name each subject, what they give aside; sorted.
@@ -107,8 +107,8 @@ impl<'a> Side<'a> {
             gate,
             policy,
             index,
-            grants: vec![Vec::new(); count],
-            rules: vec![Vec::new(); count],
+            grants: Vec::new(),
+            rules: Vec::new(),
             schemas: index
                 .schemas
                 .iter()
@@ -118,8 +118,8 @@ impl<'a> Side<'a> {
             direct: vec![false; index.principals.names.len()],
             unconditional: None,
         };
-        side.fill_bindings();
-        side.fill_rules();
+        side.fill_bindings(count);
+        side.fill_rules(count);
         side
     }
 
@@ -159,20 +159,19 @@ impl<'a> Side<'a> {
         (0..u32::try_from(self.index.bindings.names.len()).unwrap_or(0)).map(BindingId)
     }
 
-    fn fill_bindings(&mut self) {
+    fn fill_bindings(&mut self, permissions: usize) {
+        let mut grants = vec![Vec::new(); permissions];
         let mut named: HashMap<Subject, Vec<BindingId>> = HashMap::new();
-        let mut permissions: Vec<PermissionId> = Vec::new();
+        let mut given: Vec<PermissionId> = Vec::new();
         for binding in self.bindings() {
             let set = self.policy.bindings().roles.get(binding.index()).copied();
-            permissions.clear();
-            permissions.extend(
-                set.into_iter()
-                    .flat_map(|set| self.index.permissions_of(set)),
-            );
-            permissions.sort_unstable();
-            permissions.dedup();
-            for permission in &permissions {
-                if let Some(list) = self.grants.get_mut(permission.index()) {
+            given.clear();
+            let of_set = |set| self.index.permissions_of(set);
+            given.extend(set.into_iter().flat_map(of_set));
+            given.sort_unstable();
+            given.dedup();
+            for permission in &given {
+                if let Some(list) = grants.get_mut(permission.index()) {
                     list.push(binding);
                 }
             }
@@ -186,13 +185,15 @@ impl<'a> Side<'a> {
             }
         }
         self.named = Arc::new(named);
+        self.grants = grants.into_iter().map(Arc::new).collect();
     }
 
-    fn fill_rules(&mut self) {
+    fn fill_rules(&mut self, permissions: usize) {
+        let mut rules = vec![Vec::new(); permissions];
         for (at, rule) in self.index.rules.iter().enumerate() {
             let id = RuleId(u32::try_from(at).unwrap_or(u32::MAX));
             for permission in &rule.permissions {
-                if let Some(list) = self.rules.get_mut(permission.index()) {
+                if let Some(list) = rules.get_mut(permission.index()) {
                     list.push(id);
                 }
             }
@@ -204,6 +205,7 @@ impl<'a> Side<'a> {
                 }
             }
         }
+        self.rules = rules.into_iter().map(Arc::new).collect();
     }
 
     /// Whether some condition reads who acts or who is acted for.

@@ -3,7 +3,7 @@
 //! They look at what a project compiles to, with every break-glass activated: what only an
 //! activation opens still has to be guarded.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use latchkey_engine::{
     bundle,
@@ -107,10 +107,9 @@ fn known(facts: &Facts<'_>, found: &[Diagnostic]) -> BTreeSet<Entry> {
         &codes::RULE_ON_UNREACHABLE,
         &codes::SHADOWED_RULE,
     ];
-    let told = |span: Span| {
-        let mut found = found.iter().filter(|it| means_idle.contains(&it.code));
-        found.any(|it| it.primary() == Some(span))
-    };
+    let told = found.iter().filter(|it| means_idle.contains(&it.code));
+    let told: HashSet<Span> = told.filter_map(Diagnostic::primary).collect();
+    let told = |span: Span| told.contains(&span);
     let rules = facts
         .model
         .rules

@@ -24,16 +24,16 @@ impl Search<'_> {
         let count = u32::try_from(base.rules.len()).unwrap_or(0);
         let mut told = BTreeSet::new();
         for permission in (0..count).map(PermissionId) {
-            let rules = base.rules.get(permission.index()).into_iter().flatten();
+            let rules = base.rules.get(permission.index()).into_iter();
             let denies: Vec<RuleId> = rules
-                .copied()
+                .flat_map(|list| list.iter().copied())
                 .filter(|it| is_open_deny(&base, *it))
                 .collect();
             let granted = base.grants.get(permission.index());
-            if denies.len() < 2 || granted.is_none_or(Vec::is_empty) {
+            if denies.len() < 2 || granted.is_none_or(|it| it.is_empty()) {
                 continue;
             }
-            let everywhere = ScopeTree::PLATFORM;
+            let everywhere = (ScopeTree::PLATFORM, None);
             let Ok(reach) = self.reach(&[permission], everywhere, |_| true) else {
                 self.idle.skipped += 1;
                 return;
