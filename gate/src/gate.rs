@@ -161,7 +161,9 @@ impl Gate {
         self.place(PlaceKind::Role, role)
     }
 
-    fn place(&self, kind: PlaceKind, name: &str) -> Option<String> {
+    /// Where an entry is written, as `file:line:column`.
+    #[must_use]
+    pub fn place(&self, kind: PlaceKind, name: &str) -> Option<String> {
         let place = self.places.as_ref()?.find(kind, name)?;
         Some(place.to_string())
     }

@@ -55,10 +55,10 @@ pub fn run(args: &Args, global: &Global, terminal: &mut Terminal<'_>) -> Result<
     formats("diff", global.format, &known)?;
     let at = args.at.unwrap_or_else(now);
     let (from, to) = sides(args);
-    let Some(old) = side::open(&from, at, global, terminal)? else {
+    let Some(old) = side::open(&from, at, None, (global, terminal))? else {
         return Ok(Exit::Findings);
     };
-    let Some(new) = side::open(&to, at, global, terminal)? else {
+    let Some(new) = side::open(&to, at, Some(&old), (global, terminal))? else {
         return Ok(Exit::Findings);
     };
     let report = diff::compare(&old.gate, &new.gate, at);

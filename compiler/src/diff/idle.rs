@@ -133,19 +133,19 @@ struct TooMuch;
 
 impl<'a> Search<'a> {
     fn forget(&mut self, known: &BTreeSet<Entry>) {
+        let policy = self.base.policy;
+        let (mut rules, mut bindings) = (BTreeSet::new(), BTreeSet::new());
         for entry in known {
             match entry {
-                Entry::Rule(name) => {
-                    if let Some(id) = self.base.policy.rule(name) {
-                        drop_rule(&mut self.base, id);
-                    }
-                }
-                Entry::Binding(name) => {
-                    if let Some(id) = self.base.policy.binding(name) {
-                        drop_binding(&mut self.base, id);
-                    }
-                }
+                Entry::Rule(name) => rules.extend(policy.rule(name)),
+                Entry::Binding(name) => bindings.extend(policy.binding(name)),
             }
+        }
+        for list in &mut self.base.rules {
+            Arc::make_mut(list).retain(|it| !rules.contains(it));
+        }
+        for list in &mut self.base.grants {
+            Arc::make_mut(list).retain(|it| !bindings.contains(it));
         }
     }
 

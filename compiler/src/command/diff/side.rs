@@ -1,11 +1,11 @@
 //! One side of a comparison: whatever it is written as, it ends as an opened bundle.
 
-use std::path::{Path, PathBuf};
-
-use latchkey_engine::{
-    bundle::places::{PlaceKind, Places},
-    time::Time,
+use std::{
+    path::{Path, PathBuf},
+    rc::Rc,
 };
+
+use latchkey_engine::{bundle::places::PlaceKind, time::Time};
 use latchkey_gate::{gate::Gate, supply::Digest};
 
 use super::{
@@ -55,10 +55,9 @@ impl Origin {
 /// An opened side.
 pub(in crate::command) struct Opened {
     /// Its bundle.
-    pub(in crate::command) gate: Gate,
+    pub(in crate::command) gate: Rc<Gate>,
     /// Its text; none where it was a bundle already.
     pub(in crate::command) sound: Option<Sound>,
-    places: Option<Places>,
     /// The other bundles beside it, when they were built before.
     folder: Option<PathBuf>,
 }
@@ -82,7 +81,7 @@ impl Opened {
 
     /// `file:line:column` of a rule, binding or role.
     pub(in crate::command) fn place(&self, kind: PlaceKind, name: &str) -> Option<String> {
-        Some(self.places.as_ref()?.find(kind, name)?.to_string())
+        self.gate.place(kind, name)
     }
 
     /// What was written.
@@ -111,15 +110,16 @@ pub(in crate::command) fn opened(
     terminal: &mut Terminal<'_>,
 ) -> Result<Option<Opened>, Failure> {
     let origin = name.map_or(Origin::Project, |name| Origin::Named(name.to_owned()));
-    open(&origin, at, global, terminal)
+    open(&origin, at, None, (global, terminal))
 }
 
-/// Opens a side; `None` when it is a project with errors, which were printed.
+/// Opens a side; `None` when it is a project with errors, which were printed. A bundle that is
+/// open already, as the other side, is not opened again.
 pub(super) fn open(
     side: &Origin,
     at: Time,
-    global: &Global,
-    terminal: &mut Terminal<'_>,
+    other: Option<&Opened>,
+    (global, terminal): (&Global, &mut Terminal<'_>),
 ) -> Result<Option<Opened>, Failure> {
     let folder = &global.directory;
     let called = side.name();
@@ -138,14 +138,14 @@ pub(super) fn open(
     let path = Path::new(name);
     if path.is_file() {
         let folder = path.parent().unwrap_or(Path::new("."));
-        return bundle(path, folder).map(Some);
+        return bundle(path, folder, other).map(Some);
     }
     if path.join(project::FILE).is_file() {
         let tree = Folder::new(path.to_owned());
         return compiled(&tree, name, at, global, terminal);
     }
     if path.join(pack::ALL).is_file() {
-        return bundle(&path.join(pack::ALL), path).map(Some);
+        return bundle(&path.join(pack::ALL), path, other).map(Some);
     }
     if path.is_dir() {
         return Err(
@@ -160,7 +160,7 @@ pub(super) fn open(
     compiled(&tree, name, at, global, terminal)
 }
 
-fn bundle(file: &Path, folder: &Path) -> Result<Opened, Failure> {
+fn bundle(file: &Path, folder: &Path, other: Option<&Opened>) -> Result<Opened, Failure> {
     let places = folder.join(pack::PLACES);
     let places = if places.is_file() {
         Some(read(&places)?)
@@ -171,12 +171,18 @@ fn bundle(file: &Path, folder: &Path) -> Result<Opened, Failure> {
         Failure::unverified(format!("`{}` cannot be opened: {error}", file.display()))
             .help("build it again with this version of latchkey")
     };
-    let gate = Gate::open(&read(file)?, places.as_deref()).map_err(|error| wrong(&error))?;
-    let places = places.as_deref().map(Places::open).transpose();
+    let bytes = read(file)?;
+    let digest = Digest::of(&bytes).to_string();
+    let gate = match other.filter(|it| it.gate.digest() == digest) {
+        Some(other) => Rc::clone(&other.gate),
+        None => {
+            let opened = Gate::open(&bytes, places.as_deref());
+            Rc::new(opened.map_err(|error| wrong(&error))?)
+        }
+    };
     Ok(Opened {
         gate,
         sound: None,
-        places: places.map_err(|error| wrong(&error.what))?,
         folder: (file.file_name() == Some(pack::ALL.as_ref())).then(|| folder.to_owned()),
     })
 }
@@ -199,11 +205,9 @@ fn compiled(
     let whole = pack::whole(&sound.model).map_err(internal)?;
     let places = pack::places(&sound.model, &sound.sources).map_err(internal)?;
     let gate = matrix::open(&whole, &places).map_err(internal)?;
-    let places = Places::open(&places).map_err(|error| Failure::internal(error.what))?;
     Ok(Some(Opened {
-        gate,
+        gate: Rc::new(gate),
         sound: Some(sound),
-        places: Some(places),
         folder: None,
     }))
 }
