@@ -173,12 +173,11 @@ fn bundle(file: &Path, folder: &Path, other: Option<&Opened>) -> Result<Opened, 
     };
     let bytes = read(file)?;
     let digest = Digest::of(&bytes).to_string();
-    let gate = match other.filter(|it| it.gate.digest() == digest) {
-        Some(other) => Rc::clone(&other.gate),
-        None => {
-            let opened = Gate::open(&bytes, places.as_deref());
-            Rc::new(opened.map_err(|error| wrong(&error))?)
-        }
+    let gate = if let Some(other) = other.filter(|it| it.gate.digest() == digest) {
+        Rc::clone(&other.gate)
+    } else {
+        let opened = Gate::open(&bytes, places.as_deref());
+        Rc::new(opened.map_err(|error| wrong(&error))?)
     };
     Ok(Opened {
         gate,
