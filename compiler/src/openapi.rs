@@ -38,6 +38,8 @@ const METHODS: [(&str, &str); 7] = [
     ("delete", "DELETE"),
     ("options", "OPTIONS"),
 ];
+/// How many paths a document may have.
+const MOST_PATHS: usize = 20_000;
 /// The other members of a path item.
 const BESIDE: [&str; 5] = ["$ref", "summary", "description", "servers", "parameters"];
 
@@ -104,6 +106,10 @@ pub fn read(text: &str) -> Result<Document, OpenApiError> {
     let paths = root.get("paths").and_then(Json::as_object);
     let paths = paths.filter(|paths| !paths.is_empty());
     let paths = paths.ok_or(OpenApiError::NoPaths)?;
+    if paths.len() > MOST_PATHS {
+        let what = format!("the document has more than {MOST_PATHS} paths");
+        return Err(OpenApiError::Other(what));
+    }
     let text = |pointer: &str| root.pointer(pointer).and_then(Json::as_str);
     let title = text("/info/title").unwrap_or_default().to_owned();
     let mut reading = Reading {
@@ -238,6 +244,9 @@ impl<'d> Reading<'d> {
         operation: &'d Json,
     ) -> Result<Json, String> {
         let operation = operation.as_object().ok_or("it is no map")?;
+        if !path.bytes().all(|byte| (b'!'..=b'~').contains(&byte)) {
+            return Err("its path has characters other than ASCII".to_owned());
+        }
         check_route(path).map_err(|why| format!("its path cannot be matched: {why}"))?;
         let own = operation.get("servers").or_else(|| item.get("servers"));
         if let Some(own) = own {

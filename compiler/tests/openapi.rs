@@ -12,45 +12,7 @@ use std::{
 use serde_json::Value as Json;
 
 /// A small API with a bit of everything.
-const SHOP: &str = r##"openapi: 3.0.3
-info: {title: Pet Shop, version: "1"}
-servers: [{url: "https://shop.example/v1"}]
-paths:
-  /pets:
-    get:
-      operationId: pets/list
-      summary: All pets
-      parameters:
-        - {name: limit, in: query, schema: {type: integer, maximum: 100}}
-        - {name: tags, in: query, schema: {type: array, items: {type: string}}}
-    post:
-      operationId: pets/create
-      requestBody:
-        required: true
-        content: {application/json: {schema: {$ref: "#/components/schemas/Pet"}}}
-  /pets/{id}:
-    parameters:
-      - {name: id, in: path, required: true, schema: {type: integer}}
-    get: {operationId: pets/get}
-    delete: {operationId: pets/delete}
-  /pets/{id}/photo:
-    put:
-      parameters:
-        - {name: id, in: path, required: true, schema: {type: integer}}
-      requestBody: {content: {image/png: {}}}
-  /report/{from}-{to}:
-    get: {}
-components:
-  schemas:
-    Pet:
-      type: object
-      required: [id, name]
-      properties:
-        id: {type: integer, readOnly: true}
-        name: {type: string, maxLength: 40}
-        mother: {$ref: "#/components/schemas/Pet"}
-      additionalProperties: false
-"##;
+const SHOP: &str = include_str!("openapi/shop.yaml");
 
 /// A project with one organization, one caller, and the document beside it.
 struct Project(PathBuf);

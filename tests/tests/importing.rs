@@ -4,6 +4,7 @@
 
 use std::{
     fs,
+    io::{BufRead, BufReader, Read, Write},
     net::TcpStream,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -310,6 +311,104 @@ fn a_server_that_changes_is_refused_until_it_is_reviewed() {
     assert_eq!(fs::read_to_string(&policy).unwrap(), written);
     project.release("orders", 2);
     wait_for("the new release", || lookup("auto") == "allow");
+}
+
+/// An API that answers every request with an empty object, and its address.
+fn api() -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            std::thread::spawn(move || answer(stream));
+        }
+    });
+    address
+}
+
+/// Reads one request to its end, and answers it.
+fn answer(stream: TcpStream) {
+    let mut reader = BufReader::new(stream);
+    let mut length = 0;
+    loop {
+        let mut line = String::new();
+        if reader.read_line(&mut line).unwrap_or_default() == 0 {
+            return;
+        }
+        let line = line.trim().to_ascii_lowercase();
+        if let Some(said) = line.strip_prefix("content-length:") {
+            length = said.trim().parse().unwrap();
+        }
+        if line.is_empty() {
+            break;
+        }
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).unwrap();
+    let answer = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\
+                   content-length: 2\r\nconnection: close\r\n\r\n{}";
+    let _ = reader.into_inner().write_all(answer);
+}
+
+/// The status of a request of alice.
+fn status(sidecar: &Running, line: &str, media: &str, body: &str) -> u16 {
+    let now = seconds();
+    let claims = json!({
+        "iss": "https://idp.example", "sub": "a", "aud": "https://tools", "client_id": "tests",
+        "iat": now - 1, "exp": now + 240, "jti": "t-1",
+    });
+    let token = mint("idp").sign(claims.as_object().unwrap());
+    let length = body.len();
+    let request = format!(
+        "{line} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {token}\r\n\
+         content-type: {media}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
+    );
+    let mut stream = TcpStream::connect(sidecar.address).unwrap();
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    BufReader::new(stream).read_line(&mut answer).unwrap();
+    let status = answer.split(' ').nth(1).unwrap();
+    status.parse().unwrap()
+}
+
+#[test]
+fn an_openapi_document_is_enforced_on_the_wire() {
+    let project = Project::new();
+    let document = root().join("compiler/tests/openapi/shop.yaml");
+    let import = ["import", "openapi", document.to_str().unwrap(), "--server"];
+    project.done(&[&import[..], &["shop", "--in", "acme", "--upstream", &api()]].concat());
+    project.release("shop", 1);
+    let sidecar = project.sidecar("shop");
+    let json = "application/json";
+    let cases = [
+        ("GET /pets/7", json, "", 200),
+        ("GET /pets/seven", json, "", 400),
+        ("GET /pets?limit=5", json, "", 200),
+        ("GET /pets?limit=few", json, "", 400),
+        ("GET /pets?page=5", json, "", 400),
+        (
+            "POST /pets",
+            json,
+            r#"{"name": "Rex", "mother": {"name": "Dot"}}"#,
+            200,
+        ),
+        (
+            "POST /pets",
+            json,
+            r#"{"name": "Rex", "mother": {"nam": "Dot"}}"#,
+            400,
+        ),
+        ("POST /pets", json, "", 400),
+        ("PUT /pets/7/photo", "image/png", "PNG", 415),
+        ("PUT /pets/7/photo", json, "{}", 400),
+        // To alice, who has no grant, it is as if it were not there.
+        ("DELETE /pets/7", json, "", 404),
+        ("PATCH /pets/7", json, "{}", 404),
+        ("GET /report/a-b", json, "", 404),
+    ];
+    for (line, media, body, expected) in cases {
+        let status = status(&sidecar, line, media, body);
+        assert_eq!(status, expected, "{line} {media} {body}");
+    }
 }
 
 #[test]

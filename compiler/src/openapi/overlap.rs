@@ -6,6 +6,9 @@ use serde_json::Value as Json;
 
 use super::Document;
 
+/// How many pairs of routes are told.
+const MOST_TOLD: usize = 1000;
+
 /// Leaves out a route that another one matches always, and says which routes a path may mean both
 /// of.
 pub(super) fn check(document: &mut Document) {
@@ -27,20 +30,19 @@ pub(super) fn check(document: &mut Document) {
         let why = format!("every request for it is one for `{first}` as well");
         document.left_out.push((key, why));
     }
-    let mut groups: BTreeMap<(&str, usize), Vec<(&str, &str)>> = BTreeMap::new();
+    let mut groups: BTreeMap<_, Vec<(&str, Vec<&str>)>> = BTreeMap::new();
     for (key, definition) in &document.routes {
         let (method, path) = parts(definition);
-        let length = path.split('/').count();
-        groups
-            .entry((method, length))
-            .or_default()
-            .push((key, path));
+        let path: Vec<&str> = path.split('/').collect();
+        let group = groups.entry((method, path.len())).or_default();
+        group.push((key, path));
     }
     let mut found = Vec::new();
     for group in groups.values() {
         for (at, (key, path)) in group.iter().enumerate() {
             let others = group.iter().skip(at + 1);
             let others = others.filter(|(_, other)| crossed(path, other));
+            let others = others.take(MOST_TOLD.saturating_sub(found.len()));
             found.extend(others.map(|(other, _)| ((*key).to_owned(), (*other).to_owned())));
         }
     }
@@ -69,9 +71,9 @@ fn anonymous(part: &str) -> String {
 }
 
 /// Whether a path may fit both, and each is the fixed one somewhere.
-fn crossed(one: &str, other: &str) -> bool {
+fn crossed(one: &[&str], other: &[&str]) -> bool {
     let (mut own, mut its) = (false, false);
-    for (one, other) in one.split('/').zip(other.split('/')) {
+    for (one, other) in one.iter().zip(other) {
         match (one.contains('{'), other.contains('{')) {
             (false, false) if one != other => return false,
             (false, true) => own = true,

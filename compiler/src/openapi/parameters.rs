@@ -25,6 +25,8 @@ const OF_NUMBERS: [&str; 5] = [
 ];
 /// Headers that the specification leaves out of parameters.
 const NOT_PARAMETERS: [&str; 3] = ["accept", "content-type", "authorization"];
+/// How many parameters a route may have.
+const MOST_PARAMETERS: usize = 1000;
 /// The deepest nesting of a parameter's schema.
 const MAX_DEPTH: usize = 16;
 
@@ -35,6 +37,10 @@ pub(super) fn merged<'d>(
     operation: &'d Map<String, Json>,
 ) -> Result<Vec<&'d Json>, String> {
     let mut all: Vec<&Json> = Vec::new();
+    let count = |map: &Map<String, Json>| Some(map.get("parameters")?.as_array()?.len());
+    if count(item).unwrap_or_default() + count(operation).unwrap_or_default() > MOST_PARAMETERS {
+        return Err(format!("it has more than {MOST_PARAMETERS} parameters"));
+    }
     for listed in [operation, item] {
         let listed = listed.get("parameters").and_then(Json::as_array);
         let mut more = Vec::new();
@@ -176,7 +182,8 @@ impl<'d> Schemas<'d> {
         depth: usize,
         notes: &mut BTreeSet<String>,
     ) -> Result<Json, String> {
-        if depth > MAX_DEPTH {
+        self.budget = self.budget.saturating_sub(1);
+        if depth > MAX_DEPTH || self.budget == 0 {
             return Err("is nested too deep".to_owned());
         }
         let schema = self.refs.follow(schema)?;

@@ -11,6 +11,10 @@ use super::refs::Refs;
 
 /// The deepest nesting; the gate compiles none that is deeper.
 const MAX_DEPTH: usize = 64;
+/// How many schemas a route may name.
+const MOST_NAMED: usize = 1000;
+/// How many schemas the parameters of a route may consist of.
+const MOST_TEXTS: usize = 10_000;
 /// Keywords that are kept as they are.
 const KEPT: [&str; 19] = [
     "type",
@@ -107,6 +111,8 @@ pub(super) struct Schemas<'d> {
     names: BTreeMap<&'d str, String>,
     /// What waits for its place under `$defs`.
     waiting: Vec<&'d str>,
+    /// How many more schemas of parameters are looked at.
+    pub(super) budget: usize,
 }
 
 type Notes = BTreeSet<String>;
@@ -119,6 +125,7 @@ impl<'d> Schemas<'d> {
             counts: BTreeMap::new(),
             names: BTreeMap::new(),
             waiting: Vec::new(),
+            budget: MOST_TEXTS,
         }
     }
 
@@ -156,7 +163,7 @@ impl<'d> Schemas<'d> {
             notes.insert("the body has no schema: any JSON passes".to_owned());
             return Ok(Some(json!({})));
         };
-        self.count(schema, 0)?;
+        self.count(schema)?;
         self.schema(schema, 0, notes).map(Some)
     }
 
@@ -174,33 +181,37 @@ impl<'d> Schemas<'d> {
     }
 
     /// Counts the references that a schema leads to, each target once.
-    fn count(&mut self, schema: &'d Json, depth: usize) -> Result<(), String> {
-        within(depth)?;
-        let Some(members) = schema.as_object() else {
-            return Ok(());
-        };
-        if let Some(reference) = members.get("$ref").and_then(Json::as_str) {
-            let count = self.counts.entry(reference).or_default();
-            *count += 1;
-            if *count == 1 {
-                self.count(self.refs.target(reference)?, depth + 1)?;
-            }
-            if self.old {
-                return Ok(());
-            }
-        }
-        for (key, value) in members {
-            let key = key.as_str();
-            if MANY.contains(&key) {
-                for each in value.as_array().into_iter().flatten() {
-                    self.count(each, depth + 1)?;
+    fn count(&mut self, schema: &'d Json) -> Result<(), String> {
+        let mut open = vec![(schema, 0)];
+        while let Some((schema, depth)) = open.pop() {
+            within(depth)?;
+            let Some(members) = schema.as_object() else {
+                continue;
+            };
+            if let Some(reference) = members.get("$ref").and_then(Json::as_str) {
+                let count = self.counts.entry(reference).or_default();
+                *count += 1;
+                if *count == 1 {
+                    open.push((self.refs.target(reference)?, 0));
                 }
-            } else if NAMED.contains(&key) {
-                for each in value.as_object().into_iter().flat_map(Map::values) {
-                    self.count(each, depth + 1)?;
+                if self.counts.len() > MOST_NAMED {
+                    return Err(format!("it names more than {MOST_NAMED} schemas"));
                 }
-            } else if ONE.contains(&key) {
-                self.count(value, depth + 1)?;
+                if self.old {
+                    continue;
+                }
+            }
+            for (key, value) in members {
+                let key = key.as_str();
+                if MANY.contains(&key) {
+                    let list = value.as_array().into_iter().flatten();
+                    open.extend(list.map(|it| (it, depth + 1)));
+                } else if NAMED.contains(&key) {
+                    let map = value.as_object().into_iter().flat_map(Map::values);
+                    open.extend(map.map(|it| (it, depth + 1)));
+                } else if ONE.contains(&key) {
+                    open.push((value, depth + 1));
+                }
             }
         }
         Ok(())

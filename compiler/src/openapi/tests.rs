@@ -268,3 +268,92 @@ fn other_texts_are_refused_with_what_they_are() {
         assert!(error.contains(said), "{text:?}: {error}");
     }
 }
+
+#[test]
+fn what_grows_without_end_is_bounded() {
+    // A million alternatives, each of them a text.
+    let mut schemas = Map::new();
+    let name = |n: usize| format!("#/components/schemas/s{n}");
+    for n in 0..12 {
+        let alternatives = vec![json!({"$ref": name(n + 1)}); 10];
+        schemas.insert(format!("s{n}"), json!({"anyOf": alternatives}));
+    }
+    schemas.insert("s12".to_owned(), json!({"type": "string"}));
+    let query =
+        json!([{"name": "q", "in": "query", "required": true, "schema": {"$ref": name(0)}}]);
+    let paths = json!({"/a": {"get": {"parameters": query}}});
+    let found = document(&paths, &Json::Object(schemas));
+    assert_eq!(found.routes.len() + found.left_out.len(), 1);
+    // Names that lead to names, each of them twice.
+    let mut schemas = Map::new();
+    for n in 0..900 {
+        let next = json!({"$ref": name(n + 1)});
+        let properties = json!({"a": next, "b": next});
+        schemas.insert(
+            format!("s{n}"),
+            json!({"type": "object", "properties": properties}),
+        );
+    }
+    schemas.insert("s900".to_owned(), json!({"type": "string"}));
+    let paths = json!({"/a": {"post": {"requestBody": body(&json!({"$ref": name(0)}))}}});
+    let found = document(&paths, &Json::Object(schemas));
+    assert_eq!(found.routes.len() + found.left_out.len(), 1);
+}
+
+#[test]
+fn a_document_that_is_damaged_anywhere_is_read_or_refused() {
+    let text = include_str!("../../tests/openapi/shop.yaml");
+    let whole = foreign::read(text).unwrap().pop().unwrap();
+    let mut places = Vec::new();
+    pointers(&whole, String::new(), &mut places);
+    assert!(places.len() > 60, "{}", places.len());
+    let wrong = [
+        json!(null),
+        json!(7),
+        json!("x"),
+        json!([]),
+        json!({}),
+        json!([[{"$ref": "#"}]]),
+        json!({"$ref": "#"}),
+        json!({"$ref": "#/paths"}),
+        json!({"a": {"$ref": 1}}),
+    ];
+    let mut read_all = 0;
+    for place in &places {
+        for value in &wrong {
+            let mut damaged = whole.clone();
+            *damaged.pointer_mut(place).unwrap() = value.clone();
+            if let Ok(found) = read(&damaged.to_string()) {
+                for definition in found.routes.values() {
+                    let input = &definition["input"];
+                    assert!(
+                        resolve::locked_is_enforceable(input).is_ok(),
+                        "{place} {value}"
+                    );
+                }
+                read_all += 1;
+            }
+        }
+    }
+    assert!(read_all > 400, "{read_all}");
+}
+
+fn pointers(value: &Json, here: String, places: &mut Vec<String>) {
+    match value {
+        Json::Object(members) => {
+            for (key, value) in members {
+                let key = key.replace('~', "~0").replace('/', "~1");
+                pointers(value, format!("{here}/{key}"), places);
+            }
+        }
+        Json::Array(items) => {
+            for (at, value) in items.iter().enumerate() {
+                pointers(value, format!("{here}/{at}"), places);
+            }
+        }
+        _ => {}
+    }
+    if !here.is_empty() {
+        places.push(here);
+    }
+}

@@ -229,6 +229,7 @@ fn tell(plan: &Plan, check: bool, format: Format, out: &mut dyn Write) -> Result
         writeln!(out, "{section}: {new} new, {same} as they are here")?;
     }
     for (note, about) in &plan.notes {
+        let note = show::visible(note);
         writeln!(out, "note: {note}{}", show::examples(about))?;
     }
     for name in wrote {
@@ -238,7 +239,7 @@ fn tell(plan: &Plan, check: bool, format: Format, out: &mut dyn Write) -> Result
 }
 
 fn listed(lines: &[String]) -> String {
-    lines
-        .iter()
-        .fold(String::new(), |text, line| text + "\n  " + line)
+    lines.iter().fold(String::new(), |text, line| {
+        text + "\n  " + &show::visible(line)
+    })
 }

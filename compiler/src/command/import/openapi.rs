@@ -13,6 +13,7 @@ use super::{
     entry::{self, Surface},
     plan::{LeftOut, Plan, Target},
     project::{Known, Project},
+    show,
 };
 use crate::{
     cli::Global,
@@ -120,7 +121,8 @@ fn document(file: &Path) -> Result<Document, Failure> {
                 "give an OpenAPI document of version 3.0 or 3.1 with `paths`"
             }
         };
-        bad(format!("`{name}` cannot be imported: {error}")).help(help)
+        let what = show::visible(&error.to_string());
+        bad(format!("`{name}` cannot be imported: {what}")).help(help)
     })
 }
 

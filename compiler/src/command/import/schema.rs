@@ -47,6 +47,8 @@ const TESTS: [&str; 9] = [
 ];
 /// How many values a schema may have when what it names stands where it is named.
 const MOST_EXPANDED: usize = 50_000;
+/// How many names may lead to one another there.
+const MOST_OPEN: usize = 16;
 /// Schemas inside a schema.
 const INNER: [&str; 3] = ["items", "additionalProperties", "contains"];
 
@@ -139,6 +141,7 @@ fn expand(schema: &Json, shared: &Json, open: &mut Vec<String>, left: &mut usize
             let named = members.get("$ref").and_then(Json::as_str);
             let name = named.and_then(|it| it.strip_prefix("#/$defs/"));
             if let Some((name, target)) = name.and_then(|it| Some((it, shared.get(it)?)))
+                && open.len() < MOST_OPEN
                 && !open.iter().any(|it| it == name)
             {
                 open.push(name.to_owned());

@@ -42,11 +42,11 @@ pub(super) fn show(
             "left out: {} {}: {}",
             left.noun,
             shown(&left.name),
-            left.why
+            visible(&left.why)
         )?;
     }
     for (note, about) in &plan.notes {
-        writeln!(out, "note: {}{}", shown(note), examples(about))?;
+        writeln!(out, "note: {}{}", visible(note), examples(about))?;
     }
     if check {
         return Ok(());
@@ -171,12 +171,18 @@ fn text(value: &Json) -> String {
 
 /// What a server says, made fit for a terminal: no control characters, and not without end.
 fn shown(text: &str) -> String {
-    let visible = |c: char| if is_hidden(c) { '\u{fffd}' } else { c };
-    let mut shown: String = text.chars().take(LONGEST).map(visible).collect();
+    let first: String = text.chars().take(LONGEST).collect();
+    let mut shown = visible(&first);
     if text.chars().nth(LONGEST).is_some() {
         shown.push_str("...");
     }
     shown
+}
+
+/// A text with its hidden characters made visible, however long it is.
+pub(super) fn visible(text: &str) -> String {
+    let visible = |c: char| if is_hidden(c) { '\u{fffd}' } else { c };
+    text.chars().map(visible).collect()
 }
 
 /// Characters that change how others look, or that are not seen: descriptions hide orders in them.
