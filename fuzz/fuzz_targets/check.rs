@@ -1,0 +1,10 @@
+//! No files of a project make a check panic, blame a place that is not there, or end with neither
+//! a model nor an error.
+#![no_main]
+
+/// What is done with the bytes, as the replay of the corpus does it.
+#[allow(dead_code, reason = "each target needs one of two")]
+#[path = "../../compiler/tests/fuzzed/project.rs"]
+mod project;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| project::check(bytes));
