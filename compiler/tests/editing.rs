@@ -72,6 +72,45 @@ fn sure_fixes_are_written_and_a_second_run_writes_nothing() {
 }
 
 #[test]
+fn what_git_could_not_give_back_is_not_edited_unasked() {
+    let folder = project("dirty", YAML);
+    let file = folder.join("policy.yaml");
+    let git = |args: &[&str]| {
+        let mut git = Command::new("git");
+        git.current_dir(&folder)
+            .args(["-c", "user.name=a", "-c", "user.email=a@b"]);
+        assert!(
+            git.args(args).output().expect("git").status.success(),
+            "{args:?}"
+        );
+    };
+    git(&["init", "--quiet"]);
+    let refused = |why: &str| {
+        let before = fs::read_to_string(&file).expect("the file");
+        let (code, _, err) = latchkey(&folder, &["check", "--fix"]);
+        assert!(code == 2 && err.contains(why), "{code} {err}");
+        assert_eq!(fs::read_to_string(&file).expect("the file"), before);
+    };
+    refused("Git does not know");
+    git(&["add", "."]);
+    git(&["commit", "--quiet", "-m", "all"]);
+    // Changed elsewhere: the edit can be told from it.
+    fs::write(&file, YAML.replace("# Ours.", "# Yours.")).expect("written");
+    let (_, _, err) = latchkey(&folder, &["check", "--fix"]);
+    assert!(err.contains("applied 2 fixes"), "{err}");
+    // Changed in the same line.
+    fs::write(&file, YAML.replace("# é", "# e")).expect("written");
+    refused("at line 8");
+    let (_, _, err) = latchkey(&folder, &["check", "--fix", "--allow-dirty"]);
+    assert!(err.contains("applied 2 fixes"), "{err}");
+    // Staged is safe.
+    fs::write(&file, YAML.replace("# é", "# e")).expect("written");
+    git(&["add", "."]);
+    let (_, _, err) = latchkey(&folder, &["check", "--fix"]);
+    assert!(err.contains("applied 2 fixes"), "{err}");
+}
+
+#[test]
 fn guesses_are_asked_for_and_links_are_not_written_through() {
     let folder = project("guesses", "organizations:\n  acme: {team: {}}\n");
     let (code, _, _) = latchkey(&folder, &["check", "--guesses"]);

@@ -9,7 +9,8 @@ use std::{collections::BTreeMap, fs, ops::Range, path::Path};
 
 use latchkey::{
     diag::{Levels, Severity},
-    source::Memory,
+    fix,
+    source::{Memory, Overlay},
 };
 use latchkey_engine::time::Time;
 
@@ -525,6 +526,9 @@ const MISTAKES: &[Mistake] = &[
     ),
 ];
 
+/// When the policies are judged.
+const TODAY: Time = Time(1_796_083_200);
+
 /// A schedule and a rule that reads it, since the policies have none.
 const HOURS: &str = "\
 schedules:
@@ -575,18 +579,7 @@ fn place(mistake: &Mistake, files: &BTreeMap<String, String>) -> Range<usize> {
 
 /// The errors of the policies with these mistakes, as code and underlined text.
 fn errors(mistakes: &[&Mistake], policies: &BTreeMap<String, String>) -> Vec<(String, String)> {
-    let mut files = policies.clone();
-    let mut edits: Vec<_> = mistakes
-        .iter()
-        .map(|it| (it.0, place(it, policies), it.2))
-        .collect();
-    edits.sort_by_key(|(file, at, _)| (*file, std::cmp::Reverse(at.start)));
-    for (file, at, text) in edits {
-        let file = files.get_mut(file).expect("the file");
-        file.replace_range(at, text);
-    }
-    let tree: Memory = files.into_iter().collect();
-    let checked = latchkey::check(&tree, Time(1_796_083_200));
+    let checked = latchkey::check(&planted(mistakes, policies), TODAY);
     let sources = checked.sources;
     let report = checked.sink.finish(&Levels::new());
     let found = report.diagnostics.iter();
@@ -599,6 +592,21 @@ fn errors(mistakes: &[&Mistake], policies: &BTreeMap<String, String>) -> Vec<(St
         .collect();
     found.sort();
     found
+}
+
+/// The policies with these mistakes.
+fn planted(mistakes: &[&Mistake], policies: &BTreeMap<String, String>) -> Memory {
+    let mut files = policies.clone();
+    let mut edits: Vec<_> = mistakes
+        .iter()
+        .map(|it| (it.0, place(it, policies), it.2))
+        .collect();
+    edits.sort_by_key(|(file, at, _)| (*file, std::cmp::Reverse(at.start)));
+    for (file, at, text) in edits {
+        let file = files.get_mut(file).expect("the file");
+        file.replace_range(at, text);
+    }
+    files.into_iter().collect()
 }
 
 /// What is found too much or too little, if anything is.
@@ -644,10 +652,8 @@ fn each_mistake_is_one_finding() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-#[test]
-fn mistakes_beside_each_other_are_each_found_and_nothing_else_is() {
-    let policies = policies();
-    // A fixed sequence, so that a failure is the same on every machine.
+/// A fixed sequence of sets of mistakes, so that a failure is the same on every machine.
+fn sets(policies: &BTreeMap<String, String>, count: usize) -> Vec<Vec<&'static Mistake>> {
     let mut state = u64::try_from(setting("LATCHKEY_SEED", 7)).expect("a seed");
     let mut below = |most: usize| {
         state = state
@@ -655,19 +661,47 @@ fn mistakes_beside_each_other_are_each_found_and_nothing_else_is() {
             .wrapping_add(1_442_695_040_888_963_407);
         usize::try_from(state >> 33).expect("a small number") % most
     };
-    let mut failures = Vec::new();
-    for _ in 0..setting("LATCHKEY_CASES", 60) {
+    let mut sets = Vec::new();
+    for _ in 0..count {
         let count = 2 + below(5);
         let mut chosen: Vec<&Mistake> = Vec::new();
         while chosen.len() < count {
             let next = &MISTAKES[below(MISTAKES.len())];
-            if chosen.iter().all(|it| apart(it, next, &policies)) {
+            if chosen.iter().all(|it| apart(it, next, policies)) {
                 chosen.push(next);
             }
         }
-        failures.extend(wrong(&chosen, &policies));
+        sets.push(chosen);
     }
+    sets
+}
+
+#[test]
+fn mistakes_beside_each_other_are_each_found_and_nothing_else_is() {
+    let policies = policies();
+    let sets = sets(&policies, setting("LATCHKEY_CASES", 60));
+    let failures: Vec<_> = sets.iter().filter_map(|it| wrong(it, &policies)).collect();
     assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+#[test]
+fn a_second_run_of_fixes_changes_nothing() {
+    let policies = policies();
+    let mut applied = 0;
+    for (at, mistakes) in sets(&policies, setting("LATCHKEY_CASES", 60) / 4)
+        .iter()
+        .enumerate()
+    {
+        let tree = planted(mistakes, &policies);
+        let guesses = at % 3 > 0;
+        let first = fix::fix(&tree, TODAY, guesses);
+        let texts = first.texts();
+        let second = fix::fix(&Overlay::new(&tree, &texts), TODAY, guesses);
+        assert!(second.files.is_empty(), "{:?}", second.files.keys());
+        assert_eq!(second.applied, 0);
+        applied += first.applied;
+    }
+    assert!(applied > 0);
 }
 
 #[test]

@@ -9,6 +9,7 @@ use crate::{
     diag::{Report, render},
 };
 
+mod dirty;
 mod fix;
 mod watch;
 
@@ -31,6 +32,9 @@ pub struct Args {
     /// Apply guesses as well, such as the closest name there is: look at the difference afterwards
     #[arg(long, requires = "fix")]
     guesses: bool,
+    /// Apply fixes also in lines with changes that are neither committed nor staged
+    #[arg(long, requires = "fix")]
+    allow_dirty: bool,
     /// Check again whenever a file is saved, and say what is new and what is settled
     #[arg(long, conflicts_with = "fix")]
     watch: bool,

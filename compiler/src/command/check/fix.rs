@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use super::Args;
+use super::{Args, dirty};
 use crate::{
     cli::Global,
     command::{Failure, folder},
@@ -17,6 +17,9 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<String, Failure> {
     let fixed = fix::fix(&folder, args.today(), args.guesses);
     for (path, (before, _)) in &fixed.files {
         untouched(&folder, path, before, &global.directory)?;
+    }
+    if !args.allow_dirty {
+        dirty::refuse(&global.directory, &fixed.files)?;
     }
     for (path, (_, after)) in &fixed.files {
         replace(&global.directory.join(path), after)?;

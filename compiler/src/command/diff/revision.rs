@@ -138,7 +138,7 @@ fn run(folder: &Path, args: &[&str]) -> Result<Output, Failure> {
     })
 }
 
-fn git(folder: &Path) -> Command {
+pub(in crate::command) fn git(folder: &Path) -> Command {
     let mut git = Command::new("git");
     // Reading changes nothing, and asks no server for what a partial clone left out.
     git.env("GIT_OPTIONAL_LOCKS", "0")
