@@ -666,7 +666,7 @@ fn sets(policies: &BTreeMap<String, String>, count: usize) -> Vec<Vec<&'static M
         let count = 2 + below(5);
         let mut chosen: Vec<&Mistake> = Vec::new();
         while chosen.len() < count {
-            let next = &MISTAKES[below(MISTAKES.len())];
+            let next = MISTAKES.get(below(MISTAKES.len())).expect("a mistake");
             if chosen.iter().all(|it| apart(it, next, policies)) {
                 chosen.push(next);
             }

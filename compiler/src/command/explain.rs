@@ -132,7 +132,9 @@ fn list() -> String {
             capitalised(reason.title())
         )
     });
-    codes.chain(reasons).collect()
+    let (findings, refusals) = (codes::TABLE.len(), Reason::ALL.len());
+    let counted = format!("{findings} codes of findings, {refusals} reasons of decisions\n");
+    codes.chain(reasons).chain([counted]).collect()
 }
 
 fn list_json() -> Json {
