@@ -1,10 +1,12 @@
 //! What the benchmarks share: tables, timing, child processes, and the policies they ask.
 
 pub mod contenders;
+pub mod editor;
 pub mod exchange;
 pub mod fleet;
 pub mod load;
 pub mod peers;
+pub mod policies;
 pub mod process;
 pub mod project;
 pub mod table;

@@ -120,6 +120,14 @@ pub fn private_memory(process: u32) -> Result<u64, Failure> {
     rolled_up(process, "Anonymous:")
 }
 
+/// The most memory that a process has had so far, in bytes; nothing when it has ended.
+pub fn highest(process: u32) -> f64 {
+    let text = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let line = text.lines().find_map(|it| it.strip_prefix("VmHWM:"));
+    let kibibytes = line.and_then(|it| it.trim().trim_end_matches("kB").trim().parse::<f64>().ok());
+    kibibytes.unwrap_or(0.0) * 1024.0
+}
+
 /// How many files a process that is started here may open.
 pub fn open_files() -> Result<usize, Failure> {
     let text = fs::read_to_string("/proc/self/limits")?;

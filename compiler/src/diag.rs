@@ -197,14 +197,20 @@ impl Diagnostic {
         known: impl IntoIterator<Item = &'a str>,
     ) -> Self {
         match suggest::closest(wrong, known) {
-            Some(best) => self.help(format!("did you mean `{best}`?")).fix(
-                format!("replace `{wrong}` with `{best}`"),
-                Applicability::Maybe,
-                span,
-                best,
-            ),
+            Some(best) => self.perhaps(wrong, span, best),
             None => self,
         }
+    }
+
+    /// Suggests `best` for `wrong`, the text at `span`, as help and as a fix.
+    #[must_use]
+    pub fn perhaps(self, wrong: &str, span: Span, best: &str) -> Self {
+        self.help(format!("did you mean `{best}`?")).fix(
+            format!("replace `{wrong}` with `{best}`"),
+            Applicability::Maybe,
+            span,
+            best,
+        )
     }
 
     /// The place to blame, if a file is to blame.

@@ -3,10 +3,10 @@
 //! A name that does not exist is an error with the closest name that does. What is needed for a
 //! policy to mean something is checked here; what is merely unwise is a lint's business.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, rc::Rc};
 
 use crate::{
-    diag::{Code, Diagnostic, Sink, codes},
+    diag::{Code, Diagnostic, Sink, codes, suggest::Guesses},
     model::{Model, Scope},
     source::{SourceMap, Span, Spanned},
     syntax::{self, Names, ScopePath},
@@ -45,6 +45,8 @@ pub fn resolve(
         sink,
         unsure: !syntax.is_complete(),
         flawed: BTreeSet::new(),
+        guesses: Guesses::default(),
+        tags: None,
     };
     let organizations = resolver.organizations();
     let issuers = resolver.issuers();
@@ -88,6 +90,9 @@ struct Resolver<'a> {
     unsure: bool,
     /// The names of surfaces whose schema was refused: nothing is known of their arguments.
     flawed: BTreeSet<Span>,
+    guesses: Guesses<'a>,
+    /// Every tag of a principal, once one was asked for.
+    tags: Option<Rc<BTreeSet<&'a str>>>,
 }
 
 /// What a finding with one of these codes says is wrong by what is written, whatever else may be
@@ -129,7 +134,7 @@ const STANDS: &[&Code] = &[
     &codes::UNKNOWN_ZONE,
 ];
 
-impl Resolver<'_> {
+impl<'a> Resolver<'a> {
     /// Adds a finding, unless it may only be due to something that could not be read.
     fn report(&mut self, diagnostic: Diagnostic) {
         let labels = || diagnostic.labels.iter().map(|it| it.span);
@@ -153,17 +158,18 @@ impl Resolver<'_> {
         &mut self,
         (code, section, noun): Kind,
         name: &Spanned<String>,
-        known: &Names<T>,
+        known: &'a Names<T>,
     ) -> bool {
         if known.get(&name.value).is_some() {
             return true;
         }
         self.unsure = true;
         if !self.syntax.may_declare(section, &name.value) {
-            let names: Vec<&str> = known.keys().map(String::as_str).collect();
+            let names = known.keys().map(String::as_str);
+            let best = self.guesses.closest(section, &name.value, names);
             let help = format!("declare it under `{section}`, or correct the name");
             let message = format!("there is no {noun} `{}`", name.value);
-            self.report(unknown(code, name, message, &names, help));
+            self.report(guessed(code, name, message, best, help));
         }
         false
     }
@@ -221,9 +227,21 @@ fn unknown(
     known: &[&str],
     help: String,
 ) -> Diagnostic {
+    let best = crate::diag::suggest::closest(&name.value, known.iter().copied());
+    guessed(code, name, message, best, help)
+}
+
+/// The same with the name that was evidently meant.
+fn guessed(
+    code: &'static Code,
+    name: &Spanned<String>,
+    message: String,
+    best: Option<&str>,
+    help: String,
+) -> Diagnostic {
     let found = Diagnostic::new(code, name.span, message).help(help);
     let quoted = name.span.end.saturating_sub(name.span.start) as usize != name.value.len();
-    match crate::diag::suggest::closest(&name.value, known.iter().copied()) {
+    match best {
         // The span of a quoted name has the quotes: replace them with quotes.
         Some(best) if quoted => found.help(format!("did you mean `{best}`?")).fix(
             format!("replace `{}` with `{best}`", name.value),
@@ -231,7 +249,7 @@ fn unknown(
             name.span,
             format!("\"{best}\""),
         ),
-        Some(_) => found.did_you_mean(&name.value, name.span, known.iter().copied()),
+        Some(best) => found.perhaps(&name.value, name.span, best),
         None => found,
     }
 }

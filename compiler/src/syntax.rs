@@ -1,12 +1,13 @@
 //! The language as written: typed entries with exact places, before names are resolved.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, btree_map::Entry as Slot};
 
 use serde_json::{Value as Json, json};
 
 use crate::diag::{Diagnostic, Sink, codes, suggest};
+use crate::parallel;
 use crate::project;
-use crate::source::{SourceMap, Span};
+use crate::source::{File, FileId, SourceMap, Span};
 
 pub mod binding;
 pub mod collection;
@@ -64,30 +65,39 @@ use shape::{Reader, Shape, expect_map, listed, not_enforced};
 /// One broken file never hides the findings of others, and one broken entry never those of its
 /// neighbours.
 pub fn parse(sources: &SourceMap, project: &project::Project, sink: &mut Sink) -> Project {
-    let mut read = Project::default();
-    for (id, file) in sources
-        .files()
+    let files = sources.files();
+    let files: Vec<_> = files
         .filter(|(_, file)| project.includes(file.path()))
-    {
-        if file.invalid_at().is_some() || file.text().len() > crate::source::MAX_FILE_BYTES {
-            // Reported when the project was opened.
-            read.unread(file.text());
-            continue;
-        }
-        let document = yaml::parse(id, file.text(), sink);
-        for hole in document.holes {
-            read.unread(file.text().get(hole).unwrap_or_default());
-        }
-        if let Some(root) = document.root {
-            let mut cx = Reader::new(sources, &mut *sink);
-            for pair in expect_map(&root, "of sections", &mut cx).unwrap_or_default() {
-                read.section(pair, &mut cx);
-            }
-        }
+        .collect();
+    let mut read = Project::default();
+    for (part, found) in parallel::map_quietly(&files, |(id, file)| part(*id, file, sources)) {
+        sink.append(found);
+        read.take(part, &mut Reader::new(sources, sink));
     }
     read.gaps.lost = project.unreadable;
     read.locks_and_keys(&mut Reader::new(sources, sink));
     read
+}
+
+/// What one file says by itself, and what was found in it.
+fn part(id: FileId, file: &File, sources: &SourceMap) -> (Project, Sink) {
+    let (mut read, mut sink) = (Project::default(), Sink::new());
+    if file.invalid_at().is_some() || file.text().len() > crate::source::MAX_FILE_BYTES {
+        // Reported when the project was opened.
+        read.unread(file.text());
+        return (read, sink);
+    }
+    let document = yaml::parse(id, file.text(), &mut sink);
+    for hole in document.holes {
+        read.unread(file.text().get(hole).unwrap_or_default());
+    }
+    if let Some(root) = document.root {
+        let mut cx = Reader::new(sources, &mut sink);
+        for pair in expect_map(&root, "of sections", &mut cx).unwrap_or_default() {
+            read.section(pair, &mut cx);
+        }
+    }
+    (read, sink)
 }
 
 /// The JSON Schema of one file of the language, for editors.
@@ -159,6 +169,16 @@ macro_rules! sections {
                     })+
                     _ => self.unknown_section(pair, cx),
                 }
+            }
+
+            /// Adds what another file says.
+            fn take(&mut self, other: Self, cx: &mut Reader<'_>) {
+                let Self { gaps, $($name,)+ .. } = other;
+                self.gaps.extend(gaps);
+                $(for entry in $name.into_entries().into_values() {
+                    let entries = self.$name.entries_mut();
+                    add(stringify!($name), entries, &mut self.gaps, entry, cx);
+                })+
             }
         }
     };
@@ -306,6 +326,14 @@ struct Gaps {
 }
 
 impl Gaps {
+    fn extend(&mut self, mut other: Self) {
+        self.broken.append(&mut other.broken);
+        self.holes.append(&mut other.holes);
+        self.unread.append(&mut other.unread);
+        self.stand_ins.append(&mut other.stand_ins);
+        self.lost |= other.lost;
+    }
+
     /// What is sound of an entry that was refused.
     fn mend<T: Shape>(
         &mut self,
@@ -323,7 +351,7 @@ impl Gaps {
     }
 }
 
-/// Adds the entries of one file to a section; a name that is there already is refused.
+/// Adds the entries of one section of a file.
 fn merge<T: Shape>(
     section: &'static str,
     entries: &mut BTreeMap<String, Entry<T>>,
@@ -344,20 +372,31 @@ fn merge<T: Shape>(
                 None => continue,
             },
         };
-        match entries.get(&entry.name.value) {
-            Some(first) => {
-                let message = format!("`{section}` already has an entry `{}`", entry.name.value);
-                mend::words_of(cx.sources.text(entry.whole), &mut gaps.unread);
-                cx.sink.push(
-                    Diagnostic::new(&codes::DUPLICATE_ENTRY, entry.name.span, message)
-                        .label("declared again here")
-                        .also(first.name.span, "first declared here")
-                        .help("rename one of them, or merge them"),
-                );
-            }
-            None => {
-                entries.insert(entry.name.value.clone(), entry);
-            }
+        add(section, entries, gaps, entry, cx);
+    }
+}
+
+/// Adds one entry; a name that is there already is refused.
+fn add<T>(
+    section: &'static str,
+    entries: &mut BTreeMap<String, Entry<T>>,
+    gaps: &mut Gaps,
+    entry: Entry<T>,
+    cx: &mut Reader<'_>,
+) {
+    match entries.entry(entry.name.value.clone()) {
+        Slot::Occupied(first) => {
+            let message = format!("`{section}` already has an entry `{}`", first.key());
+            mend::words_of(cx.sources.text(entry.whole), &mut gaps.unread);
+            cx.sink.push(
+                Diagnostic::new(&codes::DUPLICATE_ENTRY, entry.name.span, message)
+                    .label("declared again here")
+                    .also(first.get().name.span, "first declared here")
+                    .help("rename one of them, or merge them"),
+            );
+        }
+        Slot::Vacant(slot) => {
+            slot.insert(entry);
         }
     }
 }

@@ -193,7 +193,7 @@ impl Bench {
         let status = std::thread::scope(|scope| {
             let feeder = scope.spawn(move || feed(&mut stdin));
             let status = loop {
-                peak = peak.max(highest(id));
+                peak = peak.max(process::highest(id));
                 match child.try_wait()? {
                     Some(status) => break status,
                     None => std::thread::sleep(std::time::Duration::from_millis(5)),
@@ -213,14 +213,6 @@ impl Bench {
 
 /// What a process said, its CPU time in nanoseconds, its peak memory in bytes.
 type Run = (String, f64, f64);
-
-/// The most memory that a process has had so far; nothing when it has ended.
-fn highest(process: u32) -> f64 {
-    let text = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
-    let line = text.lines().find_map(|it| it.strip_prefix("VmHWM:"));
-    let kibibytes = line.and_then(|it| it.trim().trim_end_matches("kB").trim().parse::<f64>().ok());
-    kibibytes.unwrap_or(0.0) * 1024.0
-}
 
 /// A chained audit log of calls to the large project.
 struct Log<'d> {

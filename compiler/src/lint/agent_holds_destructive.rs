@@ -1,18 +1,26 @@
 //! An agent may destroy something.
 
+use std::collections::BTreeMap;
+
 use latchkey_engine::index::{PrincipalType, Risk};
 
 use super::Facts;
 use crate::{
     diag::{Diagnostic, codes},
-    model::Who,
+    model::{Permission, Who},
 };
 
 pub(super) fn check(facts: &Facts<'_>, found: &mut Vec<Diagnostic>) {
+    let destructive = |it: &&Permission| facts.model.risk(it) == Risk::Destructive;
+    let roles = facts.model.roles.iter().filter_map(|(name, role)| {
+        let first = role.permissions.keys().find(destructive)?;
+        Some((name.as_str(), first))
+    });
+    let roles: BTreeMap<&str, &Permission> = roles.collect();
     for binding in facts.model.bindings.values() {
-        let given = facts.gives(binding);
-        let destructive = |it: &&_| facts.model.risk(it) == Risk::Destructive;
-        let Some(permission) = given.into_iter().find(destructive) else {
+        let given = binding.roles.iter();
+        let given = given.filter_map(|it| roles.get(it.value.as_str()).copied());
+        let Some(permission) = given.min() else {
             continue;
         };
         for who in binding

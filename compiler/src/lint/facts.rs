@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use latchkey_engine::{
-    index::Access,
+    index::{Access, PrincipalType},
     time::{Dates, Time},
 };
 
@@ -27,6 +27,26 @@ pub(super) struct Facts<'a> {
     pub(super) granted: BTreeSet<&'a Permission>,
     /// The bindings that name a subject.
     pub(super) bound: BTreeMap<&'a Who, Vec<&'a str>>,
+    /// The bound groups that list a principal among their members.
+    groups_of: BTreeMap<&'a str, Vec<&'a Who>>,
+    live: Live<'a>,
+}
+
+/// What the principals are that can call at all.
+#[derive(Default)]
+struct Live<'a> {
+    types: BTreeSet<PrincipalType>,
+    tags: BTreeSet<&'a str>,
+    issuers: BTreeSet<&'a str>,
+}
+
+impl<'a> Live<'a> {
+    fn add(&mut self, principal: &'a Principal) {
+        self.types.insert(principal.kind);
+        self.tags.extend(principal.tags.iter().map(String::as_str));
+        let issuers = principal.identities.iter().map(|id| id.0.as_str());
+        self.issuers.extend(issuers);
+    }
 }
 
 impl<'a> Facts<'a> {
@@ -49,14 +69,35 @@ impl<'a> Facts<'a> {
         }
         let roles = roles.into_iter().filter_map(|it| model.roles.get(it));
         let granted = roles.flat_map(|role| role.permissions.keys()).collect();
-        Self {
+        let mut facts = Self {
             project,
             syntax,
             model,
             today,
             granted,
             bound,
+            groups_of: BTreeMap::new(),
+            live: Live::default(),
+        };
+        let principals = model.principals.values();
+        for principal in principals.filter(|it| is_live(it, today)) {
+            facts.live.add(principal);
         }
+        for who in facts.bound.keys().copied() {
+            let Who::Group(name) = who else { continue };
+            let members = model.groups.get(name).into_iter();
+            for member in members.flat_map(|it| &it.members) {
+                facts.groups_of.entry(member).or_default().push(who);
+            }
+        }
+        facts
+    }
+
+    /// The bound groups that list a principal among their members, by name.
+    pub(super) fn groups_of(&self, principal: &str) -> &[&'a Who] {
+        self.groups_of
+            .get(principal)
+            .map_or(&[], |it| it.as_slice())
     }
 
     /// Whether a period has ended.
@@ -66,7 +107,7 @@ impl<'a> Facts<'a> {
 
     /// Whether a principal can call at all, now or later.
     pub(super) fn is_live(&self, principal: &Principal) -> bool {
-        !principal.suspended && !self.is_over(principal.dates.dates)
+        is_live(principal, self.today)
     }
 
     /// What a binding gives.
@@ -107,16 +148,16 @@ impl<'a> Facts<'a> {
 
     /// The declared principals that a subject surely means.
     pub(super) fn members(&self, who: &'a Who) -> Vec<(&'a str, &'a Principal)> {
-        let all = self.model.principals.iter();
-        let all = all.map(|(name, principal)| (name.as_str(), principal));
+        let find = |name| self.model.principals.get_key_value(name);
+        let named = |(name, principal): (&'a String, &'a Principal)| (name.as_str(), principal);
+        let all = self.model.principals.iter().map(named);
         match who {
-            Who::Principal(name) => all.filter(|(each, _)| each == name).collect(),
-            Who::Group(name) => match self.model.groups.get(name) {
-                Some(group) => all
-                    .filter(|(each, _)| group.members.contains(*each))
-                    .collect(),
-                None => Vec::new(),
-            },
+            Who::Principal(name) => find(name).map(named).into_iter().collect(),
+            Who::Group(name) => {
+                let group = self.model.groups.get(name).into_iter();
+                let members = group.flat_map(|it| &it.members);
+                members.filter_map(find).map(named).collect()
+            }
             Who::Tag(tag) => all.filter(|(_, it)| it.tags.contains(tag)).collect(),
             Who::Type(kind) => all.filter(|(_, it)| it.kind == *kind).collect(),
             Who::Everyone => all.collect(),
@@ -134,13 +175,11 @@ impl<'a> Facts<'a> {
             }
             Who::Type(kind) => {
                 let issuers = self.model.issuers.values();
-                let undeclared = |kind| {
-                    let mut types = issuers.map(|it| it.undeclared_type.filter(|_| it.undeclared));
-                    types.any(|it| it == Some(kind))
-                };
-                undeclared(*kind) || declared()
+                let mut types = issuers.map(|it| it.undeclared_type.filter(|_| it.undeclared));
+                self.live.types.contains(kind) || types.any(|it| it == Some(*kind))
             }
-            Who::Principal(_) | Who::Tag(_) => declared(),
+            Who::Principal(_) => declared(),
+            Who::Tag(tag) => self.live.tags.contains(tag.as_str()),
         }
     }
 
@@ -149,15 +188,13 @@ impl<'a> Facts<'a> {
         let Some((issuer, _)) = &group.claim else {
             return false;
         };
-        let any = self
-            .model
-            .issuers
-            .get(issuer)
-            .is_some_and(|it| it.undeclared);
-        let mut principals = self.model.principals.values();
-        any || principals
-            .any(|it| self.is_live(it) && it.identities.iter().any(|id| id.0 == *issuer))
+        let found = self.model.issuers.get(issuer);
+        found.is_some_and(|it| it.undeclared) || self.live.issuers.contains(issuer.as_str())
     }
+}
+
+fn is_live(principal: &Principal, today: Time) -> bool {
+    !principal.suspended && !over(principal.dates.dates, today)
 }
 
 fn over(dates: Dates, today: Time) -> bool {

@@ -1,5 +1,7 @@
 //! A principal that no binding can reach.
 
+use std::collections::BTreeSet;
+
 use super::Facts;
 use crate::{
     diag::{Diagnostic, codes},
@@ -7,15 +9,22 @@ use crate::{
 };
 
 pub(super) fn check(facts: &Facts<'_>, found: &mut Vec<Diagnostic>) {
-    let owners: std::collections::BTreeSet<&str> = facts
+    let owners: BTreeSet<&str> = facts
         .model
         .principals
         .values()
         .filter_map(|it| Some(it.owner.as_ref()?.value.as_str()))
         .collect();
+    // The issuers whose tokens can put somebody into a bound group.
+    let groups = facts.bound.keys().filter_map(|who| match who {
+        Who::Group(name) => facts.model.groups.get(name),
+        _ => None,
+    });
+    let claims = groups.filter_map(|it| Some(it.claim.as_ref()?.0.as_str()));
+    let claims: BTreeSet<&str> = claims.collect();
     for (name, principal) in &facts.model.principals {
         let idle = !facts.is_live(principal) || owners.contains(name.as_str());
-        if !idle && !reached(facts, name, principal) {
+        if !idle && !reached(facts, (name, principal), &claims) {
             let message = format!("no binding gives `{name}` anything");
             found.push(
                 Diagnostic::new(&codes::PRINCIPAL_WITHOUT_GRANT, principal.span, message)
@@ -25,7 +34,11 @@ pub(super) fn check(facts: &Facts<'_>, found: &mut Vec<Diagnostic>) {
     }
 }
 
-fn reached(facts: &Facts<'_>, name: &str, principal: &Principal) -> bool {
+fn reached(
+    facts: &Facts<'_>,
+    (name, principal): (&str, &Principal),
+    claims: &BTreeSet<&str>,
+) -> bool {
     let bound = |who: Who| facts.bound.contains_key(&who);
     let tags = || {
         principal
@@ -33,17 +46,7 @@ fn reached(facts: &Facts<'_>, name: &str, principal: &Principal) -> bool {
             .iter()
             .any(|tag| bound(Who::Tag(tag.clone())))
     };
-    let groups = || {
-        facts.model.groups.iter().any(|(group, it)| {
-            let claim = it.claim.as_ref();
-            let carried = claim.is_some_and(|(issuer, _)| {
-                principal
-                    .identities
-                    .iter()
-                    .any(|identity| identity.0 == *issuer)
-            });
-            (carried || it.members.contains(name)) && bound(Who::Group(group.clone()))
-        })
-    };
+    let carried = |issuer: &str| principal.identities.iter().any(|it| it.0 == issuer);
+    let groups = || !facts.groups_of(name).is_empty() || claims.iter().any(|it| carried(it));
     bound(Who::Principal(name.to_owned())) || bound(Who::Type(principal.kind)) || tags() || groups()
 }

@@ -10,25 +10,16 @@ use crate::{
 const MOST: usize = 64;
 
 pub(super) fn check(facts: &Facts<'_>, found: &mut Vec<Diagnostic>) {
-    // Groups, tags and types are few; principals may be very many.
-    let sets: Vec<&Who> = facts
-        .bound
-        .keys()
-        .copied()
-        .filter(|who| !matches!(who, Who::Principal(_)))
-        .collect();
     for (name, binding) in &facts.model.bindings {
         if facts.is_over(binding.dates.dates) {
             continue;
         }
-        let wider = candidates(facts, &sets, binding)
-            .into_iter()
-            .find_map(|other| {
-                let wide = facts.model.bindings.get(other)?;
-                // Of two that say the same, the later name is the one to remove.
-                let same = || name.as_str() < other && covers(facts, binding, wide);
-                (other != name && covers(facts, wide, binding) && !same()).then_some((other, wide))
-            });
+        let wider = candidates(facts, binding).into_iter().find_map(|other| {
+            let wide = facts.model.bindings.get(other)?;
+            // Of two that say the same, the later name is the one to remove.
+            let same = || name.as_str() < other && covers(facts, binding, wide);
+            (other != name && covers(facts, wide, binding) && !same()).then_some((other, wide))
+        });
         if let Some((other, wide)) = wider {
             let message = format!("the binding `{name}` adds nothing to `{other}`");
             found.push(
@@ -41,16 +32,23 @@ pub(super) fn check(facts: &Facts<'_>, found: &mut Vec<Diagnostic>) {
 }
 
 /// Bindings that name the first subject of this one, or a set that it surely belongs to.
-fn candidates<'a>(facts: &Facts<'a>, sets: &[&'a Who], binding: &'a Binding) -> Vec<&'a str> {
+fn candidates<'a>(facts: &Facts<'a>, binding: &'a Binding) -> Vec<&'a str> {
     let Some(first) = binding.who.first() else {
         return Vec::new();
     };
     let named = facts.bound.get(&first.value).into_iter().flatten();
-    let wider = sets
-        .iter()
-        .filter(|who| **who != &first.value && includes(facts, who, &first.value));
-    let by_set = wider.filter_map(|who| facts.bound.get(who)).flatten();
-    named.chain(by_set).copied().take(MOST).collect()
+    let Who::Principal(name) = &first.value else {
+        return named.copied().take(MOST).collect();
+    };
+    let principal = facts.model.principals.get(name);
+    let more = principal.into_iter().flat_map(|it| {
+        let tags = it.tags.iter().map(|tag| Who::Tag(tag.clone()));
+        tags.chain([Who::Type(it.kind), Who::Everyone])
+    });
+    let by_group = facts.groups_of(name).iter().copied();
+    let by_group = by_group.filter_map(|who| facts.bound.get(who));
+    let by_set = by_group.chain(more.filter_map(|who| facts.bound.get(&who)));
+    named.chain(by_set.flatten()).copied().take(MOST).collect()
 }
 
 fn covers(facts: &Facts<'_>, wide: &Binding, narrow: &Binding) -> bool {

@@ -36,12 +36,18 @@ fn tested<'a>(matrices: &[&'a Matrix], server: &'a Server) -> BTreeSet<&'a str> 
     let calls = matrices.iter().flat_map(|matrix| &matrix.calls);
     for facts in calls.map(|call| &call.facts) {
         let text = |key: &str| -> Option<String> { serde_json::from_str(facts.get(key)?).ok() };
-        let called = text("tool").or_else(|| text("prompt"));
+        if let Some(called) = text("tool").or_else(|| text("prompt")) {
+            let named = server.surfaces.get_key_value(&called);
+            let named =
+                named.filter(|(_, it)| matches!(it.kind, SurfaceKind::Tool | SurfaceKind::Prompt));
+            tested.extend(named.map(|(name, _)| name.as_str()));
+            continue;
+        }
         let path = text("path").map(|path| path.split('?').next().unwrap_or_default().to_owned());
         let (verb, uri) = (text("method"), text("resource"));
         tested.extend(server.surfaces.iter().filter_map(|(name, surface)| {
             let hit = match &surface.kind {
-                SurfaceKind::Tool | SurfaceKind::Prompt => called.as_ref() == Some(name),
+                SurfaceKind::Tool | SurfaceKind::Prompt => false,
                 SurfaceKind::Resource { uri: pattern } => {
                     uri.as_ref().is_some_and(|it| matches(pattern, it))
                 }

@@ -1,9 +1,11 @@
 //! Whom a binding or rule speaks of.
 
+use std::{collections::BTreeSet, rc::Rc};
+
 use super::{Resolver, callers::principal_type, places, tail, unknown};
 use crate::{diag::codes, model::Who, source::Spanned, syntax};
 
-impl Resolver<'_> {
+impl<'a> Resolver<'a> {
     /// Resolves the subjects; reports each that does not exist.
     pub(super) fn who(&mut self, subjects: &[Spanned<syntax::Who>]) -> Vec<Spanned<Who>> {
         let mut resolved = Vec::with_capacity(subjects.len());
@@ -34,26 +36,30 @@ impl Resolver<'_> {
             }
             syntax::Who::Tag(name) => {
                 let place = named(name);
-                // Those of principals that are wrong in other ways count as well.
-                let principals = syntax.principals.values();
-                let lists = principals.flat_map(|it| it.tags.iter());
-                let mut tags: Vec<&str> = lists
-                    .flat_map(|list| list.iter())
-                    .map(|tag| tag.value.as_str())
-                    .collect();
-                tags.sort_unstable();
-                tags.dedup();
-                if tags.contains(&name.as_str()) {
+                let tags = self.tags();
+                if tags.contains(name.as_str()) {
                     return Some(Who::Tag(name.clone()));
                 }
                 self.unsure = true;
                 if !syntax.may_hold(name) {
                     let message = format!("no principal has the tag `{name}`");
                     let help = "give a principal the tag, or correct it".to_owned();
+                    let tags: Vec<&str> = tags.iter().copied().collect();
                     self.report(unknown(&codes::UNKNOWN_TAG, &place, message, &tags, help));
                 }
                 None
             }
         }
+    }
+
+    /// Every tag of a principal; those of principals that are wrong in other ways count as well.
+    fn tags(&mut self) -> Rc<BTreeSet<&'a str>> {
+        let tags = self.tags.get_or_insert_with(|| {
+            let principals = self.syntax.principals.values();
+            let lists = principals.flat_map(|it| it.tags.iter());
+            let tags = lists.flat_map(|list| list.iter());
+            Rc::new(tags.map(|tag| tag.value.as_str()).collect())
+        });
+        Rc::clone(tags)
     }
 }

@@ -73,8 +73,10 @@ fn steady(mut file: fs::File, meanwhile: impl FnOnce()) -> io::Result<Vec<u8>> {
         io::Result::Ok((facts.len(), facts.modified().ok()))
     };
     let before = state(&file)?;
-    let mut bytes = Vec::new();
     let limit = MAX_FILE_BYTES as u64 + 1;
+    // One more, so that the end is seen without growing.
+    let size = before.0.saturating_add(1).min(limit);
+    let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
     file.by_ref().take(limit).read_to_end(&mut bytes)?;
     meanwhile();
     if state(&file)? != before || bytes.len() as u64 != before.0.min(limit) {

@@ -60,6 +60,10 @@ impl<T, K> Names<T, K> {
     pub(crate) fn entries_mut(&mut self) -> &mut BTreeMap<String, Entry<T>> {
         &mut self.entries
     }
+
+    pub(crate) fn into_entries(self) -> BTreeMap<String, Entry<T>> {
+        self.entries
+    }
 }
 
 impl<T: Shape, K: Scalar> Shape for Names<T, K> {

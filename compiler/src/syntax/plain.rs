@@ -17,6 +17,11 @@ pub(crate) enum Plain {
 
 /// Reads a plain value, as YAML 1.1, YAML 1.2 core and JSON would, and says if they disagree.
 pub(crate) fn classify(text: &str) -> Plain {
+    // What is not text for all begins as a number, a date or one of a few words.
+    let first = text.bytes().next().map(|b| b.to_ascii_lowercase());
+    if first.is_some_and(|b| b.is_ascii_lowercase() && !b"ntfyo".contains(&b)) {
+        return Plain::Text;
+    }
     match text {
         "" | "~" | "null" => return Plain::Null,
         "true" => return Plain::Bool(true),

@@ -108,6 +108,9 @@ pub trait Record: Sized {
     /// Its keys, in the order of the declaration.
     fn fields() -> Vec<Field>;
 
+    /// The same, made once.
+    fn known() -> &'static [Field];
+
     /// Reads the keys; `None` means that a finding was reported.
     fn take(map: &Map<'_>, cx: &mut Reader<'_>) -> Option<Self>;
 
@@ -228,8 +231,8 @@ pub fn read_record<T: Record>(node: &Node, cx: &mut Reader<'_>) -> Option<T> {
 
 fn read_keys<T: Record>(node: &Node, cx: &mut Reader<'_>) -> Option<T> {
     let pairs = expect_map(node, T::NOUN, cx)?;
-    let fields = T::fields();
-    let misspelt = misspelt(pairs, &fields);
+    let fields = T::known();
+    let misspelt = misspelt(pairs, fields);
     let map = Map {
         pairs,
         blame: node.blame,
@@ -240,8 +243,8 @@ fn read_keys<T: Record>(node: &Node, cx: &mut Reader<'_>) -> Option<T> {
     for pair in pairs {
         let known = fields.iter().any(|field| field.key == pair.key.value);
         if !known && !cx.left_out(&pair.value) {
-            unknown_key(pair, T::NOUN, &fields, cx);
-            let meant = meant(pair, &fields).filter(|meant| map.pair(meant).is_none());
+            unknown_key(pair, T::NOUN, fields, cx);
+            let meant = meant(pair, fields).filter(|meant| map.pair(meant).is_none());
             match meant {
                 Some(meant) => cx.misspelt(pair.key.span, meant),
                 None => cx.hole(Place::Key(pair.key.span)),
@@ -440,6 +443,12 @@ macro_rules! record {
                     schema: <$type as $crate::syntax::shape::Shape>::schema,
                 }),*];
                 [$(<$base_type as $crate::syntax::shape::Record>::fields(),)? own].concat()
+            }
+
+            fn known() -> &'static [$crate::syntax::shape::Field] {
+                static KNOWN: std::sync::OnceLock<Vec<$crate::syntax::shape::Field>> =
+                    std::sync::OnceLock::new();
+                KNOWN.get_or_init(<Self as $crate::syntax::shape::Record>::fields)
             }
 
             fn take(

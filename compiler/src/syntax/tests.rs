@@ -228,7 +228,7 @@ proptest! {
 /// What passes the strict subset has one meaning: a YAML 1.1 library reads the same value.
 fn agrees_with_another_reader(text: &str) -> Result<(), TestCaseError> {
     let mut sink = Sink::new();
-    let document = yaml::parse(crate::source::FileId(0), text, &mut sink);
+    let document = yaml::parse(FileId(0), text, &mut sink);
     let (Some(root), true) = (
         document.root,
         sink.finish(&Levels::new()).diagnostics.is_empty(),
