@@ -63,7 +63,9 @@ fn told(sink: latchkey::diag::Sink, levels: &Levels, sources: &SourceMap) -> boo
     let found = sink.has_errors();
     let report = sink.finish(levels);
     for label in report.diagnostics.iter().flat_map(|it| &it.labels) {
-        let file = sources.file(label.span.file).map(latchkey::source::File::text);
+        let file = sources
+            .file(label.span.file)
+            .map(latchkey::source::File::text);
         let there = file.is_some_and(|it| it.get(label.span.range()).is_some());
         assert!(there, "{:?} is no place", label.span);
     }
