@@ -88,7 +88,7 @@ impl Operator {
 }
 
 /// What a change does to a model.
-type Edit = Box<dyn Fn(&mut Model) + Send + Sync>;
+pub(crate) type Edit = Box<dyn Fn(&mut Model) + Send + Sync>;
 
 /// One change.
 pub(crate) struct Mutant {
@@ -254,6 +254,33 @@ pub fn run(
         }
     }
     Ok(proposals)
+}
+
+/// The rows that notice these changes, made at a place each: one for each change that no row of
+/// the matrices notices yet. `at` is as for [`run`].
+pub(crate) fn rows(
+    (model, sources): (&Model, &SourceMap),
+    at: Time,
+    changes: Vec<(Span, Edit)>,
+) -> Result<Vec<Row>, MutateError> {
+    let bench = Bench::new(model, at)?;
+    let mutants = changes.into_iter().map(|(span, edit)| Mutant {
+        operator: Operator::WidenGrant,
+        span,
+        what: String::new(),
+        servers: None,
+        edit,
+    });
+    let mutants: Vec<Mutant> = mutants.collect();
+    let verdicts = parallel::map_quietly(&mutants, |mutant| bench.judge(mutant));
+    let mut names = row::Names::new(model);
+    let mut rows = Vec::new();
+    for verdict in verdicts {
+        if let judge::Verdict::Survived(lives) = verdict? {
+            propose(&bench, sources, &lives, &mut names, &mut rows)?;
+        }
+    }
+    Ok(rows)
 }
 
 /// The row that kills a survivor: one that was proposed before, or a new one.

@@ -9,6 +9,7 @@ mod edit;
 mod matrices;
 mod narrow;
 mod patch;
+mod rows;
 mod usage;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -36,6 +37,8 @@ pub struct Suggestions {
     pub kept: Vec<Kept>,
     /// Cells of matrices that say something else with the patch.
     pub cells: usize,
+    /// Rows that the patch adds: what they deny was allowed, and no matrix showed it.
+    pub rows: usize,
     /// A unified patch, for `git apply` in the project's folder; empty where nothing changes.
     pub patch: String,
 }
@@ -141,10 +144,14 @@ pub fn suggest(
     let servers = usage.servers(project.model.servers.keys(), least_seconds);
     let mut plan = narrow::plan(project, usage, &servers, least_seconds);
     let files = edit::apply(project, &mut plan);
-    let (files, cells) = if files.is_empty() {
-        (files, 0)
+    let (files, cells, rows) = if files.is_empty() {
+        (files, 0, 0)
     } else {
-        matrices::follow(project.tree, files, today)?
+        let (files, cells) = matrices::follow(project.tree, files, today)?;
+        let (files, rows) = rows::add(project, &plan, files, today)?;
+        // Rows are written by hand's rules, so they are read as such once.
+        let (files, _) = matrices::follow(project.tree, files, today)?;
+        (files, cells, rows)
     };
     let patch = patch::unified(project.sources, &files);
     Ok(Suggestions {
@@ -153,6 +160,7 @@ pub fn suggest(
         changes: plan.changes(project),
         kept: plan.kept,
         cells,
+        rows,
         patch,
     })
 }

@@ -83,6 +83,35 @@ fn the_patch_applies_and_takes_nothing_from_recorded_calls() {
 }
 
 #[test]
+fn rows_show_what_no_matrix_showed() {
+    let recording = record("github", &|it| it.tool.as_deref() == Some("get_issue"));
+    let folder = tempfile::tempdir().unwrap();
+    let project = edited(folder.path(), &[]);
+    // Nothing says any longer what the server's callers may do.
+    fs::remove_file(project.join("tests/github.yaml")).unwrap();
+    let log = recording.log();
+    let (code, out, err) = latchkey(
+        &project,
+        &["suggest", log.to_str().unwrap(), "--min-days", "0"],
+    );
+    assert_eq!((code, err.as_str()), (0, ""), "{out}");
+    assert!(out.contains(" more deny what no matrix showed"), "{out}");
+    apply(&project, &out);
+    let (code, out, err) = latchkey(&project, &["test"]);
+    assert_eq!(code, 0, "{out}{err}");
+
+    // The rows notice when the grants come back.
+    let whole = edited(&folder.path().join("whole"), &[]);
+    for part in ["access", "roles"] {
+        fs::remove_dir_all(project.join(part)).unwrap();
+        fs::rename(whole.join(part), project.join(part)).unwrap();
+    }
+    let (code, out, err) = latchkey(&project, &["test"]);
+    assert_eq!(code, 1, "{out}{err}");
+    assert!(out.contains("no_permission"), "{out}");
+}
+
+#[test]
 fn too_short_a_time_suggests_nothing() {
     let recording = record("payments", &|it| it.tool.as_deref() == Some("get_balance"));
     let folder = tempfile::tempdir().unwrap();

@@ -124,6 +124,12 @@ fn human(found: &Suggestions) -> String {
             "{} of matrices say something else with this patch; review them with it",
             matrix::counted(found.cells, "cell", "cells")
         ));
+        if found.rows > 0 {
+            lines.push(format!(
+                "{} more deny what no matrix showed",
+                matrix::counted(found.rows, "row", "rows")
+            ));
+        }
     }
     let notes: Vec<_> = lines.iter().map(|line| format!("# {line}\n")).collect();
     notes.concat() + &found.patch

@@ -45,6 +45,32 @@ impl Tree for Patched<'_> {
     }
 }
 
+/// A project with some texts replaced, and no errors.
+pub(super) struct Narrowed {
+    pub(super) sources: SourceMap,
+    pub(super) model: Model,
+}
+
+/// Reads a project with some texts replaced.
+pub(super) fn read(
+    tree: &dyn Tree,
+    files: &BTreeMap<String, String>,
+    today: Time,
+) -> Result<Narrowed, NotNow> {
+    let Checked {
+        sources,
+        project,
+        model,
+        sink,
+        ..
+    } = check(&Patched { tree, files }, today);
+    let report = sink.finish(&project.levels);
+    let model = model
+        .filter(|_| !report.has_errors())
+        .ok_or_else(|| NotNow("without the unused grants the project has errors".to_owned()))?;
+    Ok(Narrowed { sources, model })
+}
+
 /// Lets the matrices say what happens in the edited project. Answers all edited files, and how
 /// many cells changed.
 pub(super) fn follow(
@@ -54,21 +80,7 @@ pub(super) fn follow(
 ) -> Result<(BTreeMap<String, String>, usize), NotNow> {
     let mut cells = 0;
     for _ in 0..MAX_ROUNDS {
-        let patched = Patched {
-            tree,
-            files: &files,
-        };
-        let Checked {
-            sources,
-            project,
-            model,
-            sink,
-            ..
-        } = check(&patched, today);
-        let report = sink.finish(&project.levels);
-        let model = model
-            .filter(|_| !report.has_errors())
-            .ok_or_else(|| NotNow("without the unused grants the project has errors".to_owned()))?;
+        let Narrowed { sources, model } = read(tree, &files, today)?;
         let run = matrix::run(&model, &sources)
             .map_err(|_| NotNow("the matrices cannot be run on the narrowed project".to_owned()))?;
         if run.counts().1 == 0 {
