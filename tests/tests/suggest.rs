@@ -107,7 +107,7 @@ fn rows_show_what_no_matrix_showed() {
         fs::rename(whole.join(part), project.join(part)).unwrap();
     }
     let (code, out, err) = latchkey(&project, &["test"]);
-    assert_eq!(code, 1, "{out}{err}");
+    assert_eq!(code, 3, "{out}{err}");
     assert!(out.contains("no_permission"), "{out}");
 }
 
