@@ -130,18 +130,33 @@ pub enum Depth {
 /// Runs every lint on a sound project, as of `today`; without a model only those that look at the
 /// text alone, and the comments that would silence lints are read.
 pub fn run(
+    written: (&Project, &syntax::Project),
+    model: Option<&Model>,
+    sources: &SourceMap,
+    sink: &mut Sink,
+    when: (Time, Depth),
+) {
+    run_unless(written, model, sources, sink, when, &|| false);
+}
+
+/// The same, unless it is told to stop: then it answers `false`, and the sink has not everything.
+pub(crate) fn run_unless(
     (project, syntax): (&Project, &syntax::Project),
     model: Option<&Model>,
     sources: &SourceMap,
     sink: &mut Sink,
     (today, depth): (Time, Depth),
-) {
+    stop: &dyn Fn() -> bool,
+) -> bool {
     let mut suppressions = suppress::read(sources, sink);
     let mut found = Vec::new();
     plaintext_secret::check(project, sources, &mut found);
     if let Some(model) = model {
         let facts = Facts::new(project, syntax, model, today);
         for lint in LINTS {
+            if stop() {
+                return false;
+            }
             lint(&facts, &mut found);
         }
         if depth == Depth::Thorough {
@@ -158,4 +173,5 @@ pub fn run(
     if model.is_some() {
         suppressions.unused(depth, sources, sink);
     }
+    true
 }

@@ -17,6 +17,7 @@ mod definition;
 mod diagnostics;
 mod hover;
 mod names;
+mod reading;
 mod rename;
 mod schema;
 mod symbols;
@@ -26,7 +27,9 @@ mod world;
 use world::{World, Worlds};
 
 /// After so long without a message a change is looked at.
-const PAUSE: Duration = Duration::from_millis(30);
+const PAUSE: Duration = Duration::from_millis(10);
+/// After so long, everything that depends on it.
+const LULL: Duration = Duration::from_millis(60);
 /// After so long, the checks that take longer are made as well.
 const REST: Duration = Duration::from_millis(400);
 
@@ -132,7 +135,7 @@ impl Server<'_> {
                 Some(due) => match receiver.recv_timeout(due.wait()) {
                     Ok(message) => Some(message),
                     Err(error) if error.is_timeout() => {
-                        self.look(due);
+                        self.look(due, false);
                         continue;
                     }
                     Err(_) => None,
@@ -155,12 +158,16 @@ impl Server<'_> {
         }
     }
 
-    /// Reads what is due, and tells the editor what is found.
-    fn look(&mut self, due: Due) {
+    /// Reads what is due, and tells the editor what is found. Unless this has to be done to the
+    /// end, whoever types does not wait for a long check.
+    fn look(&mut self, due: Due, whole: bool) {
+        let receiver = &self.connection.receiver;
+        let stop = || !whole && !receiver.is_empty();
         let mut told = Vec::new();
         for world in self.worlds.iter_mut() {
-            world.look(due);
-            told.extend(diagnostics::publish(world));
+            if world.look(due, &stop) {
+                told.extend(diagnostics::publish(world));
+            }
         }
         for params in told {
             let method = "textDocument/publishDiagnostics".to_owned();
@@ -192,7 +199,15 @@ impl Server<'_> {
                 }
             }
             "textDocument/didClose" => self.worlds.edit(uri, None, None),
-            "textDocument/didSave" | "workspace/didChangeWatchedFiles" => self.worlds.touch(),
+            "textDocument/didSave" => self.worlds.touch(uri),
+            "workspace/didChangeWatchedFiles" => match wire::part(params, "/changes").as_array() {
+                None => self.worlds.touch_all(),
+                Some(changes) => {
+                    for change in changes {
+                        self.worlds.touch(wire::part(change, "/uri"));
+                    }
+                }
+            },
             "workspace/didChangeWorkspaceFolders" => {
                 let added = wire::part(params, "/event/added").as_array();
                 for folder in added.into_iter().flatten() {
@@ -228,7 +243,11 @@ impl Server<'_> {
                 return Response::new_err(id, code, format!("`{method}` is not offered"));
             }
         };
-        self.look_now();
+        match method.as_str() {
+            // It compares what is wrong before with what would be wrong then.
+            "textDocument/rename" | "textDocument/prepareRename" => self.look_at_all(),
+            _ => self.look_now(),
+        }
         let uri = wire::part(&params, "/textDocument/uri");
         let Some((world, file)) = self.worlds.find(uri) else {
             // A document of no project has nothing to say.
@@ -245,7 +264,14 @@ impl Server<'_> {
     /// Reads what changed, so that an answer fits what the editor shows.
     fn look_now(&mut self) {
         if self.worlds.due() == Some(Due::Changed) {
-            self.look(Due::Changed);
+            self.look(Due::Changed, false);
+        }
+    }
+
+    /// Also looks at everything that depends on it.
+    fn look_at_all(&mut self) {
+        while let Some(due) = self.worlds.due().filter(|it| *it <= Due::Whole) {
+            self.look(due, true);
         }
     }
 }
@@ -265,6 +291,8 @@ struct Asked {
 enum Due {
     /// Something changed.
     Changed,
+    /// What one changed file does to the others of a large project was not looked at since.
+    Whole,
     /// The checks that take longer were not made since.
     Rest,
 }
@@ -273,6 +301,7 @@ impl Due {
     fn wait(self) -> Duration {
         match self {
             Self::Changed => PAUSE,
+            Self::Whole => LULL,
             Self::Rest => REST,
         }
     }

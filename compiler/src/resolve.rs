@@ -3,13 +3,16 @@
 //! A name that does not exist is an error with the closest name that does. What is needed for a
 //! policy to mean something is checked here; what is merely unwise is a lint's business.
 
-use std::{collections::BTreeSet, rc::Rc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+};
 
 use crate::{
     diag::{Code, Diagnostic, Sink, codes, suggest::Guesses},
-    model::{Model, Scope},
-    source::{SourceMap, Span, Spanned},
-    syntax::{self, Names, ScopePath},
+    model::{Model, Role, Scope},
+    source::{FileId, SourceMap, Span, Spanned},
+    syntax::{self, Entry, Names, ScopePath},
 };
 
 mod bindings;
@@ -39,22 +42,32 @@ pub fn resolve(
     sources: &SourceMap,
     sink: &mut Sink,
 ) -> Option<Model> {
-    let mut resolver = Resolver {
-        syntax,
-        sources,
-        sink,
-        unsure: !syntax.is_complete(),
-        flawed: BTreeSet::new(),
-        guesses: Guesses::default(),
-        tags: None,
-    };
+    let model = as_far_as_it_goes(name, syntax, sources, sink);
+    is_sound(syntax, sink).then_some(model)
+}
+
+/// Whether no error was found and nothing is missing.
+pub(crate) fn is_sound(syntax: &syntax::Project, sink: &Sink) -> bool {
+    syntax.is_complete() && !sink.has_errors()
+}
+
+/// Resolves a project; what has an error is left out.
+pub(crate) fn as_far_as_it_goes(
+    name: &str,
+    syntax: &syntax::Project,
+    sources: &SourceMap,
+    sink: &mut Sink,
+) -> Model {
+    let mut resolver = Resolver::new(syntax, sources, sink);
     let organizations = resolver.organizations();
     let issuers = resolver.issuers();
     let groups = resolver.groups();
     let principals = resolver.principals(&issuers);
     let schedules = resolver.schedules();
     let servers = resolver.servers();
-    let roles = resolver.roles(&servers);
+    let mut roles = resolver.roles(&servers);
+    resolver.role_cycles(&roles);
+    inherit(&mut roles);
     let mut model = Model {
         project: name.to_owned(),
         organizations,
@@ -65,9 +78,9 @@ pub fn resolve(
         schedules,
         servers,
         roles,
-        bindings: std::collections::BTreeMap::new(),
-        rules: std::collections::BTreeMap::new(),
-        matrices: std::collections::BTreeMap::new(),
+        bindings: BTreeMap::new(),
+        rules: BTreeMap::new(),
+        matrices: BTreeMap::new(),
     };
     model.bindings = resolver.bindings(&model);
     model.rules = resolver.rules(&model);
@@ -77,7 +90,64 @@ pub fn resolve(
     if !resolver.unsure {
         resolver.unscoped(&model);
     }
-    (syntax.is_complete() && !sink.has_errors()).then_some(model)
+    model
+}
+
+/// Resolves the entries of one file anew and puts them into the model, where no entry of another
+/// file is looked at again: only what is found in this file, by itself, is reported.
+pub(crate) fn again(
+    file: FileId,
+    model: &mut Model,
+    syntax: &syntax::Project,
+    sources: &SourceMap,
+    sink: &mut Sink,
+) {
+    let mut resolver = Resolver::new(syntax, sources, sink);
+    resolver.only = Some(file);
+    let groups = resolver.groups();
+    model.groups.retain(|_, it| it.span.file != file);
+    model.groups.extend(groups);
+    let principals = resolver.principals(&model.issuers);
+    model.principals.retain(|_, it| it.span.file != file);
+    model.principals.extend(principals);
+    let roles = resolver.roles(&model.servers);
+    model.roles.retain(|_, it| it.span.file != file);
+    model.roles.extend(inherited(roles, &model.roles));
+    model.bindings.retain(|_, it| it.span.file != file);
+    let bindings = resolver.bindings(model);
+    model.bindings.extend(bindings);
+    let rules = resolver.rules(model);
+    model.rules.retain(|_, it| it.span.file != file);
+    model.rules.extend(rules);
+    let matrices = resolver.matrices(model);
+    model.matrices.retain(|_, it| it.span.file != file);
+    model.matrices.extend(matrices);
+}
+
+/// Some roles with what they inherit, also from others that have all of theirs.
+fn inherited(
+    mut roles: BTreeMap<String, Role>,
+    others: &BTreeMap<String, Role>,
+) -> BTreeMap<String, Role> {
+    let own: BTreeSet<String> = roles.keys().cloned().collect();
+    let parents = roles.values().flat_map(|it| &it.inherits);
+    let parents: Vec<(String, Role)> = parents
+        .filter_map(|it| others.get_key_value(&it.value))
+        .map(|(name, role)| {
+            let whole = Role {
+                own: role.permissions.clone(),
+                inherits: Vec::new(),
+                ..role.clone()
+            };
+            (name.clone(), whole)
+        })
+        .collect();
+    for (name, role) in parents {
+        roles.entry(name).or_insert(role);
+    }
+    inherit(&mut roles);
+    roles.retain(|name, _| own.contains(name));
+    roles
 }
 
 /// What resolving needs.
@@ -90,6 +160,8 @@ struct Resolver<'a> {
     unsure: bool,
     /// The names of surfaces whose schema was refused: nothing is known of their arguments.
     flawed: BTreeSet<Span>,
+    /// The file whose entries alone are looked at.
+    only: Option<FileId>,
     guesses: Guesses<'a>,
     /// Every tag of a principal, once one was asked for.
     tags: Option<Rc<BTreeSet<&'a str>>>,
@@ -135,6 +207,29 @@ const STANDS: &[&Code] = &[
 ];
 
 impl<'a> Resolver<'a> {
+    fn new(syntax: &'a syntax::Project, sources: &'a SourceMap, sink: &'a mut Sink) -> Self {
+        Self {
+            syntax,
+            sources,
+            sink,
+            unsure: !syntax.is_complete(),
+            flawed: BTreeSet::new(),
+            only: None,
+            guesses: Guesses::default(),
+            tags: None,
+        }
+    }
+
+    /// The entries of a section that are looked at.
+    fn entries<T>(
+        &self,
+        section: &'a Names<T>,
+    ) -> impl Iterator<Item = (&'a String, &'a Entry<T>)> + use<'a, T> {
+        let only = self.only;
+        let here = move |entry: &Entry<T>| only.is_none_or(|it| it == entry.name.span.file);
+        section.iter().filter(move |(_, entry)| here(entry))
+    }
+
     /// Adds a finding, unless it may only be due to something that could not be read.
     fn report(&mut self, diagnostic: Diagnostic) {
         let labels = || diagnostic.labels.iter().map(|it| it.span);

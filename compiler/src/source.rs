@@ -187,6 +187,18 @@ impl SourceMap {
         Self { files }
     }
 
+    /// Gives a file another text.
+    pub(crate) fn replace(&mut self, id: FileId, bytes: Vec<u8>) {
+        if let Some(slot) = self.files.get_mut(id.0 as usize) {
+            *slot = file(std::mem::take(&mut slot.path), bytes);
+        }
+    }
+
+    /// How many bytes all texts have together.
+    pub(crate) fn size(&self) -> usize {
+        self.files.iter().map(|it| it.text.len()).sum()
+    }
+
     /// All files with their ids, in the order of the paths.
     pub fn files(&self) -> impl Iterator<Item = (FileId, &File)> {
         (0..).map(FileId).zip(&self.files)

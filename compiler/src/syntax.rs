@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 use crate::diag::{Diagnostic, Sink, codes, suggest};
 use crate::parallel;
 use crate::project;
-use crate::source::{File, FileId, SourceMap, Span};
+use crate::source::{FileId, SourceMap, Span};
 
 pub mod binding;
 pub mod collection;
@@ -65,39 +65,69 @@ use shape::{Reader, Shape, expect_map, listed, not_enforced};
 /// One broken file never hides the findings of others, and one broken entry never those of its
 /// neighbours.
 pub fn parse(sources: &SourceMap, project: &project::Project, sink: &mut Sink) -> Project {
-    let files = sources.files();
-    let files: Vec<_> = files
-        .filter(|(_, file)| project.includes(file.path()))
-        .collect();
     let mut read = Project::default();
-    for (part, found) in parallel::map_quietly(&files, |(id, file)| part(*id, file, sources)) {
-        sink.append(found);
-        read.take(part, &mut Reader::new(sources, sink));
+    for part in parts(sources, project, false) {
+        sink.append(part.sink);
+        read.take(part.file, part.written, &mut Reader::new(sources, sink));
     }
-    read.gaps.lost = project.unreadable;
-    read.locks_and_keys(&mut Reader::new(sources, sink));
+    read.finish(project, &mut Reader::new(sources, sink));
     read
 }
 
 /// What one file says by itself, and what was found in it.
-fn part(id: FileId, file: &File, sources: &SourceMap) -> (Project, Sink) {
-    let (mut read, mut sink) = (Project::default(), Sink::new());
+pub(crate) struct Part {
+    pub(crate) file: FileId,
+    pub(crate) written: Project,
+    pub(crate) sink: Sink,
+    /// The whole tree, if it was asked for.
+    pub(crate) root: Option<Node>,
+}
+
+/// Reads every included file by itself, over all cores.
+pub(crate) fn parts(sources: &SourceMap, project: &project::Project, trees: bool) -> Vec<Part> {
+    let files = sources.files();
+    let files: Vec<_> = files
+        .filter(|(_, file)| project.includes(file.path()))
+        .map(|(id, _)| id)
+        .collect();
+    parallel::map_quietly(&files, |id| {
+        let part = part(*id, sources);
+        Part {
+            root: part.root.filter(|_| trees),
+            ..part
+        }
+    })
+}
+
+/// Reads one file by itself.
+pub(crate) fn part(id: FileId, sources: &SourceMap) -> Part {
+    let mut part = Part {
+        file: id,
+        written: Project::default(),
+        sink: Sink::new(),
+        root: None,
+    };
+    let Some(file) = sources.file(id) else {
+        return part;
+    };
     if file.invalid_at().is_some() || file.text().len() > crate::source::MAX_FILE_BYTES {
         // Reported when the project was opened.
-        read.unread(file.text());
-        return (read, sink);
+        part.written.unread(file.text());
+        return part;
     }
-    let document = yaml::parse(id, file.text(), &mut sink);
+    let document = yaml::parse(id, file.text(), &mut part.sink);
     for hole in document.holes {
-        read.unread(file.text().get(hole).unwrap_or_default());
+        let text = file.text().get(hole).unwrap_or_default();
+        part.written.unread(text);
     }
-    if let Some(root) = document.root {
-        let mut cx = Reader::new(sources, &mut sink);
-        for pair in expect_map(&root, "of sections", &mut cx).unwrap_or_default() {
-            read.section(pair, &mut cx);
+    part.root = document.root;
+    if let Some(root) = &part.root {
+        let mut cx = Reader::new(sources, &mut part.sink);
+        for pair in expect_map(root, "of sections", &mut cx).unwrap_or_default() {
+            part.written.section(pair, &mut cx);
         }
     }
-    (read, sink)
+    part
 }
 
 /// The JSON Schema of one file of the language, for editors.
@@ -145,6 +175,10 @@ macro_rules! sections {
             /// The JSON Web Key Set of each issuer, inline or from its file, as JSON text.
             pub key_sets: BTreeMap<String, Json>,
             gaps: Gaps,
+            /// What could not be read of each file by itself; it is among the gaps.
+            gaps_of: BTreeMap<FileId, Gaps>,
+            /// How many entries were refused because their name was taken.
+            repeated: usize,
         }
 
         /// Every section, in the order of the reference.
@@ -172,13 +206,27 @@ macro_rules! sections {
             }
 
             /// Adds what another file says.
-            fn take(&mut self, other: Self, cx: &mut Reader<'_>) {
+            pub(crate) fn take(&mut self, file: FileId, other: Self, cx: &mut Reader<'_>) {
                 let Self { gaps, $($name,)+ .. } = other;
-                self.gaps.extend(gaps);
+                if !gaps.is_empty() {
+                    self.gaps_of.insert(file, gaps);
+                }
                 $(for entry in $name.into_entries().into_values() {
                     let entries = self.$name.entries_mut();
-                    add(stringify!($name), entries, &mut self.gaps, entry, cx);
+                    self.repeated += add(stringify!($name), entries, &mut self.gaps, entry, cx);
                 })+
+            }
+
+            /// Whether an entry of this file has a name that another file gives as well.
+            fn shares_a_name(&self, file: FileId, other: &Self) -> bool {
+                false $(|| other.$name.keys().any(|name| {
+                    self.$name.get(name).is_some_and(|it| it.name.span.file != file)
+                }))+
+            }
+
+            fn forget(&mut self, file: FileId) {
+                self.gaps_of.remove(&file);
+                $(self.$name.entries_mut().retain(|_, it| it.name.span.file != file);)+
             }
         }
     };
@@ -279,6 +327,45 @@ impl Project {
         self.section(&read, cx);
     }
 
+    /// Takes in what only all files together tell.
+    pub(crate) fn finish(&mut self, project: &project::Project, cx: &mut Reader<'_>) {
+        self.gaps.lost = project.unreadable;
+        for gaps in self.gaps_of.values() {
+            self.gaps.extend(gaps.clone());
+        }
+        self.locks_and_keys(cx);
+    }
+
+    /// Puts what a file says now in place of what it said. Answers whether this could be done: what
+    /// very much depends on, and names that two files give, are read with everything else.
+    pub(crate) fn replace(&mut self, file: FileId, written: Self, cx: &mut Reader<'_>) -> bool {
+        let here = |project: &Self| {
+            let organizations = project.organizations.values().map(|it| it.name.span);
+            let issuers = project.issuers.values().map(|it| it.name.span);
+            let schedules = project.schedules.values().map(|it| it.name.span);
+            let servers = project.servers.values().map(|it| it.name.span);
+            let mut all = organizations.chain(issuers).chain(schedules).chain(servers);
+            all.any(|it| it.file == file)
+        };
+        // A lock that was refused is a gap of no file.
+        let locked = self.servers.values().any(|it| it.lock.is_some());
+        let apart = locked || self.repeated > 0 || here(self) || here(&written);
+        if apart || self.shares_a_name(file, &written) {
+            return false;
+        }
+        self.forget(file);
+        self.take(file, written, cx);
+        let lost = self.gaps.lost;
+        self.gaps = Gaps {
+            lost,
+            ..Gaps::default()
+        };
+        for gaps in self.gaps_of.values() {
+            self.gaps.extend(gaps.clone());
+        }
+        true
+    }
+
     fn locks_and_keys(&mut self, cx: &mut Reader<'_>) {
         for (name, server) in self.servers.iter() {
             let Some(path) = &server.lock else { continue };
@@ -326,6 +413,13 @@ struct Gaps {
 }
 
 impl Gaps {
+    fn is_empty(&self) -> bool {
+        self.broken.is_empty()
+            && self.holes.is_empty()
+            && self.unread.is_empty()
+            && self.stand_ins.is_empty()
+    }
+
     fn extend(&mut self, mut other: Self) {
         self.broken.append(&mut other.broken);
         self.holes.append(&mut other.holes);
@@ -376,14 +470,14 @@ fn merge<T: Shape>(
     }
 }
 
-/// Adds one entry; a name that is there already is refused.
+/// Adds one entry; a name that is there already is refused. How many were refused.
 fn add<T>(
     section: &'static str,
     entries: &mut BTreeMap<String, Entry<T>>,
     gaps: &mut Gaps,
     entry: Entry<T>,
     cx: &mut Reader<'_>,
-) {
+) -> usize {
     match entries.entry(entry.name.value.clone()) {
         Slot::Occupied(first) => {
             let message = format!("`{section}` already has an entry `{}`", first.key());
@@ -394,9 +488,11 @@ fn add<T>(
                     .also(first.get().name.span, "first declared here")
                     .help("rename one of them, or merge them"),
             );
+            1
         }
         Slot::Vacant(slot) => {
             slot.insert(entry);
+            0
         }
     }
 }

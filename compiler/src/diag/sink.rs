@@ -23,7 +23,7 @@ pub type Levels = BTreeMap<String, Level>;
 pub const MOST: usize = 10_000;
 
 /// Collects findings of all stages.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Sink {
     found: Vec<Diagnostic>,
     omitted_errors: usize,
@@ -64,6 +64,11 @@ impl Sink {
     /// Counts a warning that a comment silenced at its place.
     pub fn suppressed(&mut self) {
         self.suppressed += 1;
+    }
+
+    /// Whether nothing was found so far.
+    pub fn is_empty(&self) -> bool {
+        self.found.is_empty() && self.suppressed == 0
     }
 
     /// Whether an error was found so far; lint levels are not considered.

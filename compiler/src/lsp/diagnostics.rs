@@ -3,10 +3,7 @@
 use serde_json::{Value as Json, json};
 
 use super::{wire, world::World};
-use crate::{
-    diag::{Diagnostic, Severity},
-    project,
-};
+use crate::diag::{Diagnostic, Severity};
 
 /// The protocol's mark for what could be removed.
 const UNNECESSARY: u32 = 1;
@@ -14,34 +11,29 @@ const UNNECESSARY: u32 = 1;
 /// The parameters of a `textDocument/publishDiagnostics` for each file whose findings changed.
 pub(super) fn publish(world: &mut World) -> Vec<Json> {
     let mut told = Vec::new();
-    for file in world.spoken_of() {
-        let found = world.report.diagnostics.iter();
-        let found = found.filter(|it| home(world, it) == file);
-        let found: Vec<Json> = found.map(|it| diagnostic(world, it)).collect();
+    let mut kept = Vec::new();
+    for (file, found) in world.spoken_of() {
+        let found: Vec<Json> = found.into_iter().map(|it| diagnostic(world, it)).collect();
         let version = world.versions.get(&file).copied().flatten();
+        let nothing = found.is_empty() && version.is_none();
         let mut params = json!({"uri": world.uri(&file), "diagnostics": found});
         if let (Some(version), Some(object)) = (version, params.as_object_mut()) {
             object.insert("version".to_owned(), json!(version));
         }
-        let same = world.told.get(&file) == Some(&params);
-        if found.is_empty() && version.is_none() {
-            // Once it was told that there is nothing left, there is nothing to remember.
-            if world.told.remove(&file).is_some_and(|it| it != params) {
-                told.push(params);
-            }
-        } else if !same {
-            world.told.insert(file, params.clone());
-            told.push(params);
+        let before = world.told.get(&file);
+        if before != Some(&params) && !(nothing && before.is_none()) {
+            told.push(params.clone());
         }
+        // Once it was told that there is nothing left, there is nothing to remember.
+        kept.push((file, (!nothing).then_some(params)));
+    }
+    for (file, params) in kept {
+        match params {
+            Some(params) => world.told.insert(file, params),
+            None => world.told.remove(&file),
+        };
     }
     told
-}
-
-/// The file that a finding is told of: where no file is to blame, the project file.
-fn home<'w>(world: &'w World, found: &Diagnostic) -> &'w str {
-    found
-        .primary()
-        .map_or(project::FILE, |span| world.sources.path(span.file))
 }
 
 /// A finding in the form of the protocol.

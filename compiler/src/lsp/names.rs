@@ -91,6 +91,36 @@ impl Names {
         names
     }
 
+    /// Puts the names of one file that changed in place of those that it had.
+    pub(super) fn replace(
+        &mut self,
+        file: FileId,
+        (before, now): (Option<&Node>, Option<&Node>),
+        sources: &SourceMap,
+    ) {
+        let matrices = before.and_then(|it| it.get("matrices")?.as_map());
+        for pair in matrices.into_iter().flatten() {
+            self.matrices.remove(&pair.key.value);
+        }
+        let start = self.mentions.partition_point(|it| it.span.file < file);
+        let end = self.mentions.partition_point(|it| it.span.file <= file);
+        let mut own = Self {
+            matrices: std::mem::take(&mut self.matrices),
+            mentions: Vec::new(),
+        };
+        if let Some(tree) = now {
+            own.servers_of_matrices(tree);
+            own.node(tree, &mut Vec::new(), sources);
+        }
+        self.matrices = own.matrices;
+        let bare = |it: &Mention| it.name.kind == Kind::Team && !it.name.full.contains('/');
+        let any = own.mentions.iter().any(bare);
+        self.mentions.splice(start..end, own.mentions);
+        if any {
+            self.bare_teams();
+        }
+    }
+
     /// The name at a byte of a file.
     pub(super) fn at(&self, file: FileId, offset: u32) -> Option<&Mention> {
         let here = |it: &&Mention| {

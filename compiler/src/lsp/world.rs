@@ -3,23 +3,33 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
+    time::SystemTime,
 };
 
 use serde_json::Value as Json;
 
-use super::{Due, names::Names, wire};
+use super::{
+    Due,
+    names::Names,
+    reading::{Outcome, Reading},
+    wire,
+};
 use crate::{
-    Checked,
     command::now,
-    diag::{Report, Sink},
+    diag::{Diagnostic, Report, Severity},
+    lint::Depth,
     model::Model,
     project,
-    source::{FileId, Folder, Overlay, SourceMap, Span, Spanned},
-    syntax::{
-        node::{Node, Value},
-        yaml,
-    },
+    source::{FileId, Folder, Overlay, SourceMap, Span, Spanned, Tree as _},
+    syntax::node::{Node, Value},
 };
+
+/// From so many bytes on a whole check is not made between two keys.
+const LARGE: usize = 512 * 1024;
+
+/// The size and the last change of a file.
+type Stamp = (u64, Option<SystemTime>);
+type Stamps = BTreeMap<String, Stamp>;
 
 /// Every project, by its folder.
 #[derive(Debug, Default)]
@@ -48,20 +58,27 @@ impl Worlds {
             return;
         };
         let world = self.world(root);
-        if let Some(text) = text {
-            world.buffers.insert(file.clone(), text.as_bytes().to_vec());
-            world.versions.insert(file, version);
-        } else {
-            world.buffers.remove(&file);
-            world.versions.remove(&file);
+        world.edit(file, text, version);
+    }
+
+    /// A file was written. What the editor shows of it counts more, while it does.
+    pub(super) fn touch(&mut self, uri: &Json) {
+        let Some((root, file)) = place(uri) else {
+            // Perhaps it was the project file that is gone.
+            self.touch_all();
+            return;
+        };
+        if let Some(world) = self.0.get_mut(&root)
+            && !world.buffers.contains_key(&file)
+        {
+            world.forget();
         }
-        world.due = Some(Due::Changed);
     }
 
     /// Files changed, and nobody knows which.
-    pub(super) fn touch(&mut self) {
+    pub(super) fn touch_all(&mut self) {
         for world in self.0.values_mut() {
-            world.due = Some(Due::Changed);
+            world.forget();
         }
     }
 
@@ -98,6 +115,16 @@ pub(super) struct World {
     /// The version of each buffer, as the editor counts.
     pub(super) versions: BTreeMap<String, Option<i64>>,
     due: Option<Due>,
+    /// The files that were edited since.
+    changed: BTreeSet<String>,
+    /// What was read, as long as nothing but buffers can have changed.
+    reading: Option<Reading>,
+    /// The files on disk when they were read.
+    stamps: Stamps,
+    /// From so many bytes on, a changed file is read by itself before everything is checked.
+    pub(super) large: usize,
+    /// The files of which something is to be told; all of them if there are none here.
+    pub(super) news: BTreeSet<String>,
     /// The latest reading.
     pub(super) sources: SourceMap,
     pub(super) report: Report,
@@ -112,12 +139,17 @@ pub(super) struct World {
 }
 
 impl World {
-    fn new(root: PathBuf) -> Self {
+    pub(super) fn new(root: PathBuf) -> Self {
         Self {
             root,
             buffers: BTreeMap::new(),
             versions: BTreeMap::new(),
             due: Some(Due::Changed),
+            changed: BTreeSet::new(),
+            reading: None,
+            stamps: Stamps::new(),
+            large: LARGE,
+            news: BTreeSet::new(),
             sources: SourceMap::default(),
             report: Report::default(),
             trees: BTreeMap::new(),
@@ -128,43 +160,136 @@ impl World {
         }
     }
 
-    /// Reads the project if this is due.
-    pub(super) fn look(&mut self, due: Due) {
-        if self.due.is_none_or(|own| own > due) {
-            return;
+    /// A buffer has this text now, or none any more.
+    pub(super) fn edit(&mut self, file: String, text: Option<&str>, version: Option<i64>) {
+        if let Some(text) = text {
+            self.buffers.insert(file.clone(), text.as_bytes().to_vec());
+            self.versions.insert(file.clone(), version);
+        } else {
+            self.buffers.remove(&file);
+            self.versions.remove(&file);
         }
-        let folder = Folder::new(&self.root);
-        let tree = Overlay::new(&folder, &self.buffers);
-        let checked = match self.due {
-            Some(Due::Rest) => crate::check_thoroughly(&tree, now()),
-            _ => crate::check(&tree, now()),
-        };
-        // With errors there is nothing for the longer checks to look at.
-        let rest = self.due == Some(Due::Changed) && checked.model.is_some();
-        self.due = rest.then_some(Due::Rest);
-        self.take(checked);
+        self.changed.insert(file);
+        self.due = Some(Due::Changed);
     }
 
-    fn take(&mut self, checked: Checked) {
-        let Checked {
-            sources,
-            project,
-            model,
-            sink,
-            ..
-        } = checked;
-        self.report = sink.finish(&project.levels);
-        self.trees.clear();
-        for (id, file) in sources.files() {
-            if project.includes(file.path()) && file.invalid_at().is_none() {
-                let root = yaml::parse(id, file.text(), &mut Sink::new()).root;
-                self.trees.extend(root.map(|root| (id, root)));
-            }
+    /// Everything has to be read.
+    fn forget(&mut self) {
+        self.reading = None;
+        self.due = Some(Due::Changed);
+    }
+
+    /// Does what is due, if it is, and answers whether there may be something to tell. What takes
+    /// long ends early, and stays due, when it is told to stop.
+    pub(super) fn look(&mut self, due: Due, stop: &dyn Fn() -> bool) -> bool {
+        self.news.clear();
+        let Some(own) = self.due.filter(|own| *own <= due) else {
+            return false;
+        };
+        if own == Due::Changed && self.take_changes() {
+            self.due = Some(Due::Whole);
+            return true;
         }
-        self.names = Names::of(&self.trees, &sources);
-        self.sound = model.is_some();
-        self.meant = model.or(self.meant.take());
-        self.sources = sources;
+        let folder = Folder::new(&self.root);
+        let kept = self.reading.take();
+        let kept = kept.filter(|_| own != Due::Changed && !self.differs(&folder));
+        let reading = kept.unwrap_or_else(|| self.read(&folder));
+        self.changed.clear();
+        let depth = match own {
+            Due::Rest => Depth::Thorough,
+            Due::Changed | Due::Whole => Depth::Quick,
+        };
+        // Without any model no file can be looked at by itself.
+        let patient = !self.is_large() || self.meant.is_none();
+        let outcome = reading.check(&self.sources, (now(), depth), &|| !patient && stop());
+        self.reading = Some(reading);
+        let Some(outcome) = outcome else {
+            self.due = Some(own.max(Due::Whole));
+            return false;
+        };
+        // With errors there is nothing for the longer checks to look at.
+        let rest = own != Due::Rest && outcome.sound;
+        self.due = rest.then_some(Due::Rest);
+        self.take(outcome);
+        true
+    }
+
+    fn take(&mut self, outcome: Outcome) {
+        let Outcome {
+            model,
+            sound,
+            report,
+        } = outcome;
+        self.report = report;
+        self.sound = sound;
+        // What a large project means is kept up with its files, also where some of it is missing.
+        if sound || self.is_large() {
+            self.meant = Some(model);
+        }
+    }
+
+    fn read(&mut self, folder: &Folder) -> Reading {
+        let stamps = folder.stamps();
+        let (reading, sources, trees) = Reading::new(&Overlay::new(folder, &self.buffers));
+        self.names = Names::of(&trees, &sources);
+        (self.sources, self.trees, self.stamps) = (sources, trees, stamps);
+        reading
+    }
+
+    /// Whether a file on disk is another one than was read, of those that the editor does not show.
+    fn differs(&self, folder: &Folder) -> bool {
+        let now = folder.stamps();
+        let counts = |it: &(&String, &Stamp)| !self.buffers.contains_key(it.0);
+        let (now, then) = (now.iter().filter(counts), self.stamps.iter().filter(counts));
+        !now.eq(then)
+    }
+
+    fn is_large(&self) -> bool {
+        self.sources.size() >= self.large
+    }
+
+    /// Reads the files that were edited, each by itself, where this is possible.
+    fn take_changes(&mut self) -> bool {
+        if !self.is_large() {
+            return false;
+        }
+        let (Some(mut reading), Some(mut meant)) = (self.reading.take(), self.meant.take()) else {
+            self.reading = None;
+            return false;
+        };
+        let mut possible = true;
+        for file in std::mem::take(&mut self.changed) {
+            possible = possible && self.take_change(&file, &mut reading, &mut meant);
+            self.news.insert(file);
+        }
+        self.meant = Some(meant);
+        self.reading = possible.then_some(reading);
+        if !possible {
+            self.news.clear();
+        }
+        possible
+    }
+
+    fn take_change(&mut self, file: &str, reading: &mut Reading, meant: &mut Model) -> bool {
+        let Some(id) = self.sources.find(file) else {
+            return false;
+        };
+        let bytes = match self.buffers.get(file) {
+            Some(bytes) => bytes.clone(),
+            None => match Folder::new(&self.root).read(file) {
+                Ok(bytes) => bytes,
+                Err(_) => return false,
+            },
+        };
+        let old = self.trees.get(&id).cloned();
+        let into = (meant, &mut self.report);
+        let done = reading.change(id, bytes, &mut self.sources, &mut self.trees, into);
+        if done {
+            let trees = (old.as_ref(), self.trees.get(&id));
+            self.names.replace(id, trees, &self.sources);
+            self.sound = self.sound && self.report.count(Severity::Error) == 0;
+        }
+        done
     }
 
     /// What the project means with other texts: how many errors there would be, each by its words.
@@ -227,22 +352,34 @@ impl World {
         }
     }
 
-    /// The files of the project that are open, or have something told of them, or had.
-    pub(super) fn spoken_of(&self) -> BTreeSet<String> {
-        let now = self.report.diagnostics.iter();
-        let now = now.map(|it| {
-            it.primary()
-                .map_or(project::FILE, |span| self.sources.path(span.file))
-        });
-        now.map(str::to_owned)
-            .chain(self.told.keys().cloned())
-            .chain(self.versions.keys().cloned())
-            .collect()
+    /// What is found, by the file that it is told of: those that are open, or have something told
+    /// of them, or had. Where no file is to blame, it is the project file.
+    pub(super) fn spoken_of(&self) -> BTreeMap<String, Vec<&Diagnostic>> {
+        let wanted = |file: &str| self.news.is_empty() || self.news.contains(file);
+        let mut all: BTreeMap<String, Vec<&Diagnostic>> = BTreeMap::new();
+        for found in &self.report.diagnostics {
+            let home = found.primary();
+            let home = home.map_or(project::FILE, |span| self.sources.path(span.file));
+            if !wanted(home) {
+                continue;
+            }
+            match all.get_mut(home) {
+                Some(list) => list.push(found),
+                None => {
+                    all.insert(home.to_owned(), vec![found]);
+                }
+            }
+        }
+        let silent = self.told.keys().chain(self.versions.keys());
+        for file in silent.filter(|it| wanted(it)) {
+            all.entry(file.clone()).or_default();
+        }
+        all
     }
 }
 
 fn errors(report: &Report) -> Vec<String> {
     let found = report.diagnostics.iter();
-    let found = found.filter(|it| it.severity == crate::diag::Severity::Error);
+    let found = found.filter(|it| it.severity == Severity::Error);
     found.map(|it| it.message.clone()).collect()
 }

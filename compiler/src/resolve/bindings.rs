@@ -16,7 +16,7 @@ impl Resolver<'_> {
     pub(super) fn bindings(&mut self, model: &Model) -> BTreeMap<String, Binding> {
         let syntax = self.syntax;
         let mut bindings = BTreeMap::new();
-        for (name, entry) in syntax.bindings.iter() {
+        for (name, entry) in self.entries(&syntax.bindings) {
             let Some(binding) = self.binding(entry, model) else {
                 continue;
             };

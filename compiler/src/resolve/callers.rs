@@ -136,7 +136,7 @@ impl Resolver<'_> {
         let syntax = self.syntax;
         let mut groups = BTreeMap::new();
         let mut values: BTreeMap<(&str, &str), Span> = BTreeMap::new();
-        for (name, entry) in syntax.groups.iter() {
+        for (name, entry) in self.entries(&syntax.groups) {
             let mut members = BTreeSet::new();
             for member in entry.members.iter().flat_map(|list| list.iter()) {
                 let member = spanned(member);
@@ -208,7 +208,7 @@ impl Resolver<'_> {
         let syntax = self.syntax;
         let mut principals = BTreeMap::new();
         let mut identities: BTreeMap<(String, String), Span> = BTreeMap::new();
-        for (name, entry) in syntax.principals.iter() {
+        for (name, entry) in self.entries(&syntax.principals) {
             if name == "everyone" {
                 let message = "`everyone` is every caller, and no principal's name";
                 self.report(

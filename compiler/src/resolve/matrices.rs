@@ -21,7 +21,7 @@ impl Resolver<'_> {
     pub(super) fn matrices(&mut self, model: &Model) -> BTreeMap<String, Matrix> {
         let syntax = self.syntax;
         let mut matrices = BTreeMap::new();
-        for (name, entry) in syntax.matrices.iter() {
+        for (name, entry) in self.entries(&syntax.matrices) {
             let server_name = spanned(&entry.server);
             if let Some(server) = self.server(&server_name, &model.servers) {
                 let matrix = self.matrix(entry, &server_name.value, server);

@@ -16,10 +16,11 @@ use crate::{
 };
 
 impl Resolver<'_> {
+    /// What each role says by its own words.
     pub(super) fn roles(&mut self, servers: &Servers) -> BTreeMap<String, Role> {
         let syntax = self.syntax;
         let mut roles = BTreeMap::new();
-        for (name, entry) in syntax.roles.iter() {
+        for (name, entry) in self.entries(&syntax.roles) {
             let inherits: Vec<_> = entry
                 .inherits
                 .iter()
@@ -31,7 +32,7 @@ impl Resolver<'_> {
             }
             let own = self.own(entry, servers);
             let span = entry.name.span;
-            let permissions = own.clone();
+            let permissions = BTreeMap::new();
             roles.insert(
                 name.clone(),
                 Role {
@@ -42,8 +43,6 @@ impl Resolver<'_> {
                 },
             );
         }
-        self.role_cycles(&roles);
-        flatten(&mut roles);
         roles
     }
 
@@ -60,7 +59,7 @@ impl Resolver<'_> {
     }
 
     /// Reports each cycle once, at its first role by name.
-    fn role_cycles(&mut self, roles: &BTreeMap<String, Role>) {
+    pub(super) fn role_cycles(&mut self, roles: &BTreeMap<String, Role>) {
         let mut settled: BTreeSet<&str> = BTreeSet::new();
         for start in roles.keys() {
             let mut path: Vec<&Spanned<String>> = Vec::new();

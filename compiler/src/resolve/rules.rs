@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     diag::{Diagnostic, codes},
-    model::{Effect, Model, Permission, Rule, Scope},
+    model::{Effect, Model, Permission, Rule, Scope, SurfaceName},
     source::Span,
     syntax::{
         self,
@@ -25,7 +25,7 @@ impl Resolver<'_> {
     pub(super) fn rules(&mut self, model: &Model) -> BTreeMap<String, Rule> {
         let syntax = self.syntax;
         let mut rules = BTreeMap::new();
-        for (name, entry) in syntax.rules.iter() {
+        for (name, entry) in self.entries(&syntax.rules) {
             let who = self.who(entry.who.as_deref().unwrap_or_default());
             let except = self.who(entry.except.as_deref().unwrap_or_default());
             let scope = match &entry.within {
@@ -83,22 +83,28 @@ impl Resolver<'_> {
 
     /// Reports surfaces that would carry more obligations than the engine can hold.
     pub(super) fn obligations(&mut self, model: &Model) {
+        let mut required: BTreeMap<&SurfaceName, Vec<&Rule>> = BTreeMap::new();
+        let rules = model.rules.values();
+        for rule in rules.filter(|it| matches!(it.effect, Effect::Require(_))) {
+            let mut surfaces: Vec<_> = rule.permissions.keys().map(|it| &it.surface).collect();
+            surfaces.dedup();
+            for surface in surfaces {
+                required.entry(surface).or_default().push(rule);
+            }
+        }
         for (server_name, server) in &model.servers {
             for (name, surface) in &server.surfaces {
-                let required = model.rules.iter().filter(|(_, rule)| {
-                    matches!(rule.effect, Effect::Require(_))
-                        && rule
-                            .permissions
-                            .keys()
-                            .any(|it| it.surface.server == *server_name && it.surface.name == *name)
-                });
-                let rules: Vec<_> = required.collect();
+                let named = SurfaceName {
+                    server: server_name.clone(),
+                    name: name.clone(),
+                };
+                let rules = required.get(&named).map_or(&[][..], Vec::as_slice);
                 let count = surface.obligations.len()
                     + rules
                         .iter()
-                        .map(|(_, rule)| obligations(rule).len())
+                        .map(|rule| obligations(rule).len())
                         .sum::<usize>();
-                let Some((_, last)) = rules.last().filter(|_| count > MAX_OBLIGATIONS) else {
+                let Some(last) = rules.last().filter(|_| count > MAX_OBLIGATIONS) else {
                     continue;
                 };
                 let message = format!("`{server_name}/{name}` would carry {count} obligations");

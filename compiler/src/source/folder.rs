@@ -1,8 +1,10 @@
 //! A project folder on disk.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use super::{MAX_FILE_BYTES, Tree};
 
@@ -17,6 +19,16 @@ impl Folder {
     /// The folder at `root`.
     pub fn new(root: impl Into<PathBuf>) -> Self {
         Self { root: root.into() }
+    }
+
+    /// The size and the last change of every file, by path: what tells that one was written.
+    pub(crate) fn stamps(&self) -> BTreeMap<String, (u64, Option<SystemTime>)> {
+        let paths = self.paths().unwrap_or_default().into_iter();
+        let stamp = |path: String| {
+            let about = fs::metadata(self.root.join(&path)).ok()?;
+            Some((path, (about.len(), about.modified().ok())))
+        };
+        paths.filter_map(stamp).collect()
     }
 }
 

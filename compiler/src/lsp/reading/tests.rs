@@ -1,0 +1,136 @@
+//! After any edits, what the server says is what a check of the same files says.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use crate::{
+    command::now,
+    diag::Sink,
+    lsp::{Due, names::Names, world::World},
+    source::{Folder, Overlay, Tree},
+    syntax::yaml,
+};
+
+/// How many edits are made of each project: `LATCHKEY_LSP_EDITS`.
+fn edits() -> usize {
+    let wanted = std::env::var("LATCHKEY_LSP_EDITS").ok();
+    wanted.and_then(|it| it.parse().ok()).unwrap_or(25)
+}
+
+/// Numbers that look random.
+struct Numbers(u64);
+
+impl Numbers {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 >> 11).unwrap() % limit.max(1)
+    }
+}
+
+fn copy(from: &Path, into: &Path) {
+    for path in Folder::new(from).paths().unwrap() {
+        let target = into.join(&path);
+        fs::create_dir_all(target.parent().unwrap()).unwrap();
+        fs::copy(from.join(&path), target).unwrap();
+    }
+}
+
+/// One of the things that people do to a text.
+fn edited(text: &str, numbers: &mut Numbers) -> String {
+    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    let (at, other) = (numbers.below(lines.len()), numbers.below(lines.len()));
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let word = |numbers: &mut Numbers| words.get(numbers.below(words.len())).copied();
+    let (one, another) = (word(numbers), word(numbers));
+    let Some(line) = lines.get(at).cloned() else {
+        return "roles: {a: {allow: {b: [c]}}}\n".to_owned();
+    };
+    match numbers.below(9) {
+        0 => drop(lines.remove(at)),
+        1 => lines.insert(at, line),
+        2 => lines.swap(at, other),
+        3 => lines.truncate(at),
+        4 => lines.insert(at, "  half: [".to_owned()),
+        5 => lines.insert(at, "# é: latchkey: allow(unused-role): no".to_owned()),
+        6 => lines.push("bindings: {more: {who: [type:human], roles: [x], in: platform}}".into()),
+        _ => {
+            let (one, another) = (one.unwrap_or("a"), another.unwrap_or("b"));
+            return text.replacen(one, another, 1 + numbers.below(2));
+        }
+    }
+    lines.join("\n") + "\n"
+}
+
+fn follows(project: &Path, seed: u64) {
+    let name = format!("latchkey-reading-{seed}-{}", std::process::id());
+    let root: PathBuf = std::env::temp_dir().join(name);
+    let _ = fs::remove_dir_all(&root);
+    copy(project, &root);
+    let folder = Folder::new(&root);
+    let files = folder.paths().unwrap().into_iter();
+    let files: Vec<String> = files
+        .filter(|it| Path::new(it).extension().is_some_and(|it| it == "yaml"))
+        .collect();
+    let mut world = World::new(root.clone());
+    world.large = 0;
+    world.look(Due::Changed, &|| false);
+    let mut numbers = Numbers(seed);
+    let mut texts: BTreeMap<String, String> = BTreeMap::new();
+    let mut alone = 0;
+    for edit in 0..edits() {
+        let file = files.get(numbers.below(files.len())).unwrap();
+        let saved = fs::read_to_string(root.join(file)).unwrap();
+        let text = match texts.get(file) {
+            // What is broken stays so for a while.
+            Some(text) if numbers.below(3) > 0 => edited(text, &mut numbers),
+            Some(_) => saved,
+            None => edited(&saved, &mut numbers),
+        };
+        world.edit(file.clone(), Some(&text), Some(1));
+        texts.insert(file.clone(), text);
+        world.look(Due::Changed, &|| false);
+        alone += usize::from(!world.news.is_empty());
+        // Whoever types on is not kept waiting, and nothing is lost.
+        if numbers.below(4) == 0 {
+            assert!(!world.look(Due::Whole, &|| true) || world.news.is_empty());
+            continue;
+        }
+        world.look(Due::Whole, &|| false);
+        let tree = Overlay::new(&folder, &world.buffers);
+        let cold = crate::check(&tree, now());
+        let mut trees = BTreeMap::new();
+        for (id, it) in cold.sources.files() {
+            if cold.project.includes(it.path()) {
+                let root = yaml::parse(id, it.text(), &mut Sink::new()).root;
+                trees.extend(root.map(|root| (id, root)));
+            }
+        }
+        let names = Names::of(&trees, &cold.sources);
+        let sound = cold.model.is_some();
+        let report = cold.sink.finish(&cold.project.levels);
+        let context = format!("edit {edit} of {file} in {}", project.display());
+        assert_eq!(world.report.diagnostics, report.diagnostics, "{context}");
+        assert_eq!(world.sound, sound, "{context}");
+        assert_eq!(world.names.mentions, names.mentions, "{context}");
+    }
+    fs::remove_dir_all(&root).unwrap();
+    assert!(alone > 0, "no file was looked at by itself");
+}
+
+#[test]
+fn the_server_says_what_a_check_says_after_any_edits() {
+    let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let examples = fs::read_dir(top.join("examples")).unwrap();
+    let mut projects: Vec<PathBuf> = examples.map(|it| it.unwrap().path()).collect();
+    projects.retain(|it| it.join("latchkey.toml").is_file());
+    projects.push(top.join("policies"));
+    projects.sort();
+    for (project, seed) in projects.iter().zip(7..) {
+        follows(project, seed);
+    }
+}
