@@ -330,10 +330,10 @@ impl Project {
     /// Takes in what only all files together tell.
     pub(crate) fn finish(&mut self, project: &project::Project, cx: &mut Reader<'_>) {
         self.gaps.lost = project.unreadable;
+        self.locks_and_keys(cx);
         for gaps in self.gaps_of.values() {
             self.gaps.extend(gaps.clone());
         }
-        self.locks_and_keys(cx);
     }
 
     /// Puts what a file says now in place of what it said. Answers whether this could be done: what
@@ -347,9 +347,7 @@ impl Project {
             let mut all = organizations.chain(issuers).chain(schedules).chain(servers);
             all.any(|it| it.file == file)
         };
-        // A lock that was refused is a gap of no file.
-        let locked = self.servers.values().any(|it| it.lock.is_some());
-        let apart = locked || self.repeated > 0 || here(self) || here(&written);
+        let apart = self.repeated > 0 || here(self) || here(&written);
         if apart || self.shares_a_name(file, &written) {
             return false;
         }
@@ -372,12 +370,13 @@ impl Project {
             if let Some(lock) = lock::read(path, cx) {
                 self.locks.insert(name.clone(), lock);
             } else {
-                self.gaps.broken.insert(("servers", name.clone()));
+                let gaps = self.gaps_of.entry(server.name.span.file).or_default();
+                gaps.broken.insert(("servers", name.clone()));
                 let entry = Named {
                     name: server.name.span,
                     whole: server.whole,
                 };
-                self.gaps.holes.push(Hole::beside(entry));
+                gaps.holes.push(Hole::beside(entry));
             }
         }
         for (name, issuer) in self.issuers.iter() {
