@@ -78,8 +78,8 @@ pub fn compare(old: &Gate, new: &Gate, at: Time) -> Report {
         return report;
     }
     let (from, to) = (Side::new(old), Side::new(new));
-    gaps::find(&from, &to, &mut report);
     let classes = world::classes(&from, &to);
+    gaps::find([&from, &to], &classes, &mut report);
     report.callers = callers(&classes);
     let texts = texts::Known::default();
     let mut analysis = Analysis {
@@ -270,7 +270,7 @@ impl Analysis<'_> {
         }
         for (way, leaf) in ways {
             let choice = answer.choice(way);
-            if chain && actor.is_none() && !chain::is_confined(&choice) {
+            if chain && actor.is_none() && !chain::is_confined(&answer, &choice) {
                 continue;
             }
             if let (Some(change), Some(pair)) = (

@@ -8,6 +8,10 @@ use latchkey::{
     command::{self, Exit, Terminal},
 };
 
+/// A project is many small texts and maps, made on all cores.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,

@@ -1,6 +1,6 @@
 //! Witnesses with several callers: who acts, the caller that is asked about, who is acted for.
 
-use latchkey_engine::condition::{Attribute, Root, Segment};
+use latchkey_engine::condition::{Attribute, Root, Segment, Test, Value};
 use latchkey_gate::call::{Stated, StatedCaller};
 
 use super::{
@@ -15,10 +15,17 @@ use super::{
 const MAX_EACH: usize = 8;
 
 /// Whether a way confines who acts or who is acted for.
-pub(super) fn is_confined(choice: &Choice) -> bool {
-    choice
-        .keys()
-        .any(|key| matches!(key, Key::Attribute(attribute) if is_of_chain(attribute)))
+pub(super) fn is_confined(answer: &Answer, choice: &Choice) -> bool {
+    choice.keys().any(|key| match key {
+        Key::Attribute(attribute) => is_of_chain(attribute),
+        Key::Flag(_) => {
+            let tested = answer.flags.get(key);
+            tested.is_some_and(|(attribute, test)| {
+                is_of_chain(attribute) && matches!(test, Test::Member(..))
+            })
+        }
+        Key::Group(..) | Key::Token => false,
+    })
 }
 
 /// Chains around a caller whose actor and subject fit a way; empty when nobody fits.
@@ -77,6 +84,15 @@ fn fits(
             .domains
             .iter()
             .all(|(key, all)| match (key, choice.get(key)) {
+                (Key::Flag(_), Some(chosen)) => match answer.flags.get(key) {
+                    Some((attribute, Test::Member(_, Value::Text(name))))
+                        if attribute.root == root =>
+                    {
+                        let has = usize::from(has(side, facts, attribute, name));
+                        chosen.contains(&has)
+                    }
+                    _ => true,
+                },
                 (Key::Attribute(attribute), Some(chosen)) if attribute.root == root => {
                     chosen.iter().any(|at| {
                         all.get(*at)
@@ -86,6 +102,17 @@ fn fits(
                 _ => true,
             })
     })
+}
+
+/// Whether somebody has a tag, or is in a group without a token's help.
+fn has(side: &Side<'_>, facts: &Facts, attribute: &Attribute, name: &str) -> bool {
+    match attribute.path.as_slice() {
+        [Segment::Field(field)] if field == "tags" => {
+            let mut tags = facts.tags.iter();
+            tags.any(|id| side.index.tags.get(id.index()) == name)
+        }
+        _ => { side.policy.group(name) }.is_some_and(|it| facts.groups.contains(&it)),
+    }
 }
 
 pub(super) fn is(side: &Side<'_>, facts: &Facts, attribute: &Attribute, region: &Region) -> bool {

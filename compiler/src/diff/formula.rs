@@ -191,14 +191,10 @@ impl Build {
                 };
                 let tags = &view.side.index.tags;
                 let facts = view.speaker(id);
+                // Nobody has no tags, which is something that is known.
                 let has =
                     facts.is_some_and(|it| it.tags.iter().any(|id| tags.get(id.index()) == tag));
-                let value = if facts.is_some() {
-                    has != negated
-                } else {
-                    default
-                };
-                return self.diagram.leaf(u32::from(value));
+                return self.diagram.leaf(u32::from(has != negated));
             }
             Constant::Text(text) => Some(text),
             Constant::Scope(team) => scope_text(tree, scope, team),
@@ -221,8 +217,12 @@ impl Build {
         negated: bool,
     ) -> Result<NodeId, TooLarge> {
         let At { view, default, .. } = at;
-        let (Test::Member(_, Value::Text(name)), Some(facts)) = (test, view.speaker(id)) else {
+        let Test::Member(_, Value::Text(name)) = test else {
             return self.diagram.leaf(u32::from(default));
+        };
+        // Nobody is in no group.
+        let Some(facts) = view.speaker(id) else {
+            return self.diagram.leaf(u32::from(negated));
         };
         let group = view.side.policy.group(name);
         if group.is_some_and(|group| facts.groups.contains(&group)) {

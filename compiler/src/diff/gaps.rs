@@ -1,15 +1,20 @@
 //! What the analysis does not compare: said, never dropped.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use latchkey_engine::index::Issuer;
 use latchkey_gate::settings::{Settings as _, SurfaceSettings};
 
-use super::{report::Report, world::Side};
+use super::{
+    report::Report,
+    same,
+    world::{Class, Side},
+};
 
 /// Lists every difference that the diagrams cannot see.
-pub(super) fn find(from: &Side<'_>, to: &Side<'_>, report: &mut Report) {
+pub(super) fn find([from, to]: [&Side<'_>; 2], classes: &[Class], report: &mut Report) {
     issuers(from, to, report);
+    chains([from, to], classes, report);
     servers(from, to, report);
     surfaces(from, to, report);
 }
@@ -50,6 +55,43 @@ fn issuers(from: &Side<'_>, to: &Side<'_>, report: &mut Report) {
             report.undecided("*", &why, None);
         }
     }
+}
+
+/// Whom a token may name in a chain is asked of its issuer, not of who is named: somebody who moved
+/// to another organization may be named by other issuers than before.
+fn chains(sides: [&Side<'_>; 2], classes: &[Class], report: &mut Report) {
+    let moved = classes.iter().filter(|it| !same::callers(sides, &it.known));
+    for class in moved {
+        let own: BTreeMap<&str, &str> = { class.identities.iter().chain(&class.strangers) }
+            .map(|(issuer, subject)| (issuer.as_str(), subject.as_str()))
+            .collect();
+        for token in &sides[0].index.issuers {
+            let differs = own.iter().any(|(issuer, subject)| {
+                let [old, new] = sides.map(|side| side.vouches(&token.name, issuer, subject));
+                token.name != **issuer && old.zip(new).is_some_and(|(old, new)| old != new)
+            });
+            if differs {
+                let why = format!(
+                    "{} moved between organizations: in which chains tokens of issuer `{}` may \
+                     name them changes",
+                    some_of(&class.subjects),
+                    token.name,
+                );
+                report.undecided("*", &why, None);
+            }
+        }
+    }
+}
+
+/// The first few names, and how many more there are.
+fn some_of(names: &[String]) -> String {
+    let (first, rest) = names.split_at(names.len().min(3));
+    let more = if rest.is_empty() {
+        String::new()
+    } else {
+        format!(" and {} more", rest.len())
+    };
+    first.join(", ") + &more
 }
 
 /// What a server's settings open and close is not compared one by one.

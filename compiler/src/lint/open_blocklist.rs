@@ -98,7 +98,7 @@ fn is_open(facts: &Facts<'_>, rule: &Rule, path: &Path) -> bool {
 }
 
 fn open_in(surface: &Surface, path: &Path) -> bool {
-    let mut shape = surface.schema.as_ref().map(|it| &it.shape);
+    let mut shape = surface.schema.as_ref().map(|it| &*it.shape);
     for member in &path.members {
         shape = shape.and_then(|it| it.fields.get(&member.name));
     }

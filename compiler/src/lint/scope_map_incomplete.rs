@@ -36,7 +36,7 @@ fn unmapped(surface: &Surface) -> Vec<String> {
     else {
         return Vec::new();
     };
-    let mut shape = Some(&schema.shape);
+    let mut shape = Some(&*schema.shape);
     for segment in &argument.value {
         shape = shape.and_then(|it| it.fields.get(segment));
     }

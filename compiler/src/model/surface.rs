@@ -1,6 +1,9 @@
 //! What can be called, by name.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use latchkey_engine::{
     condition::Shape,
@@ -162,5 +165,5 @@ pub struct Schema {
     /// The schema as RFC 8785 text.
     pub text: String,
     /// The types that conditions are checked against, with what is known of the arguments.
-    pub shape: Shape,
+    pub shape: Arc<Shape>,
 }

@@ -1,6 +1,6 @@
 //! Arguments that the registry speaks of: folds, operations, scopes, what may be logged.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use latchkey_engine::{
     condition::Shape,
@@ -395,7 +395,7 @@ fn refine(surface: &mut Surface, path: &[String], fact: &Fact) {
     let Some(schema) = &mut surface.schema else {
         return;
     };
-    shapes::change(&mut schema.shape, path, &|shape| {
+    shapes::change(Arc::make_mut(&mut schema.shape), path, &|shape| {
         shape.required |= fact.force.is_some();
         let text = match shape.items.as_deref_mut() {
             Some(items) => items,

@@ -147,7 +147,7 @@ impl<'s> Resolver<'s> {
             span,
             json,
             text,
-            shape,
+            shape: shape.into(),
         })
     }
 

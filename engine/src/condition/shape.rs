@@ -1,6 +1,9 @@
 //! What attributes there are, of which types: what a condition is checked against.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, LazyLock},
+};
 
 use super::{Root, Schedule};
 
@@ -49,7 +52,7 @@ pub struct Shape {
 /// call has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Environment {
-    roots: BTreeMap<Root, Shape>,
+    roots: BTreeMap<Root, Arc<Shape>>,
     schedules: Arc<Schedules>,
 }
 
@@ -104,7 +107,21 @@ impl Environment {
     /// members `path`, `query` and `body` for a route. `None` is a surface without a schema, whose
     /// arguments no condition can read.
     #[must_use]
-    pub fn new(arguments: Option<Shape>) -> Self {
+    pub fn new(arguments: Option<Arc<Shape>>) -> Self {
+        // Every condition is checked on every surface it is for, so what is alike is shared.
+        static ALIKE: LazyLock<BTreeMap<Root, Arc<Shape>>> = LazyLock::new(Environment::alike);
+        let mut roots = ALIKE.clone();
+        if let Some(arguments) = arguments {
+            roots.insert(Root::Args, arguments);
+        }
+        Self {
+            roots,
+            schedules: Arc::default(),
+        }
+    }
+
+    /// The attributes that every call has.
+    fn alike() -> BTreeMap<Root, Arc<Shape>> {
         let text = || Shape::optional(Kind::Text);
         let names = || Shape::required(Kind::Names);
         let kind = Shape {
@@ -124,19 +141,13 @@ impl Environment {
             ("time", Shape::required(Kind::Time)),
             ("ip", Shape::optional(Kind::Address)),
         ]);
-        let mut roots = BTreeMap::from([
-            (Root::Principal, caller.clone()),
+        let caller = Arc::new(caller);
+        BTreeMap::from([
+            (Root::Principal, Arc::clone(&caller)),
             (Root::Subject, caller),
-            (Root::Scope, scope),
-            (Root::Request, request),
-        ]);
-        if let Some(arguments) = arguments {
-            roots.insert(Root::Args, arguments);
-        }
-        Self {
-            roots,
-            schedules: Arc::default(),
-        }
+            (Root::Scope, Arc::new(scope)),
+            (Root::Request, Arc::new(request)),
+        ])
     }
 
     /// The same, with schedules that a condition may name.
@@ -155,7 +166,7 @@ impl Environment {
     #[cfg(test)]
     pub(super) fn all_present(&mut self) {
         let roots = self.roots.values_mut();
-        for field in roots.flat_map(|root| root.fields.values_mut()) {
+        for field in roots.flat_map(|root| Arc::make_mut(root).fields.values_mut()) {
             field.required = true;
         }
     }
@@ -163,6 +174,6 @@ impl Environment {
     /// What a variable holds; `None` for the arguments of a surface without a schema.
     #[must_use]
     pub fn root(&self, root: Root) -> Option<&Shape> {
-        self.roots.get(&root)
+        self.roots.get(&root).map(Arc::as_ref)
     }
 }

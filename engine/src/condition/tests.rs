@@ -216,7 +216,7 @@ fn environment(lax: bool) -> Environment {
         ("o", optional(inner)),
         ("fs", Shape::list(file)),
     ]);
-    let mut environment = Environment::new(Some(arguments));
+    let mut environment = Environment::new(Some(arguments.into()));
     if lax {
         environment.all_present();
     }

@@ -369,15 +369,18 @@ impl Names {
 /// What conditions of worlds may read: some arguments are required, some optional.
 fn environment() -> Environment {
     let file = Shape::object([("path", Shape::required(Kind::Text))]);
-    Environment::new(Some(Shape::object([
-        ("env", Shape::optional(Kind::Text)),
-        ("owner", Shape::required(Kind::Text)),
-        ("repo", Shape::required(Kind::Text)),
-        ("amount", Shape::required(Kind::Number)),
-        ("dry", Shape::optional(Kind::Bool)),
-        ("labels", Shape::list(Shape::required(Kind::Text))),
-        ("files", Shape::list(file)),
-    ])))
+    Environment::new(Some(
+        Shape::object([
+            ("env", Shape::optional(Kind::Text)),
+            ("owner", Shape::required(Kind::Text)),
+            ("repo", Shape::required(Kind::Text)),
+            ("amount", Shape::required(Kind::Number)),
+            ("dry", Shape::optional(Kind::Bool)),
+            ("labels", Shape::list(Shape::required(Kind::Text))),
+            ("files", Shape::list(file)),
+        ])
+        .into(),
+    ))
 }
 
 fn formula(condition: Option<&Condition>, lowered: &Conditions) -> Option<FormulaId> {

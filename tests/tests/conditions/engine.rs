@@ -33,7 +33,7 @@ pub(crate) fn environment() -> Environment {
         .into_iter()
         .map(|it| (it.name.clone(), it))
         .collect();
-    Environment::new(Some(arguments)).with_schedules(schedules.into())
+    Environment::new(Some(arguments.into())).with_schedules(schedules.into())
 }
 
 /// A condition, compiled.

@@ -23,32 +23,35 @@ fn environment() -> Environment {
         expires: Time(9),
         windows: vec![(Time(1), Time(2))],
     };
-    let environment = Environment::new(Some(Shape::object([
-        ("owner", Shape::required(Kind::Text)),
-        ("env", Shape::optional(Kind::Text)),
-        ("amount", Shape::required(Kind::Number)),
-        ("limit", Shape::optional(Kind::Number)),
-        ("force", Shape::optional(Kind::Bool)),
-        ("dry-run", Shape::optional(Kind::Bool)),
-        ("currency", currency),
-        ("files", Shape::list(file)),
-        (
-            "labels",
-            Shape {
-                required: false,
-                ..Shape::list(Shape::required(Kind::Text))
-            },
-        ),
-        ("any", Shape::required(Kind::Any)),
-        ("anys", Shape::list(Shape::required(Kind::Any))),
-        (
-            "body",
-            Shape {
-                required: false,
-                ..inner
-            },
-        ),
-    ])));
+    let environment = Environment::new(Some(
+        Shape::object([
+            ("owner", Shape::required(Kind::Text)),
+            ("env", Shape::optional(Kind::Text)),
+            ("amount", Shape::required(Kind::Number)),
+            ("limit", Shape::optional(Kind::Number)),
+            ("force", Shape::optional(Kind::Bool)),
+            ("dry-run", Shape::optional(Kind::Bool)),
+            ("currency", currency),
+            ("files", Shape::list(file)),
+            (
+                "labels",
+                Shape {
+                    required: false,
+                    ..Shape::list(Shape::required(Kind::Text))
+                },
+            ),
+            ("any", Shape::required(Kind::Any)),
+            ("anys", Shape::list(Shape::required(Kind::Any))),
+            (
+                "body",
+                Shape {
+                    required: false,
+                    ..inner
+                },
+            ),
+        ])
+        .into(),
+    ));
     environment.with_schedules(Schedules::from([("office".to_owned(), office)]).into())
 }
 
@@ -432,15 +435,13 @@ fn literals_of_another_type_are_fixed_where_that_is_plain() {
 
 #[test]
 fn all_surfaces_must_agree() {
-    let one = |kind| Environment::new(Some(Shape::object([("x", Shape::required(kind))])));
-    let list = Environment::new(Some(Shape::object([(
-        "x",
-        Shape::list(Shape::required(Kind::Text)),
-    )])));
-    let object = Environment::new(Some(Shape::object([(
-        "x",
-        Shape::object([("y", Shape::optional(Kind::Text))]),
-    )])));
+    let one = |kind| Environment::new(Some(Shape::object([("x", Shape::required(kind))]).into()));
+    let list = Environment::new(Some(
+        Shape::object([("x", Shape::list(Shape::required(Kind::Text)))]).into(),
+    ));
+    let object = Environment::new(Some(
+        Shape::object([("x", Shape::object([("y", Shape::optional(Kind::Text))]))]).into(),
+    ));
     let expr = parse("args.x == 1").unwrap();
     let same = [one(Kind::Number), one(Kind::Number)];
     assert!(check_everywhere(&expr, &same).is_ok());

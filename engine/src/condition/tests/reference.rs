@@ -39,17 +39,20 @@ fn environment() -> Environment {
         values: vec!["dev".to_owned(), "prod".to_owned()],
         ..Shape::optional(Kind::Text)
     };
-    let environment = Environment::new(Some(Shape::object([
-        ("repo", text()),
-        ("branch", text()),
-        ("amount", Shape::required(Kind::Number)),
-        ("files", Shape::list(file)),
-        ("env", env),
-        ("labels", labels),
-        ("dry-run", Shape::optional(Kind::Bool)),
-        ("limit", Shape::optional(Kind::Number)),
-        ("options", options),
-    ])));
+    let environment = Environment::new(Some(
+        Shape::object([
+            ("repo", text()),
+            ("branch", text()),
+            ("amount", Shape::required(Kind::Number)),
+            ("files", Shape::list(file)),
+            ("env", env),
+            ("labels", labels),
+            ("dry-run", Shape::optional(Kind::Bool)),
+            ("limit", Shape::optional(Kind::Number)),
+            ("options", options),
+        ])
+        .into(),
+    ));
     environment.with_schedules(schedules().into())
 }
 
