@@ -235,7 +235,7 @@ impl Analysis<'_> {
     fn ask(
         &mut self,
         (at, class): (usize, &Class),
-        (surface, operation): (&str, Option<&str>),
+        permission: (&str, Option<&str>),
         (standing, within): (Standing, Option<&BTreeSet<String>>),
     ) {
         let chain = standing != Standing::Alone;
@@ -243,16 +243,12 @@ impl Analysis<'_> {
             Standing::Under(actor) => Some(actor),
             Standing::Alone | Standing::Within => None,
         };
+        let (surface, sides) = (permission.0, [self.from, self.to]);
         let question = Question {
-            sides: [self.from, self.to],
-            known: &class.known,
-            texts: self.texts,
-            surface,
-            operation,
             chain,
             actor,
-            cast: None,
             within,
+            ..Question::alone(sides, &class.known, self.texts, permission)
         };
         let Ok(answer) = outcome::compare(&question) else {
             let why = "the conditions have too many combinations to compare one by one";

@@ -232,16 +232,11 @@ pub fn access(gate: &Gate, query: &Query<'_>) -> Access {
             let alone = alone.chain(chains.then_some((true, None)));
             let others = review.actors(class, &surface).into_iter();
             for (chain, actor) in alone.chain(others.map(|actor| (true, Some(actor)))) {
+                let permission = (surface.as_str(), operation.as_deref());
                 let question = Question {
-                    sides: [&side, &side],
-                    known: &class.known,
-                    texts: &texts,
-                    surface: &surface,
-                    operation: operation.as_deref(),
                     chain,
                     actor: actor.map(|scope| [Some(scope); 2]),
-                    cast: None,
-                    within: None,
+                    ..Question::alone([&side, &side], &class.known, &texts, permission)
                 };
                 let within = View::new(&question, 1).open_within(ScopeTree::PLATFORM);
                 let question = Question {

@@ -322,17 +322,8 @@ impl<'a> Search<'a> {
         let mut others = BTreeSet::new();
         for class in reach.classes.iter().filter_map(|at| self.classes.get(*at)) {
             for (surface, operation, _) in &reach.permissions {
-                let question = Question {
-                    sides: [less, less],
-                    known: &class.known,
-                    surface,
-                    operation: operation.as_deref(),
-                    chain: false,
-                    actor: None,
-                    cast: None,
-                    within: None,
-                    texts: &self.texts,
-                };
+                let permission = (surface.as_str(), operation.as_deref());
+                let question = Question::alone([less, less], &class.known, &self.texts, permission);
                 others.extend(View::new(&question, 0).bindings());
             }
         }
@@ -373,17 +364,8 @@ impl<'a> Search<'a> {
         ];
         let is_meant = |class: &Class| {
             doors.iter().flatten().any(|(surface, operation, _)| {
-                let question = Question {
-                    sides: [side, side],
-                    known: &class.known,
-                    surface,
-                    operation: operation.as_deref(),
-                    chain: false,
-                    actor: None,
-                    cast: None,
-                    within: None,
-                    texts: &self.texts,
-                };
+                let permission = (surface.as_str(), operation.as_deref());
+                let question = Question::alone([side, side], &class.known, &self.texts, permission);
                 means(&View::new(&question, 0))
             })
         };
@@ -406,16 +388,11 @@ impl<'a> Search<'a> {
         }
         let tree = &self.base.index.scopes;
         let place = |actor: Actor| {
+            let sides = [&self.base, &self.base];
             let question = Question {
-                sides: [&self.base, &self.base],
-                known: &class.known,
-                surface,
-                operation: None,
                 chain: true,
                 actor: Some(actor),
-                cast: None,
-                within: None,
-                texts: &self.texts,
+                ..Question::alone(sides, &class.known, &self.texts, (surface, None))
             };
             View::new(&question, 0).scopes().first().copied()
         };
@@ -442,25 +419,20 @@ impl<'a> Search<'a> {
         such: impl Fn(&Outcome, &Outcome) -> bool,
     ) -> Result<bool, TooMuch> {
         for at in &reach.classes {
-            for (surface, operation, permission) in &reach.permissions {
+            for (surface, operation, id) in &reach.permissions {
                 let Some(class) = self.classes.get(*at) else {
                     continue;
                 };
                 for (chain, actor) in self.standings(class, surface, reach.scope) {
-                    self.pay(*permission)?;
+                    self.pay(*id)?;
                     let Some(class) = self.classes.get(*at) else {
                         continue;
                     };
+                    let permission = (surface.as_str(), operation.as_deref());
                     let question = Question {
-                        sides,
-                        known: &class.known,
-                        surface,
-                        operation: operation.as_deref(),
                         chain,
                         actor,
-                        cast: None,
-                        within: None,
-                        texts: &self.texts,
+                        ..Question::alone(sides, &class.known, &self.texts, permission)
                     };
                     let within = open_within(&question, reach.scope);
                     // No such call can be allowed.

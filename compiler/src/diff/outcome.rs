@@ -93,6 +93,27 @@ impl Answer {
 }
 
 impl<'a> Question<'a> {
+    /// What callers come to without a chain, whatever values their calls have: the other fields
+    /// narrow it, or put the callers into one.
+    pub(super) fn alone(
+        sides: [&'a Side<'a>; 2],
+        known: &'a [Known; 2],
+        texts: &'a texts::Known,
+        (surface, operation): (&'a str, Option<&'a str>),
+    ) -> Self {
+        Self {
+            sides,
+            known,
+            texts,
+            surface,
+            operation,
+            chain: false,
+            actor: None,
+            cast: None,
+            within: None,
+        }
+    }
+
     /// What either policy says.
     fn views(&self) -> [View<'a>; 2] {
         [View::new(self, 0), View::new(self, 1)]
