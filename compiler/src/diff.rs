@@ -63,7 +63,7 @@ use self::{
 };
 pub(crate) use self::{
     unchanged::Unchanged,
-    view::tested,
+    view::read_by,
     words::{attribute as attribute_words, shown as formula_words},
 };
 

@@ -5,7 +5,7 @@ use latchkey_gate::call::{Stated, StatedCaller};
 
 use super::{
     covers::is_of_chain,
-    domain::{Key, Region},
+    domain::{Flag, Key, Region},
     outcome::{Actor, Answer},
     witness::Choice,
     world::{Class, Facts, Known, Side},
@@ -19,10 +19,8 @@ pub(super) fn is_confined(answer: &Answer, choice: &Choice) -> bool {
     choice.keys().any(|key| match key {
         Key::Attribute(attribute) => is_of_chain(attribute),
         Key::Flag(_) => {
-            let tested = answer.flags.get(key);
-            tested.is_some_and(|(attribute, test)| {
-                is_of_chain(attribute) && matches!(test, Test::Member(..))
-            })
+            let flag = answer.flags.get(key);
+            flag.is_some_and(|it| it.attributes.iter().any(is_of_chain))
         }
         Key::Group(..) | Key::Token => false,
     })
@@ -85,12 +83,13 @@ fn fits(
             .iter()
             .all(|(key, all)| match (key, choice.get(key)) {
                 (Key::Flag(_), Some(chosen)) => match answer.flags.get(key) {
-                    Some((attribute, Test::Member(_, Value::Text(name))))
-                        if attribute.root == root =>
-                    {
-                        let has = usize::from(has(side, facts, attribute, name));
+                    Some(Flag {
+                        attributes,
+                        test: Test::Member(_, Value::Text(name)),
+                    }) => attributes.iter().filter(|it| it.root == root).all(|it| {
+                        let has = usize::from(has(side, facts, it, name));
                         chosen.contains(&has)
-                    }
+                    }),
                     _ => true,
                 },
                 (Key::Attribute(attribute), Some(chosen)) if attribute.root == root => {

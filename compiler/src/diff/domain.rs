@@ -15,6 +15,7 @@ use super::{
     shape::Shape,
     texts::{Known, Language},
     times::{self, Times},
+    view::read_by,
     witness,
 };
 
@@ -141,17 +142,22 @@ pub(super) struct Reads {
 pub(super) struct Collector {
     attributes: BTreeMap<Attribute, Reads>,
     others: BTreeSet<Key>,
-    flags: BTreeMap<Key, (Attribute, Test)>,
+    flags: BTreeMap<Key, Flag>,
     hints: BTreeMap<Attribute, BTreeSet<String>>,
     /// Attributes that are compared with one another.
     same: BTreeSet<[Attribute; 2]>,
 }
 
+/// What a flag stands for.
+#[derive(Debug, Clone)]
+pub(super) struct Flag {
+    /// What the test reads: one attribute, or two that it compares.
+    pub(super) attributes: Vec<Attribute>,
+    pub(super) test: Test,
+}
+
 /// What each flag tests, and the texts that tests of each attribute name.
-pub(super) type Hints = (
-    BTreeMap<Key, (Attribute, Test)>,
-    BTreeMap<Attribute, BTreeSet<String>>,
-);
+pub(super) type Hints = (BTreeMap<Key, Flag>, BTreeMap<Attribute, BTreeSet<String>>);
 
 impl Collector {
     /// What is known of an attribute; made on first use.
@@ -166,26 +172,16 @@ impl Collector {
 
     /// A test of an attribute can go either way inside a region.
     pub(super) fn flag(&mut self, key: Key, index: &Index, test: &Test) {
-        let (Test::EndsWith(id, _)
-        | Test::Contains(id, _)
-        | Test::Matches(id, _)
-        | Test::Member(id, _)
-        | Test::Size(id, ..)
-        | Test::Same(id, _)) = test
-        else {
-            return;
-        };
-        let Some(attribute) = index.attributes.get(id.index()) else {
-            return;
-        };
+        let read = read_by(test).filter_map(|id| index.attributes.get(id.index()).cloned());
+        let attributes: Vec<Attribute> = read.collect();
         if let Test::EndsWith(_, text) | Test::Contains(_, text) = test {
-            self.hints
-                .entry(attribute.clone())
-                .or_default()
-                .insert(text.clone());
+            for attribute in &attributes {
+                let hints = self.hints.entry(attribute.clone()).or_default();
+                hints.insert(text.clone());
+            }
         }
-        self.flags
-            .insert(key.clone(), (attribute.clone(), test.clone()));
+        let test = test.clone();
+        self.flags.insert(key.clone(), Flag { attributes, test });
         self.others.insert(key);
     }
 

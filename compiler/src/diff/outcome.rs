@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use latchkey_engine::{
-    condition::{Attribute, Root, Segment, Test},
+    condition::{Attribute, Root, Segment},
     id::ScopeId,
     index::{
         Access, ArgumentFact, ArgumentPath, Effect, Obligation, Risk, ScopeSource, Surface, Unlock,
@@ -17,7 +17,7 @@ use latchkey_engine::{
 
 use super::{
     diagram::{Diagram, NodeId, Variable},
-    domain::{Collector, Key, Region},
+    domain::{Collector, Flag, Key, Region},
     formula::At,
     shape::Shape,
     texts,
@@ -67,7 +67,7 @@ pub(super) struct Answer {
     pub(super) diagram: Diagram,
     pub(super) domains: Vec<(Key, Vec<Region>)>,
     /// What each flag tests.
-    pub(super) flags: BTreeMap<Key, (Attribute, Test)>,
+    pub(super) flags: BTreeMap<Key, Flag>,
     /// Texts that tests of each attribute name.
     pub(super) hints: BTreeMap<Attribute, BTreeSet<String>>,
     /// Pairs of outcomes, old and new; the leaves of `root`.

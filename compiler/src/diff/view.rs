@@ -198,10 +198,7 @@ impl<'a> View<'a> {
             Some(Formula::Every(list, body) | Formula::Some(list, body)) => {
                 of(list) || self.formula_reads(*body, root)
             }
-            Some(Formula::Literal { test, .. }) => match test {
-                Test::Same(left, right) => of(left) || of(right),
-                test => of(&tested(test)),
-            },
+            Some(Formula::Literal { test, .. }) => read_by(test).any(|id| of(&id)),
         }
     }
 
@@ -684,8 +681,17 @@ pub(super) fn now() -> Attribute {
     }
 }
 
+/// The attributes that a test reads.
+pub(crate) fn read_by(test: &Test) -> impl Iterator<Item = AttributeId> + use<> {
+    let other = match test {
+        Test::Same(_, other) => Some(*other),
+        _ => None,
+    };
+    std::iter::once(tested(test)).chain(other)
+}
+
 /// The attribute that a test reads; the first of two.
-pub(crate) fn tested(test: &Test) -> AttributeId {
+pub(super) fn tested(test: &Test) -> AttributeId {
     match test {
         Test::Present(id)
         | Test::True(id)

@@ -206,15 +206,15 @@ impl Recipe<'_> {
 
     fn list(&self, attribute: &Attribute, attempt: usize) -> Value {
         let mut members: Vec<Value> = Vec::new();
-        for (key, (of, test)) in &self.answer.flags {
-            let Test::Member(_, literal) = test else {
+        for (key, flag) in &self.answer.flags {
+            let Test::Member(_, literal) = &flag.test else {
                 continue;
             };
             let holds = self
                 .choice
                 .get(key)
                 .is_some_and(|regions| regions.as_slice() == [1]);
-            if of == attribute && holds {
+            if holds && flag.attributes.contains(attribute) {
                 members.push(json(literal));
             }
         }
@@ -232,9 +232,10 @@ impl Recipe<'_> {
     }
 
     fn sizes(&self, attribute: &Attribute) -> Vec<usize> {
-        let tests = self.answer.flags.values().filter(|(of, _)| of == attribute);
-        tests
-            .filter_map(|(_, test)| match test {
+        let flags = self.answer.flags.values();
+        flags
+            .filter(|flag| flag.attributes.contains(attribute))
+            .filter_map(|flag| match &flag.test {
                 Test::Size(_, _, size) => usize::try_from(*size).ok().filter(|size| *size < 4096),
                 _ => None,
             })

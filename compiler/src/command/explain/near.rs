@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use latchkey_engine::{
     bundle::places::PlaceKind,
-    condition::{Attribute, Defaults, Facts as Attributes, Formula, Program, Root, Segment, Test},
+    condition::{Attribute, Defaults, Facts as Attributes, Formula, Program, Root, Segment},
     decision::NoTrace,
     id::{AttributeId, BindingId, FormulaId, PrincipalId},
     index::{Index, Subject},
@@ -21,7 +21,7 @@ use latchkey_gate::{
 
 use super::call::Opened;
 use crate::{
-    diff::{attribute_words, formula_words, tested},
+    diff::{attribute_words, formula_words, read_by},
     model::type_name,
     replay::Held,
 };
@@ -369,7 +369,7 @@ impl Search<'_> {
             }
             Some(Formula::Constant(_)) | None => {}
             Some(Formula::Literal { test, .. }) => {
-                let read = attributes(test).into_iter().map(|id| self.shown(id));
+                let read = read_by(test).map(|id| self.shown(id));
                 found.push(Blamed {
                     literal: plain(&formula_words(self.index, id)),
                     read: read.collect(),
@@ -397,14 +397,6 @@ impl Search<'_> {
             Slot::List(elements) => format!("a list of {}", elements.len()),
         };
         (name, value)
-    }
-}
-
-/// The attributes that a test reads.
-fn attributes(test: &Test) -> Vec<AttributeId> {
-    match test {
-        Test::Same(one, other) => vec![*one, *other],
-        other => vec![tested(other)],
     }
 }
 

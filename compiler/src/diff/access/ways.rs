@@ -3,8 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use latchkey_engine::{
-    condition::Test,
-    id::{AttributeId, ScopeId},
+    id::ScopeId,
     index::{Access as Door, Obligation, PrincipalType},
     overlay::Overlay,
     reason::Reason,
@@ -15,7 +14,6 @@ use latchkey_gate::call::{self, Stated, StatedCaller};
 use super::{Line, Review, What, chains::Chains, has_a_way_in};
 use crate::diff::{
     cells, chain,
-    covers::is_of_chain,
     domain::{Key, Region},
     outcome::{self, Answer, Outcome, Question},
     region,
@@ -55,18 +53,15 @@ impl Review<'_> {
             self.cannot_tell(question, &why);
         }
         for (way, leaf) in ways {
-            let choice: Choice = way
-                .into_iter()
-                .filter_map(|(variable, regions)| {
-                    Some((answer.domains.get(variable as usize)?.0.clone(), regions))
-                })
-                .collect();
-            let (Some(outcome), Some((choice, window))) =
-                (outcome(&answer, leaf), self.in_time(&answer, choice))
-            else {
+            let (Some(outcome), Some((choice, window))) = (
+                outcome(&answer, leaf),
+                self.in_time(&answer, answer.choice(way)),
+            ) else {
                 continue;
             };
-            if question.chain && question.actor.is_none() && !self.is_confined(&answer, &choice) {
+            // Those that confine nobody else are told already.
+            let around = question.chain && question.actor.is_none();
+            if around && !chain::is_confined(&answer, &choice) {
                 continue;
             }
             for (place, choice) in widest::split(question, &answer, &choice, Change::Widened) {
@@ -84,26 +79,13 @@ impl Review<'_> {
         }
     }
 
-    /// Whether a way confines who acts or who is acted for; those that do not are told already.
-    fn is_confined(&self, answer: &Answer, choice: &Choice) -> bool {
-        let index = self.side.index;
-        let of_chain = |id: AttributeId| index.attributes.get(id.index()).is_some_and(is_of_chain);
-        choice.keys().any(|key| match (key, answer.flags.get(key)) {
-            (Key::Flag(_), Some((_, Test::Same(one, other)))) => of_chain(*one) || of_chain(*other),
-            (Key::Attribute(attribute), _) | (Key::Flag(_), Some((attribute, _))) => {
-                is_of_chain(attribute)
-            }
-            _ => false,
-        })
-    }
-
     /// The choice at the time that is asked about, or with its time as a window, where it is one.
     fn in_time(&self, answer: &Answer, mut choice: Choice) -> Option<(Choice, Option<Window>)> {
         let key = Key::Attribute(now());
-        let regions = answer.domains.iter().find(|(known, _)| *known == key);
-        let (Some((_, regions)), Some(chosen)) = (regions, choice.get(&key).cloned()) else {
+        let Some(chosen) = choice.get(&key).cloned() else {
             return Some((choice, None));
         };
+        let regions = answer.regions(&key);
         let Some(at) = self.query.at else {
             return Some((choice, window(regions, &chosen)));
         };
@@ -243,8 +225,7 @@ impl Found<'_> {
     /// The argument whose region the scope alone says: where the line holds everywhere below it.
     fn said_by_scope(&self, view: &View<'_>, scope: ScopeId) -> Option<&Key> {
         let key = self.place.argument.as_ref()?;
-        let mut domains = self.answer.domains.iter();
-        let (_, regions) = domains.find(|(known, _)| known == key)?;
+        let regions = self.answer.regions(key);
         let chosen = self.choice.get(key)?.iter();
         let chosen = chosen.filter_map(|at| view.scope_of(regions.get(*at)?));
         let chosen: BTreeSet<ScopeId> = chosen.collect();
