@@ -317,21 +317,27 @@ impl Gate {
         })
     }
 
-    /// Refuses a caller of an organization that the token's issuer may not speak for, whoever
-    /// vouches for it elsewhere.
-    fn check_vouched(&self, issuer: IssuerId, caller: &Caller) -> Result<(), Reason> {
+    /// Whether a token of an issuer may name a caller that belongs to a scope and whose own issuer
+    /// may be another one: it must be let speak for the caller's organization.
+    #[must_use]
+    pub fn vouches(&self, issuer: IssuerId, own: IssuerId, scope: Option<ScopeId>) -> bool {
         let policy = self.policy();
-        let entry = policy.issuer_entry(issuer).ok_or(Reason::Unauthenticated)?;
-        let tree = &policy.index().scopes;
-        let speaks_for = |it: &ScopeId| entry.organizations.contains(it);
-        let vouched = match caller.scope.and_then(|scope| tree.organization(scope)) {
+        let Some(issuer) = policy.issuer_entry(issuer) else {
+            return false;
+        };
+        let speaks_for = |it: &ScopeId| issuer.organizations.contains(it);
+        match scope.and_then(|scope| policy.index().scopes.organization(scope)) {
             Some(organization) => speaks_for(&organization),
             // Who belongs to no organization is abroad nowhere, so it takes an issuer that may
             // speak for all that the caller's own may.
             None => policy
-                .issuer_entry(caller.issuer)
+                .issuer_entry(own)
                 .is_some_and(|own| own.organizations.iter().all(speaks_for)),
-        };
+        }
+    }
+
+    fn check_vouched(&self, issuer: IssuerId, caller: &Caller) -> Result<(), Reason> {
+        let vouched = self.vouches(issuer, caller.issuer, caller.scope);
         vouched.then_some(()).ok_or(Reason::PrincipalUnknown)
     }
 

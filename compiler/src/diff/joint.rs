@@ -16,7 +16,7 @@ use super::{
     outcome::{self, Answer, Question, TooLarge},
     report::Change,
     witness::{Choice, Recipe},
-    world::{Class, Known, Sample, Side},
+    world::{Class, Facts, Known, Sample, Side},
 };
 
 /// The most actors and subjects of one question that are looked at.
@@ -233,23 +233,9 @@ fn issuers(class: &Class) -> BTreeMap<&str, (&str, &str)> {
 
 /// Whether a token of an issuer may name somebody whom another issuer knows.
 fn speaks_for(side: &Side<'_>, issuer: &str, known: &Known, own: &str) -> bool {
-    let entry = |name| {
-        let id = side.policy.issuer(name)?;
-        side.policy.issuer_entry(id)
-    };
-    let (Some(token), Some(facts)) = (entry(issuer), known.facts()) else {
-        return false;
-    };
-    match facts
-        .scope
-        .and_then(|it| side.index.scopes.organization(it))
-    {
-        Some(organization) => token.organizations.contains(&organization),
-        None => entry(own).is_some_and(|own| {
-            let mut all = own.organizations.iter();
-            all.all(|it| token.organizations.contains(it))
-        }),
-    }
+    let issuers = { side.policy.issuer(issuer) }.zip(side.policy.issuer(own));
+    let vouches = |((issuer, own), facts): (_, &Facts)| side.gate.vouches(issuer, own, facts.scope);
+    issuers.zip(known.facts()).is_some_and(vouches)
 }
 
 impl Way<'_> {

@@ -251,20 +251,9 @@ impl<'a> Side<'a> {
     /// Whether a token of one issuer may name a caller of another one in a chain; `None` where one
     /// of the issuers does not exist.
     pub(super) fn vouches(&self, token: &str, issuer: &str, subject: &str) -> Option<bool> {
-        let [token, issuer] = [token, issuer].map(|name| self.policy.issuer(name));
-        let (token, issuer) = (self.policy.issuer_entry(token?)?, issuer?);
+        let (token, issuer) = (self.policy.issuer(token)?, self.policy.issuer(issuer)?);
         let caller = self.policy.caller(issuer, subject, &[]);
-        let speaks_for = |it: &ScopeId| token.organizations.contains(it);
-        let organization = caller
-            .scope
-            .and_then(|it| self.index.scopes.organization(it));
-        Some(match organization {
-            Some(organization) => speaks_for(&organization),
-            None => { self.policy.issuer_entry(issuer)? }
-                .organizations
-                .iter()
-                .all(speaks_for),
-        })
+        Some(self.gate.vouches(token, issuer, caller.scope))
     }
 
     fn is_foreign(&self, issuer: IssuerId, principal: PrincipalId) -> bool {
