@@ -6,6 +6,7 @@ use latchkey_engine::index::Issuer;
 use latchkey_gate::settings::{Settings as _, SurfaceSettings};
 
 use super::{
+    render,
     report::Report,
     same,
     world::{Class, Side},
@@ -71,27 +72,17 @@ fn chains(sides: [&Side<'_>; 2], classes: &[Class], report: &mut Report) {
                 token.name != **issuer && old.zip(new).is_some_and(|(old, new)| old != new)
             });
             if differs {
+                let subjects = class.subjects.iter().map(String::as_str);
                 let why = format!(
                     "{} moved between organizations: in which chains tokens of issuer `{}` may \
                      name them changes",
-                    some_of(&class.subjects),
+                    render::list(subjects, 3, str::to_owned),
                     token.name,
                 );
                 report.undecided("*", &why, None);
             }
         }
     }
-}
-
-/// The first few names, and how many more there are.
-fn some_of(names: &[String]) -> String {
-    let (first, rest) = names.split_at(names.len().min(3));
-    let more = if rest.is_empty() {
-        String::new()
-    } else {
-        format!(" and {} more", rest.len())
-    };
-    first.join(", ") + &more
 }
 
 /// What a server's settings open and close is not compared one by one.

@@ -14,7 +14,7 @@ const OUTSIDE: &str = "Every finding was replayed on both sides. Not in the mode
      revocations, activations, who the identity provider puts in a group.";
 
 /// The first names of a set, each shown in its own way, and how many more.
-fn list<'n>(
+pub(super) fn list<'n>(
     names: impl IntoIterator<Item = &'n str>,
     most: usize,
     show: impl Fn(&str) -> String,

@@ -12,6 +12,7 @@ use latchkey_engine::{
 };
 
 use super::{
+    view::texts_for,
     words,
     world::{Facts, Known, Side},
 };
@@ -159,21 +160,11 @@ impl Difference<'_> {
         let mut within = BTreeSet::new();
         for ((side, lines), known) in sides.iter().zip(lines).zip(known) {
             let (_, surface) = side.surface(surface)?;
-            let ScopeSource::Map {
-                exact, prefixes, ..
-            } = &surface.scope
-            else {
-                return None;
-            };
             let tree = &side.index.scopes;
             let lines = lines.iter().filter(|line| speaks_of(line.who, known));
             let scopes: BTreeSet<ScopeId> = lines.map(|line| line.scope).collect();
-            let matters = |it: &&(String, ScopeId)| scopes.iter().any(|at| tree.covers(*at, it.1));
-            if prefixes.iter().any(|it| matters(&it)) {
-                return None;
-            }
-            let texts = exact.iter().filter(matters).map(|(text, _)| text.clone());
-            within.extend(texts);
+            let matters = |it| scopes.iter().any(|at| tree.covers(*at, it));
+            within.extend(texts_for(surface, matters)?);
         }
         Some(within)
     }

@@ -478,12 +478,6 @@ impl<'a> View<'a> {
     /// that is cheap to see, at a scope or below; `None` is all values.
     pub(super) fn open_within(&self, top: ScopeId) -> Option<BTreeSet<String>> {
         let (_, surface) = self.surface?;
-        let ScopeSource::Map {
-            exact, prefixes, ..
-        } = &surface.scope
-        else {
-            return None;
-        };
         let tree = &self.side.index.scopes;
         let columns = self.side.policy.bindings();
         let granted = self
@@ -491,19 +485,9 @@ impl<'a> View<'a> {
             .filter_map(|it| columns.scopes.get(it.index()).copied());
         let granted: BTreeSet<ScopeId> = granted.collect();
         let needed = surface.access == Access::Permission;
-        let open = |it: &&(String, ScopeId)| {
-            tree.covers(top, it.1) && (!needed || granted.iter().any(|at| tree.covers(*at, it.1)))
-        };
-        if prefixes.iter().any(|it| open(&it)) {
-            return None;
-        }
-        Some(
-            exact
-                .iter()
-                .filter(open)
-                .map(|(text, _)| text.clone())
-                .collect(),
-        )
+        texts_for(surface, |it| {
+            tree.covers(top, it) && (!needed || granted.iter().any(|at| tree.covers(*at, it)))
+        })
     }
 
     /// The scopes of [`Self::scopes`] that are asked about.
@@ -627,6 +611,25 @@ impl<'a> View<'a> {
             _ => Constant::Absent,
         }
     }
+}
+
+/// The values of the argument that names a surface's scope which stand for such scopes; `None`,
+/// where these are not a few texts, is all values.
+pub(super) fn texts_for(
+    surface: &Surface,
+    such: impl Fn(ScopeId) -> bool,
+) -> Option<BTreeSet<String>> {
+    let ScopeSource::Map {
+        exact, prefixes, ..
+    } = &surface.scope
+    else {
+        return None;
+    };
+    if prefixes.iter().any(|(_, scope)| such(*scope)) {
+        return None;
+    }
+    let texts = exact.iter().filter(|(_, scope)| such(*scope));
+    Some(texts.map(|(text, _)| text.clone()).collect())
 }
 
 /// The scope of an exact value of the scope's argument.

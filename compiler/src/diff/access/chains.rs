@@ -8,7 +8,7 @@ use latchkey_engine::{
     time::{Dates, Time},
 };
 
-use super::{Denial, Grant, Source, ways::is_abroad};
+use super::{Denial, Grant, Source};
 use crate::diff::{
     view::{Membership, View},
     witness::Choice,
@@ -43,7 +43,7 @@ impl Chains<'_> {
         let dates = self.view.binding_dates(binding);
         let fits = self.touches(scope)
             && self.is_in_force(dates)
-            && (crosses || !is_abroad(self.view, self.scope));
+            && (crosses || !self.view.is_abroad(self.scope));
         if !fits {
             return None;
         }

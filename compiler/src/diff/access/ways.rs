@@ -21,7 +21,7 @@ use crate::diff::{
     view::{View, now},
     widest,
     witness::{Choice, MAX_TRIES, Recipe},
-    world::{Class, Known},
+    world::Class,
 };
 use crate::model::risk_name;
 
@@ -310,17 +310,6 @@ fn access_word(access: Door) -> &'static str {
         Door::Authenticated => "authenticated",
         Door::Public => "public",
     }
-}
-
-/// Whether a class has its home in another organization than a scope.
-pub(super) fn is_abroad(view: &View<'_>, scope: ScopeId) -> bool {
-    let Known::Caller(facts) = view.known else {
-        return false;
-    };
-    let tree = &view.side.index.scopes;
-    let own = facts.scope.and_then(|own| tree.organization(own));
-    let there = tree.organization(scope);
-    own.zip(there).is_some_and(|(own, there)| own != there)
 }
 
 #[cfg(test)]
