@@ -8,9 +8,10 @@ use latchkey_engine::{
 };
 
 use crate::{
-    model::{Binding, Group, Model, Permission, Principal, Rule, Who},
+    model::{Binding, Group, Model, Permission, Principal, Role, Rule, Who},
     project::Project,
-    syntax,
+    source::Span,
+    syntax::{self, Entry, Selector},
 };
 
 /// A project, and what follows from it.
@@ -30,6 +31,38 @@ pub(super) struct Facts<'a> {
     /// The bound groups that list a principal among their members.
     groups_of: BTreeMap<&'a str, Vec<&'a Who>>,
     live: Live<'a>,
+}
+
+/// A selector that means whatever surfaces a server has, now and later.
+pub(super) struct OpenSelector<'a> {
+    /// Whether it means all of them, not those of some risks alone.
+    pub(super) all: bool,
+    /// The server.
+    pub(super) server: &'a str,
+    /// Where it is written: once for each risk.
+    pub(super) spans: Vec<Span>,
+    /// What it means now.
+    pub(super) means: Vec<(&'a Permission, Span)>,
+}
+
+impl<'a> OpenSelector<'a> {
+    fn new(role: &'a Role, selector: &'a Entry<Selector>) -> Option<Self> {
+        let (all, spans) = match &selector.value {
+            Selector::All(span) => (true, vec![*span]),
+            Selector::Risk(by) => (false, by.risk.iter().map(|it| it.span).collect()),
+            Selector::Names(_) => return None,
+        };
+        let meant = role
+            .own
+            .iter()
+            .map(|(permission, span)| (permission, *span));
+        Some(Self {
+            all,
+            server: &selector.name.value,
+            means: meant.filter(|(_, span)| spans.contains(span)).collect(),
+            spans,
+        })
+    }
 }
 
 /// What the principals are that can call at all.
@@ -130,6 +163,17 @@ impl<'a> Facts<'a> {
             .filter(|role| !wide_roles().any(|it| it.value == role.value));
         let others = others.filter_map(|role| self.model.roles.get(&role.value));
         { others }.all(|role| role.permissions.keys().all(given))
+    }
+
+    /// Every selector of a role that names no surface, and what it means.
+    pub(super) fn open_selectors(&self) -> impl Iterator<Item = OpenSelector<'a>> {
+        let (model, syntax) = (self.model, self.syntax);
+        let roles = model.roles.iter();
+        let roles = roles.filter_map(|(name, role)| Some((role, syntax.roles.get(name)?)));
+        roles.flat_map(|(role, written)| {
+            let selectors = written.allow.values();
+            selectors.filter_map(|selector| OpenSelector::new(role, selector))
+        })
     }
 
     /// Whether anybody may ask for the surface without a grant.

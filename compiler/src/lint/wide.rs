@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use super::Facts;
 use crate::{
-    diag::{Diagnostic, codes},
+    diag::{Code, Diagnostic, codes},
     model::{Permission, SurfaceName},
-    source::Spanned,
-    syntax::{Selector, scalar::Count},
+    source::{Span, Spanned},
+    syntax::scalar::Count,
 };
 
 pub(super) fn bindings(facts: &Facts<'_>, found: &mut Vec<Diagnostic>) {
@@ -20,18 +20,9 @@ pub(super) fn bindings(facts: &Facts<'_>, found: &mut Vec<Diagnostic>) {
         if count <= most.value.0 as usize || facts.is_over(binding.dates.dates) {
             continue;
         }
-        let message = format!(
-            "`{name}` reaches {count} surfaces, and {} is the bound",
-            most.value.0
-        );
+        let reach = format!("`{name}` reaches {count} surfaces");
         let help = "bind narrower roles, or raise `[bounds] binding` for all to see";
-        found.push(
-            bounded(
-                Diagnostic::new(&codes::WIDE_BINDING, binding.span, message),
-                most,
-            )
-            .help(help),
-        );
+        found.push(wide(&codes::WIDE_BINDING, binding.span, &reach, most).help(help));
     }
 }
 
@@ -40,38 +31,21 @@ pub(super) fn selectors(facts: &Facts<'_>, found: &mut Vec<Diagnostic>) {
     let Some(most) = bounds.and_then(|it| it.selector.as_ref()) else {
         return;
     };
-    for (name, role) in &facts.model.roles {
-        let Some(written) = facts.syntax.roles.get(name) else {
+    for selector in facts.open_selectors() {
+        let count = surfaces(selector.means.iter().map(|(permission, _)| *permission));
+        let wider = count > most.value.0 as usize;
+        let Some(span) = selector.spans.first().filter(|_| wider) else {
             continue;
         };
-        for selector in written.allow.values() {
-            let spans = match &selector.value {
-                Selector::All(span) => vec![*span],
-                Selector::Risk(by) => by.risk.iter().map(|it| it.span).collect(),
-                Selector::Names(_) => continue,
-            };
-            let server = &selector.name.value;
-            let meant = role.own.iter();
-            let meant =
-                meant.filter(|(it, span)| it.surface.server == *server && spans.contains(span));
-            let count = surfaces(meant.map(|(permission, _)| permission));
-            let Some(span) = spans.first().filter(|_| count > most.value.0 as usize) else {
-                continue;
-            };
-            let message = format!(
-                "this means {count} surfaces of `{server}`, and {} is the bound",
-                most.value.0
-            );
-            let help = "name the surfaces, or raise `[bounds] selector` for all to see";
-            found.push(
-                bounded(Diagnostic::new(&codes::WIDE_SELECTOR, *span, message), most).help(help),
-            );
-        }
+        let reach = format!("this means {count} surfaces of `{}`", selector.server);
+        let help = "name the surfaces, or raise `[bounds] selector` for all to see";
+        found.push(wide(&codes::WIDE_SELECTOR, *span, &reach, most).help(help));
     }
 }
 
-fn bounded(finding: Diagnostic, most: &Spanned<Count>) -> Diagnostic {
-    finding.also(most.span, "the bound is stated here")
+fn wide(code: &'static Code, span: Span, reach: &str, most: &Spanned<Count>) -> Diagnostic {
+    let message = format!("{reach}, and {} is the bound", most.value.0);
+    Diagnostic::new(code, span, message).also(most.span, "the bound is stated here")
 }
 
 /// How many surfaces some permissions are for.
