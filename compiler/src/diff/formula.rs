@@ -7,7 +7,7 @@ use latchkey_engine::{
 
 use super::{
     diagram::{NodeId, TooLarge},
-    domain::{Key, Region, Texts},
+    domain::{Key, Region},
     lists::{Ask, Said},
     outcome::Build,
     texts::Language,
@@ -345,30 +345,18 @@ pub(super) fn holds(region: &Region, test: &Test) -> Holds {
 
 /// Whether values of two regions are equal texts.
 fn equal(left: &Region, right: &Region) -> Holds {
-    match (left, right) {
-        (Region::Exactly(left), Region::Exactly(right)) => Some(left == right).into(),
+    let may_be = match (left, right) {
+        (Region::Exactly(left), Region::Exactly(right)) => return Some(left == right).into(),
         (Region::Texts(left), Region::Texts(right)) => {
-            let part = |it: &Texts| (it.prefix.clone(), it.holds.clone());
-            if part(left) == part(right) {
-                Holds::Either
-            } else if left.holds.is_empty() != right.holds.is_empty() && left.prefix == right.prefix
-            {
-                // One of them could not be taken apart as far as the other.
-                Holds::Either
-            } else {
-                Holds::No
-            }
+            // One of them may not be taken apart as far as the other.
+            let coarse = left.holds.is_empty() || right.holds.is_empty();
+            left.prefix == right.prefix && (coarse || left.holds == right.holds)
         }
         (Region::Exactly(text), Region::Texts(texts))
-        | (Region::Texts(texts), Region::Exactly(text)) => {
-            if texts.has(text) {
-                Holds::Either
-            } else {
-                Holds::No
-            }
-        }
-        _ => Holds::Undetermined,
-    }
+        | (Region::Texts(texts), Region::Exactly(text)) => texts.has(text),
+        _ => return Holds::Undetermined,
+    };
+    if may_be { Holds::Either } else { Holds::No }
 }
 
 fn compares(region: &Region, how: Comparison, value: &Value) -> Option<bool> {
