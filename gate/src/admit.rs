@@ -52,8 +52,8 @@ pub enum Outcome {
     Refuse(Refusal),
 }
 
-/// Decides one request by policy alone: sessions and other handles are not looked at. `identity` is `None` for a request that carries no token; a token that
-/// is present and bad goes to [`refuse`].
+/// Decides one request by policy alone: sessions and other handles are not looked at. `identity` is
+/// `None` for a request that carries no token; a token that is present and bad goes to [`refuse`].
 #[must_use]
 pub fn admit(
     gate: &Gate,

@@ -129,14 +129,12 @@ impl Point {
         let Some(file) = &self.config.token_file else {
             return true;
         };
-        let expected = match std::fs::read_to_string(file) {
-            Ok(text) if !text.trim().is_empty() => text,
-            Ok(_) => return false,
-            Err(error) => {
-                let file = file.display();
-                tracing::error!(target: "decision", %error, %file, "cannot read the token file");
-                return false;
-            }
+        let expected = std::fs::read_to_string(file).inspect_err(|error| {
+            let file = file.display();
+            tracing::error!(target: "decision", %error, %file, "cannot read the token file");
+        });
+        let Some(expected) = expected.ok().filter(|it| !it.trim().is_empty()) else {
+            return false;
         };
         let bearer = headers.get(header::AUTHORIZATION).and_then(|value| {
             let (scheme, token) = value.as_bytes().split_first_chunk::<7>()?;

@@ -85,10 +85,20 @@ pub async fn connection(worker: &Arc<Worker>, socket: Socket, peer: Peer) {
             return;
         }
     };
-    if ready.http2 {
-        http2(worker, ready).await;
-    } else {
-        http1(worker, ready).await;
+    let streams = ready.http2.then(Arc::<Streams>::default);
+    let meter = streams
+        .clone()
+        .map_or_else(Meter::default, Meter::of_streams);
+    let watched = Watched {
+        worker,
+        meter: &Arc::new(meter),
+        peer: &Arc::new(ready.peer),
+        generation: ready.generation,
+    };
+    let io = Metered::new(ready.channel, ready.first, Arc::clone(watched.meter));
+    match &streams {
+        Some(streams) => http2(&watched, streams, TokioIo::new(io)).await,
+        None => http1(&watched, TokioIo::new(io)).await,
     }
 }
 
@@ -147,15 +157,14 @@ async fn sniff(channel: &mut Channel) -> io::Result<(Bytes, bool)> {
     Ok((first.freeze(), http2))
 }
 
-async fn http1(worker: &Arc<Worker>, ready: Ready) {
-    let meter = Arc::new(Meter::default());
-    let peer = Arc::new(ready.peer);
-    let config = &worker.shared.config.listen;
+async fn http1(watched: &Watched<'_>, io: TokioIo<Metered>) {
+    let config = &watched.worker.shared.config.listen;
     // What the connection becomes after its last request.
     let next = Mutex::new(None);
     let service = service_fn(|request: Request<Incoming>| {
-        let (worker, meter) = (Arc::clone(worker), Arc::clone(&meter));
-        let served = pipeline::serve(Arc::clone(&worker), meter, Arc::clone(&peer), request);
+        let worker = Arc::clone(watched.worker);
+        let (meter, peer) = (Arc::clone(watched.meter), Arc::clone(watched.peer));
+        let served = pipeline::serve(Arc::clone(&worker), meter, peer, request);
         let next = &next;
         async move {
             let mut response = served.await?;
@@ -169,19 +178,12 @@ async fn http1(worker: &Arc<Worker>, ready: Ready) {
             Ok::<_, Infallible>(response)
         }
     });
-    let io = Metered::new(ready.channel, ready.first, Arc::clone(&meter));
     let connection = http1::Builder::new()
         .max_headers(config.max_headers)
         .max_buf_size(config.max_head)
         .half_close(false)
-        .serve_connection(TokioIo::new(io), service)
+        .serve_connection(io, service)
         .with_upgrades();
-    let watched = Watched {
-        worker,
-        meter: &meter,
-        peer: &peer,
-        generation: ready.generation,
-    };
     let ended = watched.drive(pin!(connection)).await;
     let next = next.lock().unwrap_or_else(PoisonError::into_inner).take();
     if let Some(tunnel) = next
@@ -191,20 +193,17 @@ async fn http1(worker: &Arc<Worker>, ready: Ready) {
     }
     // A head that came in one piece with an earlier request counts as read with it.
     let unreadable = matches!(&ended, Some(Err(error)) if error.is_parse());
-    if unreadable || (matches!(ended, Some(Err(_))) && meter.has_partial_head()) {
+    if unreadable || (matches!(ended, Some(Err(_))) && watched.meter.has_partial_head()) {
         watched.unreadable("not HTTP/1.1, or over a limit of its head");
     }
 }
 
-async fn http2(worker: &Arc<Worker>, ready: Ready) {
-    let streams = Arc::new(Streams::default());
-    let meter = Arc::new(Meter::of_streams(Arc::clone(&streams)));
-    let peer = Arc::new(ready.peer);
-    let config = &worker.shared.config.listen;
+async fn http2(watched: &Watched<'_>, streams: &Arc<Streams>, io: TokioIo<Metered>) {
+    let config = &watched.worker.shared.config.listen;
     let service = service_fn(|request: Request<Incoming>| {
         streams.arrive();
-        let (worker, meter) = (Arc::clone(worker), Arc::clone(&meter));
-        let (peer, streams) = (Arc::clone(&peer), Arc::clone(&streams));
+        let (worker, meter) = (Arc::clone(watched.worker), Arc::clone(watched.meter));
+        let (peer, streams) = (Arc::clone(watched.peer), Arc::clone(streams));
         async move {
             let most = worker.shared.config.listen.max_headers;
             let response = if request.headers().len() > most {
@@ -218,7 +217,6 @@ async fn http2(worker: &Arc<Worker>, ready: Ready) {
             Ok::<_, Infallible>(response.map(|body| Paced::new(&streams, body)))
         }
     });
-    let io = Metered::new(ready.channel, ready.first, Arc::clone(&meter));
     let connection = http2::Builder::new(TokioExecutor::new())
         .max_concurrent_streams(u32::try_from(config.http2.max_streams).unwrap_or(u32::MAX))
         .max_header_list_size(u32::try_from(config.max_head).unwrap_or(u32::MAX))
@@ -226,16 +224,10 @@ async fn http2(worker: &Arc<Worker>, ready: Ready) {
         .initial_stream_window_size(1 << 16)
         .initial_connection_window_size(1 << 20)
         .max_send_buf_size(1 << 16)
-        .serve_connection(TokioIo::new(io), service);
-    let watched = Watched {
-        worker,
-        meter: &meter,
-        peer: &peer,
-        generation: ready.generation,
-    };
+        .serve_connection(io, service);
     let ended = watched.drive(pin!(connection)).await;
-    watched.tell_lost(&streams);
-    if matches!(ended, Some(Err(_))) && meter.has_partial_head() {
+    watched.tell_lost(streams);
+    if matches!(ended, Some(Err(_))) && watched.meter.has_partial_head() {
         watched.unreadable("an HTTP/2 head that has no end");
     }
 }
@@ -273,7 +265,7 @@ where
 struct Watched<'a> {
     worker: &'a Arc<Worker>,
     meter: &'a Arc<Meter>,
-    peer: &'a Peer,
+    peer: &'a Arc<Peer>,
     generation: Option<u64>,
 }
 
