@@ -5,6 +5,7 @@ pub mod editor;
 pub mod exchange;
 pub mod fleet;
 pub mod load;
+mod parts;
 pub mod peers;
 pub mod policies;
 pub mod process;

@@ -8,10 +8,12 @@ use std::{
 
 use latchkey_engine::testing::Rng;
 
-use crate::{exchange, process::Failure};
+use crate::{
+    parts::{self, TEAMS, scope},
+    process::Failure,
+};
 
 const ORGANIZATIONS: usize = 100;
-const TEAMS: usize = 10;
 const TOOLS: usize = 200;
 /// Principals, bindings and tools of a role in one file.
 const PRINCIPALS: usize = 4;
@@ -77,54 +79,32 @@ pub fn write_mistaken(folder: &Path, files: usize) -> Result<(), Failure> {
 }
 
 fn begin(folder: &Path) -> Result<(), Failure> {
-    fs::create_dir_all(folder)?;
-    let toml = "[project]\nname = \"front\"\ninclude = [\"**/*.yaml\"]\n";
-    fs::write(folder.join("latchkey.toml"), toml)?;
+    parts::begin(folder, "front")?;
     let mut text = "organizations:\n".to_owned();
     for at in 0..ORGANIZATIONS {
-        let id = format!("0192f0c1-7a10-7c3e-9b5a-5d1f0c9a{at:04}");
+        let id = parts::id(at);
         writeln!(text, "  org-{at:02}:\n    id: {id}\n    teams:")?;
         for team in 0..TEAMS {
             writeln!(text, "      team-{team}: {{}}")?;
         }
     }
-    let names: Vec<String> = (0..ORGANIZATIONS)
-        .map(|at| format!("org-{at:02}"))
-        .collect();
-    writeln!(
-        text,
-        "issuers:\n  idp:\n    issuer: https://idp.example\n    audiences: [https://tools.example]\n    \
-         jwks: {{inline: {}}}\n    organizations: [{}]\n    maxLifetime: 1h",
-        exchange::keys(),
-        names.join(", ")
-    )?;
+    text.push_str(&parts::issuer(ORGANIZATIONS));
     fs::write(folder.join("org.yaml"), text)?;
     Ok(())
 }
 
 fn server() -> Result<String, fmt::Error> {
-    let mut text = "servers:\n  tools:\n    in: platform\n    transport: mcp\n    \
-                    upstream: http://127.0.0.1:9000/mcp\n    arguments: {repo: {fold: ascii-lower}}\n    \
-                    scopes:\n      from: {argument: repo}\n      map:\n"
-        .to_owned();
+    let mut text = "servers:\n".to_owned();
+    parts::server(&mut text, "tools")?;
+    text.push_str("    scopes:\n      from: {argument: repo}\n      map:\n");
     for team in 0..ORGANIZATIONS * TEAMS {
         writeln!(text, "        repo-{team:03}: {}", scope(team))?;
     }
     text.push_str("    tools:\n");
     for at in 0..TOOLS {
-        writeln!(
-            text,
-            "      tool_{at:03}:\n        risk: read\n        input:\n          type: object\n          \
-             required: [repo, amount]\n          additionalProperties: false\n          \
-             properties: {{repo: {{type: string}}, amount: {{type: integer}}, \
-             note: {{type: string}}}}"
-        )?;
+        parts::tool(&mut text, at)?;
     }
     Ok(text)
-}
-
-fn scope(team: usize) -> String {
-    format!("org-{:02}/team-{}", team / TEAMS, team % TEAMS)
 }
 
 /// A file: who is in a part of a team, what they may do there, and what nobody may.

@@ -3,6 +3,7 @@
 use std::{
     ffi::OsStr,
     fs,
+    io::Write,
     net::{SocketAddr, TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -178,9 +179,12 @@ fn family(process: u32) -> Result<Vec<u32>, Failure> {
     Ok(all)
 }
 
-/// A folder that goes away with its guard.
+/// A folder that goes away with its guard, unless it was asked for.
 #[derive(Debug)]
-pub struct Folder(PathBuf);
+pub struct Folder {
+    path: PathBuf,
+    stays: bool,
+}
 
 impl Folder {
     /// A new, empty folder.
@@ -188,23 +192,36 @@ impl Folder {
         let path = std::env::temp_dir().join(format!("latchkey-{name}-{}", std::process::id()));
         let _ = fs::remove_dir_all(&path);
         fs::create_dir_all(&path)?;
-        Ok(Self(path))
+        Ok(Self { path, stays: false })
+    }
+
+    /// The folder that the program's first argument names, with what it has, to be used again; a
+    /// new one where there is no argument.
+    pub fn asked_for(name: &str) -> Result<Self, Failure> {
+        let Some(path) = std::env::args_os().nth(1) else {
+            return Self::new(name);
+        };
+        fs::create_dir_all(&path)?;
+        let path = fs::canonicalize(path)?;
+        Ok(Self { path, stays: true })
     }
 
     /// Where it is.
     pub fn path(&self) -> &Path {
-        &self.0
+        &self.path
     }
 
     /// Where a file of it is.
     pub fn file(&self, name: &str) -> PathBuf {
-        self.0.join(name)
+        self.path.join(name)
     }
 }
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
+        if !self.stays {
+            let _ = fs::remove_dir_all(&self.path);
+        }
     }
 }
 
@@ -215,6 +232,40 @@ pub fn beside(name: &str) -> Result<PathBuf, Failure> {
         return Ok(path);
     }
     Err(format!("{} is missing: run bench/run", path.display()).into())
+}
+
+/// CPU in nanoseconds, time in nanoseconds, peak memory in bytes.
+pub type Spent = (f64, f64, f64);
+
+/// Runs a command to its end, feeding its input; it must end with a code up to `most`, and no other
+/// child may end meanwhile.
+pub fn measured(
+    command: &mut Command,
+    most: i32,
+    feed: impl FnOnce(&mut dyn Write) -> std::io::Result<()> + Send,
+) -> Result<Spent, Failure> {
+    let (before, start) = (children_cpu()?, Instant::now());
+    let mut child = command.stdin(Stdio::piped()).spawn()?;
+    let mut stdin = child.stdin.take().ok_or("no standard input")?;
+    let mut peak = 0.0_f64;
+    let status = std::thread::scope(|scope| {
+        let feeder = scope.spawn(move || feed(&mut stdin));
+        let status = loop {
+            peak = peak.max(highest(child.id()));
+            match child.try_wait()? {
+                Some(status) => break status,
+                None => std::thread::sleep(Duration::from_millis(5)),
+            }
+        };
+        // A child that has ended early has its own say.
+        let _ = feeder.join();
+        Ok::<_, std::io::Error>(status)
+    })?;
+    if status.code().is_none_or(|code| code > most) {
+        return Err(format!("{command:?} ended with {status}").into());
+    }
+    let wall = start.elapsed().as_nanos() as f64;
+    Ok((children_cpu()? - before, wall, peak))
 }
 
 /// Runs a command to its end; it must end well.

@@ -10,10 +10,12 @@ use std::{
 use latchkey_engine::testing::Rng;
 use serde_json::{Value, json};
 
-use crate::{exchange, process::Failure};
+use crate::{
+    parts::{self, TEAMS, scope},
+    process::Failure,
+};
 
 const ORGANIZATIONS: usize = 20;
-const TEAMS: usize = 10;
 const TOOLS: usize = 200;
 const ROLES: usize = 50;
 /// How many bindings a principal has.
@@ -99,9 +101,8 @@ pub fn write_changed(folder: &Path, size: Size) -> Result<(), Failure> {
 
 fn write_with(folder: &Path, size: Size, changed: impl Fn(usize) -> bool) -> Result<(), Failure> {
     let rng = &mut Rng::new(7);
+    parts::begin(folder, "large")?;
     fs::create_dir_all(folder.join("access"))?;
-    let toml = "[project]\nname = \"large\"\ninclude = [\"**/*.yaml\"]\n";
-    fs::write(folder.join("latchkey.toml"), toml)?;
     fs::write(folder.join("org.yaml"), organization(size.principals())?)?;
     fs::write(folder.join("server.yaml"), server(size, rng)?)?;
     for file in 0..size.files {
@@ -214,31 +215,17 @@ pub fn calls(count: usize, size: Size) -> String {
     text
 }
 
-/// The scope of a team by its number.
-fn scope(team: usize) -> String {
-    format!("org-{:02}/team-{}", team / TEAMS, team % TEAMS)
-}
-
 fn organization(principals: usize) -> Result<String, fmt::Error> {
     let mut text = "organizations:\n".to_owned();
     for at in 0..ORGANIZATIONS {
         let teams: Vec<String> = (0..TEAMS)
             .map(|team| format!("team-{team}: {{}}"))
             .collect();
-        let id = format!("0192f0c1-7a10-7c3e-9b5a-5d1f0c9a{at:04}");
-        let teams = teams.join(", ");
+        let (id, teams) = (parts::id(at), teams.join(", "));
         writeln!(text, "  org-{at:02}: {{id: {id}, teams: {{{teams}}}}}")?;
     }
-    let names: Vec<String> = (0..ORGANIZATIONS)
-        .map(|at| format!("org-{at:02}"))
-        .collect();
-    writeln!(
-        text,
-        "issuers:\n  idp:\n    issuer: https://idp.example\n    audiences: [https://tools.example]\n    \
-         jwks: {{inline: {}}}\n    organizations: [{}]\n    maxLifetime: 1h\nprincipals:",
-        exchange::keys(),
-        names.join(", ")
-    )?;
+    text.push_str(&parts::issuer(ORGANIZATIONS));
+    text.push_str("principals:\n");
     for at in 0..principals {
         let scope = scope(at % (ORGANIZATIONS * TEAMS));
         writeln!(
@@ -257,21 +244,11 @@ fn server(size: Size, rng: &mut Rng) -> Result<String, fmt::Error> {
     let mut text = "servers:\n".to_owned();
     for server in 0..size.servers {
         let tools = size.tools_of(server);
-        let name = size.server_of(tools.start);
-        writeln!(
-            text,
-            "  {name}:\n    in: platform\n    transport: mcp\n    \
-             upstream: http://127.0.0.1:9000/mcp\n    arguments: {{repo: {{fold: ascii-lower}}}}\n    \
-             scopes: {{from: {{argument: repo}}, map: {{{teams}}}}}\n    tools:"
-        )?;
+        parts::server(&mut text, &size.server_of(tools.start))?;
+        let scopes = format!("{{from: {{argument: repo}}, map: {{{teams}}}}}");
+        writeln!(text, "    scopes: {scopes}\n    tools:")?;
         for at in tools {
-            writeln!(
-                text,
-                "      tool_{at:03}:\n        risk: read\n        input:\n          type: object\n          \
-                 required: [repo, amount]\n          additionalProperties: false\n          \
-                 properties: {{repo: {{type: string}}, amount: {{type: integer}}, \
-                 note: {{type: string}}}}"
-            )?;
+            parts::tool(&mut text, at)?;
         }
     }
     text.push_str("roles:\n");

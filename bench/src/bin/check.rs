@@ -12,7 +12,7 @@ use granit_parser::Parser;
 use latchkey_bench::{
     editor::Editor,
     policies,
-    process::{self, Failure, Folder},
+    process::{self, Failure, Folder, Spent},
     table::{Table, bytes, nanoseconds, ratio},
     timing,
 };
@@ -23,17 +23,9 @@ const RUNS: usize = 3;
 const EDITS: usize = 60;
 
 fn main() -> Result<(), Failure> {
-    let temporary;
-    let folder = if let Some(folder) = std::env::args_os().nth(1) {
-        fs::create_dir_all(&folder)?;
-        PathBuf::from(folder)
-    } else {
-        temporary = Folder::new("check")?;
-        temporary.path().to_owned()
-    };
     let bench = Bench {
         latchkey: process::beside("latchkey")?,
-        folder: fs::canonicalize(folder)?,
+        folder: Folder::asked_for("check")?,
     };
     bench.whole()?;
     bench.findings()?;
@@ -42,15 +34,12 @@ fn main() -> Result<(), Failure> {
 
 struct Bench {
     latchkey: PathBuf,
-    folder: PathBuf,
+    folder: Folder,
 }
-
-/// CPU in nanoseconds, time in nanoseconds, peak memory in bytes.
-type Run = (f64, f64, f64);
 
 impl Bench {
     fn project(&self) -> Result<PathBuf, Failure> {
-        let project = self.folder.join("many");
+        let project = self.folder.file("many");
         if !project.exists() {
             policies::write(&project, FILES)?;
         }
@@ -97,14 +86,14 @@ impl Bench {
     }
 
     fn findings(&self) -> Result<(), Failure> {
-        let project = self.folder.join("mistaken");
+        let project = self.folder.file("mistaken");
         if !project.exists() {
             policies::write_mistaken(&project, FILES / policies::MISTAKES)?;
         }
         let mut table = Table::new(&["format", "CPU (2 s)", "wall", "peak memory", "output"]);
         for format in ["human", "json", "sarif", "github"] {
             let (cpu, wall, peak) = self.least(&project, format)?;
-            let said = fs::metadata(self.folder.join("said"))?.len() as f64;
+            let said = fs::metadata(self.folder.file("said"))?.len() as f64;
             let figures = [
                 nanoseconds(cpu),
                 nanoseconds(wall),
@@ -193,7 +182,7 @@ impl Bench {
         Ok(times)
     }
 
-    fn least(&self, project: &Path, format: &str) -> Result<Run, Failure> {
+    fn least(&self, project: &Path, format: &str) -> Result<Spent, Failure> {
         let mut best = (f64::INFINITY, f64::INFINITY, f64::INFINITY);
         for _ in 0..RUNS {
             let (cpu, wall, peak) = self.once(project, format)?;
@@ -202,29 +191,15 @@ impl Bench {
         Ok(best)
     }
 
-    fn once(&self, project: &Path, format: &str) -> Result<Run, Failure> {
-        let before = process::children_cpu()?;
-        let start = std::time::Instant::now();
-        let mut child = Command::new(&self.latchkey)
+    fn once(&self, project: &Path, format: &str) -> Result<Spent, Failure> {
+        let mut command = Command::new(&self.latchkey);
+        command
             .arg("-C")
             .arg(project)
             .args(["--format", format, "check"])
-            .stdout(fs::File::create(self.folder.join("said"))?)
-            .stderr(Stdio::null())
-            .spawn()?;
-        let mut peak = 0.0_f64;
-        let status = loop {
-            peak = peak.max(process::highest(child.id()));
-            match child.try_wait()? {
-                Some(status) => break status,
-                None => std::thread::sleep(std::time::Duration::from_millis(5)),
-            }
-        };
-        if !matches!(status.code(), Some(0 | 1)) {
-            return Err(format!("check ended with {status}").into());
-        }
-        let wall = start.elapsed().as_nanos() as f64;
-        Ok((process::children_cpu()? - before, wall, peak))
+            .stdout(fs::File::create(self.folder.file("said"))?)
+            .stderr(Stdio::null());
+        process::measured(&mut command, 1, |_| Ok(()))
     }
 }
 

@@ -2,12 +2,11 @@
 //! `who-can`, `what-can`, `explain` and `replay`: `review [FOLDER]`, where the projects are kept.
 
 use std::{
-    ffi::OsString,
     fmt::Write as _,
     fs,
     io::Write,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::Command,
 };
 
 use latchkey_bench::{
@@ -37,18 +36,10 @@ const RUNS: usize = 3;
 const EVENTS: usize = 1_000_000;
 
 fn main() -> Result<(), Failure> {
-    let temporary;
-    let folder = if let Some(folder) = std::env::args_os().nth(1) {
-        fs::create_dir_all(&folder)?;
-        PathBuf::from(folder)
-    } else {
-        temporary = Folder::new("review")?;
-        temporary.path().to_owned()
-    };
     let bench = Bench {
         latchkey: process::beside("latchkey")?,
         table: Table::new(&["latchkey", "CPU, least", "peak memory", "the aim"]),
-        folder,
+        folder: Folder::asked_for("review")?,
     };
     bench.measure()
 }
@@ -56,7 +47,7 @@ fn main() -> Result<(), Failure> {
 struct Bench {
     latchkey: PathBuf,
     table: Table,
-    folder: PathBuf,
+    folder: Folder,
 }
 
 impl Bench {
@@ -71,7 +62,7 @@ impl Bench {
     }
 
     fn path(&self, name: &str) -> String {
-        self.folder.join(name).display().to_string()
+        self.folder.file(name).display().to_string()
     }
 
     fn matrices(&mut self) -> Result<(), Failure> {
@@ -179,34 +170,10 @@ impl Bench {
         command: &[&str],
         feed: impl FnOnce(&mut dyn Write) -> std::io::Result<()> + Send,
     ) -> Result<Run, Failure> {
-        let said = self.folder.join("said");
-        let before = process::children_cpu()?;
-        let arguments = command.iter().map(OsString::from);
-        let mut child = Command::new(&self.latchkey)
-            .args(arguments)
-            .stdin(Stdio::piped())
-            .stdout(fs::File::create(&said)?)
-            .spawn()?;
-        let id = child.id();
-        let mut peak = 0.0_f64;
-        let mut stdin = child.stdin.take().ok_or("no standard input")?;
-        let status = std::thread::scope(|scope| {
-            let feeder = scope.spawn(move || feed(&mut stdin));
-            let status = loop {
-                peak = peak.max(process::highest(id));
-                match child.try_wait()? {
-                    Some(status) => break status,
-                    None => std::thread::sleep(std::time::Duration::from_millis(5)),
-                }
-            };
-            // A child that has ended early has its own say.
-            let _ = feeder.join();
-            Ok::<_, std::io::Error>(status)
-        })?;
-        if !matches!(status.code(), Some(0..=3)) {
-            return Err(format!("{command:?} ended with {status}").into());
-        }
-        let spent = process::children_cpu()? - before;
+        let said = self.folder.file("said");
+        let mut child = Command::new(&self.latchkey);
+        child.args(command).stdout(fs::File::create(&said)?);
+        let (spent, _, peak) = process::measured(&mut child, 3, feed)?;
         Ok((fs::read_to_string(said)?, spent, peak))
     }
 }
