@@ -64,9 +64,10 @@ fn checked(tree: &dyn source::Tree, today: Time, depth: lint::Depth) -> Checked 
     let syntax = syntax::parse(&sources, &project, &mut sink);
     let name = project.name.as_ref().map_or("", |name| name.value.as_str());
     let model = resolve::resolve(name, &syntax, &sources, &mut sink);
-    let model = model.filter(|model| prove::prove(model, &mut sink));
-    let written = (&project, &syntax);
-    lint::run(written, model.as_ref(), &sources, &mut sink, (today, depth));
+    let sound = model.and_then(|model| Some((prove::prove(&model, &mut sink)?, model)));
+    let meant = sound.as_ref().map(|(gate, model)| (model, gate));
+    lint::run((&project, &syntax), meant, &sources, &mut sink, (today, depth));
+    let model = sound.map(|(_, model)| model);
     Checked {
         sources,
         project,

@@ -6,6 +6,7 @@
 //! `# latchkey: allow(slug): why`.
 
 use latchkey_engine::time::Time;
+use latchkey_gate::gate::Gate;
 
 use crate::{
     diag::{Diagnostic, Sink},
@@ -127,22 +128,22 @@ pub enum Depth {
     Thorough,
 }
 
-/// Runs every lint on a sound project, as of `today`; without a model only those that look at the
+/// Runs every lint on a sound project and what it compiles to, as of `today`; without them only those that look at the
 /// text alone, and the comments that would silence lints are read.
 pub fn run(
     written: (&Project, &syntax::Project),
-    model: Option<&Model>,
+    meant: Option<(&Model, &Gate)>,
     sources: &SourceMap,
     sink: &mut Sink,
     when: (Time, Depth),
 ) {
-    run_unless(written, model, sources, sink, when, &|| false);
+    run_unless(written, meant, sources, sink, when, &|| false);
 }
 
 /// The same, unless it is told to stop: then it answers `false`, and the sink has not everything.
 pub(crate) fn run_unless(
     (project, syntax): (&Project, &syntax::Project),
-    model: Option<&Model>,
+    meant: Option<(&Model, &Gate)>,
     sources: &SourceMap,
     sink: &mut Sink,
     (today, depth): (Time, Depth),
@@ -151,7 +152,7 @@ pub(crate) fn run_unless(
     let mut suppressions = suppress::read(sources, sink);
     let mut found = Vec::new();
     plaintext_secret::check(project, sources, &mut found);
-    if let Some(model) = model {
+    if let Some((model, gate)) = meant {
         let facts = Facts::new(project, syntax, model, today);
         for lint in LINTS {
             if stop() {
@@ -160,7 +161,7 @@ pub(crate) fn run_unless(
             lint(&facts, &mut found);
         }
         if depth == Depth::Thorough {
-            analysis::check(&facts, &mut found);
+            analysis::check(&facts, gate, &mut found);
         }
     }
     for finding in found {
@@ -170,7 +171,7 @@ pub(crate) fn run_unless(
             sink.push(finding);
         }
     }
-    if model.is_some() {
+    if meant.is_some() {
         suppressions.unused(depth, sources, sink);
     }
     true

@@ -20,7 +20,7 @@ mod ids;
 mod select;
 mod surfaces;
 
-use ids::{Ids, id};
+use ids::Ids;
 use select::Selection;
 
 /// A name that the resolved project uses and does not have: a defect of the compiler, never of a
@@ -113,10 +113,6 @@ fn strings<'a>(texts: impl IntoIterator<Item = &'a str>) -> Strings {
 /// The ids `0..` of sorted names.
 fn numbered<'m>(
     names: impl IntoIterator<Item = &'m str>,
-) -> std::collections::BTreeMap<&'m str, u32> {
-    names
-        .into_iter()
-        .enumerate()
-        .map(|(at, name)| (name, id(at)))
-        .collect()
+) -> std::collections::HashMap<&'m str, u32> {
+    names.into_iter().zip(0..).collect()
 }

@@ -282,7 +282,7 @@ pub struct Binding {
     /// Where it holds.
     pub scope: Spanned<Scope>,
     /// Its condition.
-    pub when: Option<Condition>,
+    pub when: Option<Arc<Condition>>,
     /// When it holds.
     pub dates: Period,
     /// Whether it reaches into other organizations.
@@ -316,7 +316,7 @@ pub struct Rule {
     /// Where it holds.
     pub scope: Scope,
     /// Its condition.
-    pub when: Option<Condition>,
+    pub when: Option<Arc<Condition>>,
     /// When it holds.
     pub dates: Period,
 }

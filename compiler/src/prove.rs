@@ -11,16 +11,14 @@ use crate::{
     pack,
 };
 
-/// Opens what the project compiles to, and reports what the gate refuses. Answers whether
-/// everything opens.
-pub fn prove(model: &Model, sink: &mut Sink) -> bool {
-    let refused = match pack::whole(model) {
-        Err(error) => Some(error.to_string()),
-        Ok(whole) => Gate::open(&whole, None)
-            .err()
-            .map(|error| error.to_string()),
+/// Opens what the project compiles to, and reports what the gate refuses.
+pub fn prove(model: &Model, sink: &mut Sink) -> Option<Gate> {
+    let opened = pack::whole(model).map_err(|error| error.to_string());
+    let opened = opened.and_then(|it| Gate::open(&it, None).map_err(|error| error.to_string()));
+    let refused = match opened {
+        Ok(gate) => return Some(gate),
+        Err(refused) => refused,
     };
-    let Some(refused) = refused else { return true };
     let mut placed = false;
     for (name, server) in &model.servers {
         let slice = pack::slice(model, name).ok();
@@ -36,7 +34,7 @@ pub fn prove(model: &Model, sink: &mut Sink) -> bool {
             format!("the bundle would not open: {refused}"),
         ));
     }
-    false
+    None
 }
 
 fn finding(error: &GateError, server: &Server) -> Option<Diagnostic> {

@@ -226,8 +226,8 @@ impl<'a> Resolver<'a> {
         section: &'a Names<T>,
     ) -> impl Iterator<Item = (&'a String, &'a Entry<T>)> + use<'a, T> {
         let only = self.only;
-        let here = move |entry: &Entry<T>| only.is_none_or(|it| it == entry.name.span.file);
-        section.iter().filter(move |(_, entry)| here(entry))
+        let all = section.iter().map(|(name, entry)| (name, &**entry));
+        all.filter(move |(_, entry)| only.is_none_or(|it| it == entry.name.span.file))
     }
 
     /// Adds a finding, unless it may only be due to something that could not be read.

@@ -447,7 +447,7 @@ impl Gaps {
 /// Adds the entries of one section of a file.
 fn merge<T: Shape>(
     section: &'static str,
-    entries: &mut BTreeMap<String, Entry<T>>,
+    entries: &mut BTreeMap<String, Box<Entry<T>>>,
     gaps: &mut Gaps,
     node: &Node,
     cx: &mut Reader<'_>,
@@ -465,16 +465,16 @@ fn merge<T: Shape>(
                 None => continue,
             },
         };
-        add(section, entries, gaps, entry, cx);
+        add(section, entries, gaps, Box::new(entry), cx);
     }
 }
 
 /// Adds one entry; a name that is there already is refused. How many were refused.
 fn add<T>(
     section: &'static str,
-    entries: &mut BTreeMap<String, Entry<T>>,
+    entries: &mut BTreeMap<String, Box<Entry<T>>>,
     gaps: &mut Gaps,
-    entry: Entry<T>,
+    entry: Box<Entry<T>>,
     cx: &mut Reader<'_>,
 ) -> usize {
     match entries.entry(entry.name.value.clone()) {

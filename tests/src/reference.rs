@@ -384,7 +384,7 @@ impl<'a> Reference<'a> {
                 && gives(binding)
                 && (!abroad || binding.cross_organization)
                 && within(binding.dates.dates, self.now)
-                && self.holds(binding.when.as_ref(), scope, false)
+                && self.holds(binding.when.as_deref(), scope, false)
         });
         bindings.map(|(name, _)| name.clone()).collect()
     }
@@ -451,7 +451,7 @@ impl<'a> Reference<'a> {
                 .contains_key(&self.permission(it.as_deref()))
         });
         let holds =
-            |scope: &Scope| rule.scope.covers(scope) && self.holds(rule.when.as_ref(), scope, true);
+            |scope: &Scope| rule.scope.covers(scope) && self.holds(rule.when.as_deref(), scope, true);
         spoken_of && touched && within(rule.dates.dates, self.now) && scopes.iter().any(holds)
     }
 

@@ -71,7 +71,10 @@ pub enum Why {
 /// Finds what does nothing, but for entries that are known already.
 #[must_use]
 pub fn find(gate: &Gate, known: &BTreeSet<Entry>) -> Idle {
-    let base = Side::new(gate);
+    let base = Side {
+        unlocked: true,
+        ..Side::new(gate)
+    };
     let classes = world::classes(&base, &base);
     let mut search = Search {
         homes: classes.iter().map(Class::scopes).collect(),

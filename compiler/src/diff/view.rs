@@ -153,7 +153,7 @@ impl<'a> View<'a> {
             subjects.extend(facts.principal.map(Subject::Principal));
             subjects.extend(facts.kind.map(Subject::Type));
             subjects.extend(facts.tags.iter().copied().map(Subject::Tag));
-            let groups = facts.groups.iter().chain(&facts.claimable);
+            let groups = facts.groups.iter().chain(facts.claimable.iter());
             subjects.extend(groups.copied().map(Subject::Group));
         }
         let named = subjects.iter().filter_map(|it| self.side.named.get(it));

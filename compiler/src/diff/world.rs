@@ -34,6 +34,10 @@ pub(super) struct Side<'a> {
     pub(super) direct: Vec<bool>,
     /// A binding whose condition is left out, for a question of what it does.
     pub(super) unconditional: Option<BindingId>,
+    /// Whether every break-glass counts as activated.
+    pub(super) unlocked: bool,
+    /// The groups that a token of each issuer can add.
+    pub(super) claimable: Arc<[Arc<BTreeSet<GroupId>>]>,
 }
 
 /// Callers that no decision of either policy tells apart, but by groups of their tokens.
@@ -90,7 +94,7 @@ pub(super) struct Facts {
     pub(super) tags: BTreeSet<TagId>,
     pub(super) groups: BTreeSet<GroupId>,
     /// Groups that a token of its issuer can add.
-    pub(super) claimable: BTreeSet<GroupId>,
+    pub(super) claimable: Arc<BTreeSet<GroupId>>,
     /// The principal, where a binding or rule names it; others are alike.
     pub(super) principal: Option<PrincipalId>,
     /// Its name, where some condition reads names.
@@ -117,6 +121,8 @@ impl<'a> Side<'a> {
             named: Arc::default(),
             direct: vec![false; index.principals.names.len()],
             unconditional: None,
+            unlocked: false,
+            claimable: claimable(index),
         };
         side.fill_bindings(count);
         side.fill_rules(count);
@@ -304,17 +310,9 @@ impl<'a> Side<'a> {
         }
     }
 
-    fn claimable(&self, issuer: IssuerId) -> BTreeSet<GroupId> {
-        let groups = self.index.groups.iter().enumerate();
-        groups
-            .filter(|(_, group)| {
-                group
-                    .claim
-                    .as_ref()
-                    .is_some_and(|(from, _)| *from == issuer)
-            })
-            .filter_map(|(at, _)| u32::try_from(at).ok().map(GroupId))
-            .collect()
+    fn claimable(&self, issuer: IssuerId) -> Arc<BTreeSet<GroupId>> {
+        let groups = self.claimable.get(issuer.index());
+        groups.cloned().unwrap_or_default()
     }
 
     /// Every identity: issuer name, subject, principal name.
@@ -334,6 +332,18 @@ impl<'a> Side<'a> {
                 (issuer.to_owned(), subject.to_owned(), name.to_owned())
             })
     }
+}
+
+/// The groups that a token of each issuer can add.
+fn claimable(index: &Index) -> Arc<[Arc<BTreeSet<GroupId>>]> {
+    let mut found = vec![BTreeSet::new(); index.issuers.len()];
+    for (group, at) in index.groups.iter().zip(0..) {
+        let issuer = group.claim.as_ref().map(|(issuer, _)| issuer.index());
+        if let Some(groups) = issuer.and_then(|issuer| found.get_mut(issuer)) {
+            groups.insert(GroupId(at));
+        }
+    }
+    found.into_iter().map(Arc::new).collect()
 }
 
 impl Class {
@@ -358,7 +368,7 @@ impl Known {
     pub(super) fn without_claims(&self) -> Self {
         let mut known = self.clone();
         if let Self::Caller(facts) | Self::Undeclared(facts) = &mut known {
-            facts.claimable.clear();
+            facts.claimable = Arc::default();
         }
         known
     }
@@ -421,6 +431,16 @@ fn of<T: Copy + Ord>(pairs: &[(PrincipalId, T)], principal: PrincipalId) -> BTre
 /// All callers of either policy, by class.
 pub(super) fn classes(old: &Side<'_>, new: &Side<'_>) -> Vec<Class> {
     let names = old.reads_names() || new.reads_names();
+    let same = std::ptr::eq(old, new);
+    let known = |issuer: &str, subject: &str| {
+        let before = old.known(issuer, subject, names);
+        let after = if same {
+            before.clone()
+        } else {
+            new.known(issuer, subject, names)
+        };
+        [before, after]
+    };
     let mut identities: BTreeMap<(String, String), [Option<String>; 2]> = BTreeMap::new();
     for (at, side) in [old, new].into_iter().enumerate() {
         for (issuer, subject, name) in side.identities() {
@@ -429,63 +449,69 @@ pub(super) fn classes(old: &Side<'_>, new: &Side<'_>) -> Vec<Class> {
             }
         }
     }
-    let mut classes: BTreeMap<[Known; 2], Class> = BTreeMap::new();
+    let mut classes: BTreeMap<[Known; 2], Members> = BTreeMap::new();
     for ((issuer, subject), labels) in identities {
-        let known = [
-            old.known(&issuer, &subject, names),
-            new.known(&issuer, &subject, names),
-        ];
+        let known = known(&issuer, &subject);
         let (label, principal) = match labels {
             [Some(old), Some(new)] if old == new => (new.clone(), Some(new)),
             [_, Some(name)] | [Some(name), None] => (name, None),
             [None, None] => continue,
         };
-        let identity = (issuer.clone(), subject.clone());
+        let members = classes.entry(known).or_default();
+        members.identities.push((issuer.clone(), subject.clone()));
         let sample = Sample::Identity {
             issuer,
             subject,
             principal,
         };
-        let class = add(&mut classes, known, label, sample);
-        class.identities.push(identity);
+        members.add(label, sample);
     }
     for (issuer, subject) in strangers(old, new) {
-        let known = [
-            old.known(&issuer, &subject, names),
-            new.known(&issuer, &subject, names),
-        ];
-        let label = format!("undeclared:{issuer}");
+        let members = classes.entry(known(&issuer, &subject)).or_default();
         let sample = Sample::Identity {
             issuer: issuer.clone(),
             subject: subject.clone(),
             principal: None,
         };
-        let class = add(&mut classes, known, label, sample);
-        class.strangers.push((issuer, subject));
+        members.add(format!("undeclared:{issuer}"), sample);
+        members.strangers.push((issuer, subject));
     }
     let nobody = [Known::Anonymous, Known::Anonymous];
-    let label = "anonymous".to_owned();
-    add(&mut classes, nobody, label, Sample::Anonymous);
-    classes.into_values().collect()
+    let members = classes.entry(nobody).or_default();
+    members.add("anonymous".to_owned(), Sample::Anonymous);
+    let classes = classes.into_iter();
+    classes
+        .filter_map(|(known, members)| members.into_class(known))
+        .collect()
 }
 
-fn add(
-    classes: &mut BTreeMap<[Known; 2], Class>,
-    known: [Known; 2],
-    label: String,
-    sample: Sample,
-) -> &mut Class {
-    let class = classes.entry(known.clone()).or_insert_with(|| Class {
-        subjects: Vec::new(),
-        sample,
-        identities: Vec::new(),
-        strangers: Vec::new(),
-        known,
-    });
-    if let Err(at) = class.subjects.binary_search(&label) {
-        class.subjects.insert(at, label);
+/// Who is of a class.
+#[derive(Default)]
+struct Members {
+    subjects: Vec<String>,
+    /// The first of them.
+    sample: Option<Sample>,
+    identities: Vec<(String, String)>,
+    strangers: Vec<(String, String)>,
+}
+
+impl Members {
+    fn add(&mut self, label: String, sample: Sample) {
+        self.subjects.push(label);
+        self.sample.get_or_insert(sample);
     }
-    class
+
+    fn into_class(mut self, known: [Known; 2]) -> Option<Class> {
+        self.subjects.sort_unstable();
+        self.subjects.dedup();
+        Some(Class {
+            subjects: self.subjects,
+            sample: self.sample?,
+            identities: self.identities,
+            strangers: self.strangers,
+            known,
+        })
+    }
 }
 
 /// For each issuer a subject that neither policy declares.

@@ -42,24 +42,22 @@ pub(super) const CODES: &[&Code] = &[
     &codes::ACTIVATION_ONLY,
 ];
 
-pub(super) fn check(facts: &Facts<'_>, found: &mut Vec<Diagnostic>) {
+/// Runs them on what a project compiles to.
+pub(super) fn check(facts: &Facts<'_>, gate: &Gate, found: &mut Vec<Diagnostic>) {
     activation_only(facts, found);
-    let Some(gate) = unlocked(facts.model) else {
-        return;
-    };
-    let mut idle = idle::find(&gate, &known(facts, found));
+    let mut idle = idle::find(gate, &known(facts, found));
     let size = facts.model.bindings.len() + facts.model.rules.len();
     let mut left = Left {
-        model: facts.model.clone(),
-        gate,
+        whole: facts.model,
+        rest: None,
         budget: MOST_CONFIRMED.min(CONFIRMED_ENTRIES / size.max(1)),
     };
     for (entry, why) in &idle.entries {
         match left.confirms(entry, true) {
             Err(Spent) => idle.skipped += 1,
             Ok(None) => {}
-            Ok(Some((model, gate))) => {
-                (left.model, left.gate) = (model, gate);
+            Ok(Some(rest)) => {
+                left.rest = Some(rest);
                 found.extend(idle_entry(facts.model, entry, why));
             }
         }
@@ -91,12 +89,10 @@ pub(super) fn check(facts: &Facts<'_>, found: &mut Vec<Diagnostic>) {
     }
 }
 
-/// The project with every surface that break-glass locks as good as unlocked.
+/// What a project compiles to, with every surface that break-glass locks as good as unlocked.
 fn unlocked(model: &Model) -> Option<Gate> {
     let mut index = lower(model).ok()?;
-    for surface in &mut index.surfaces {
-        surface.unlock = Unlock::Grant;
-    }
+    index.unlock();
     Gate::open(&bundle::encode(&index).ok()?, None).ok()
 }
 
@@ -154,19 +150,26 @@ fn limited(facts: &Facts<'_>, found: &[Diagnostic]) -> Vec<Entry> {
 struct Spent;
 
 /// The project without what was found idle already.
-struct Left {
-    model: Model,
-    gate: Gate,
+struct Left<'m> {
+    whole: &'m Model,
+    /// The same once it was needed, and what it compiles to.
+    rest: Option<(Model, Gate)>,
     /// How many comparisons are left.
     budget: usize,
 }
 
-impl Left {
+impl Left<'_> {
     /// The project without an entry, or without its condition, when the two allow the same by the
     /// comparison that `latchkey diff` makes.
     fn confirms(&mut self, entry: &Entry, whole: bool) -> Result<Option<(Model, Gate)>, Spent> {
         self.budget = self.budget.checked_sub(1).ok_or(Spent)?;
-        let mut less = self.model.clone();
+        if self.rest.is_none() {
+            self.rest = unlocked(self.whole).map(|gate| (self.whole.clone(), gate));
+        }
+        let Some((model, before)) = &self.rest else {
+            return Ok(None);
+        };
+        let mut less = model.clone();
         match entry {
             Entry::Binding(name) if whole => {
                 less.bindings.remove(name);
@@ -190,7 +193,7 @@ impl Left {
         let Some(gate) = unlocked(&less) else {
             return Ok(None);
         };
-        let report = diff::compare(&self.gate, &gate, Time(0));
+        let report = diff::compare(before, &gate, Time(0));
         let mut findings = report.findings.iter();
         let same = findings.all(|it| it.change == Change::Reason) && report.undecided.is_empty();
         Ok(same.then_some((less, gate)))

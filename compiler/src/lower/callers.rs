@@ -71,8 +71,8 @@ pub(super) fn principals(
         ..Principals::default()
     };
     let mut identities: Vec<(IssuerId, &str, PrincipalId)> = Vec::new();
-    for (name, principal) in &model.principals {
-        let id = ids.principal(name)?;
+    for (principal, id) in model.principals.values().zip(0..) {
+        let id = PrincipalId(id);
         columns.types.push(principal.kind);
         columns.scopes.push(ids.scope(&principal.scope)?);
         if principal.suspended {

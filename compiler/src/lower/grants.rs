@@ -1,6 +1,6 @@
 //! Roles, bindings, rules and their conditions.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, HashMap};
 
 use latchkey_engine::{
     condition::{Arena, Attribute, Formula, Lowered},
@@ -24,7 +24,7 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Conditions {
     lowered: Lowered,
-    added: BTreeMap<Span, FormulaId>,
+    added: HashMap<Span, FormulaId>,
 }
 
 /// Lowers every selected condition into one arena.
@@ -73,11 +73,13 @@ pub(super) fn roles(selection: &Selection<'_>, ids: &Ids<'_>) -> Result<Roles, U
 }
 
 fn permissions(
-    held: &BTreeSet<&model::Permission>,
+    held: &[&model::Permission],
     ids: &Ids<'_>,
 ) -> Result<Vec<PermissionId>, Unresolved> {
-    let ids: Result<BTreeSet<_>, _> = held.iter().map(|each| ids.permission(each)).collect();
-    Ok(ids?.into_iter().collect())
+    let ids: Result<Vec<_>, _> = held.iter().map(|each| ids.permission(each)).collect();
+    let mut ids = ids?;
+    ids.sort_unstable();
+    Ok(ids)
 }
 
 /// The distinct sets of several roles that bindings give, sorted.
@@ -86,7 +88,7 @@ pub(super) fn role_sets(
     ids: &Ids<'_>,
 ) -> Result<Vec<Vec<RoleId>>, Unresolved> {
     let mut sets = BTreeSet::new();
-    for (_, given) in selection.bindings.values() {
+    for (_, _, given) in &selection.bindings {
         if given.len() > 1 {
             sets.insert(role_set(given, ids)?);
         }
@@ -94,7 +96,7 @@ pub(super) fn role_sets(
     Ok(sets.into_iter().collect())
 }
 
-fn role_set(given: &BTreeSet<&str>, ids: &Ids<'_>) -> Result<Vec<RoleId>, Unresolved> {
+fn role_set(given: &[&str], ids: &Ids<'_>) -> Result<Vec<RoleId>, Unresolved> {
     given.iter().map(|role| ids.role(role)).collect()
 }
 
@@ -105,10 +107,10 @@ pub(super) fn bindings(
     role_sets: &[Vec<RoleId>],
 ) -> Result<BindingColumns, Unresolved> {
     let mut columns = BindingColumns {
-        names: strings(selection.bindings.keys().copied()),
+        names: strings(selection.bindings.iter().map(|(name, ..)| *name)),
         ..BindingColumns::default()
     };
-    for (name, (binding, given)) in &selection.bindings {
+    for (name, binding, given) in &selection.bindings {
         columns.subjects.extend(subjects(&binding.who, ids)?);
         columns.subject_ends.push(id(columns.subjects.len()));
         let set = match role_set(given, ids)?.as_slice() {
@@ -126,7 +128,7 @@ pub(super) fn bindings(
         columns.scopes.push(ids.scope(&binding.scope.value)?);
         columns
             .conditions
-            .push(conditions.formula(binding.when.as_ref())?);
+            .push(conditions.formula(binding.when.as_deref())?);
         columns.dates.push(binding.dates.dates);
         columns.cross_organization.push(binding.cross_organization);
     }
@@ -134,9 +136,9 @@ pub(super) fn bindings(
 }
 
 fn subjects(who: &[Spanned<Who>], ids: &Ids<'_>) -> Result<Vec<Subject>, Unresolved> {
-    let mut subjects = BTreeSet::new();
+    let mut subjects = Vec::with_capacity(who.len());
     for who in who {
-        subjects.insert(match &who.value {
+        subjects.push(match &who.value {
             Who::Principal(name) => Subject::Principal(ids.principal(name)?),
             Who::Group(name) => Subject::Group(ids.group(name)?),
             Who::Tag(name) => Subject::Tag(ids.tag(name)?),
@@ -144,7 +146,9 @@ fn subjects(who: &[Spanned<Who>], ids: &Ids<'_>) -> Result<Vec<Subject>, Unresol
             Who::Everyone => Subject::Everyone,
         });
     }
-    Ok(subjects.into_iter().collect())
+    subjects.sort_unstable();
+    subjects.dedup();
+    Ok(subjects)
 }
 
 pub(super) fn rules(
@@ -153,7 +157,7 @@ pub(super) fn rules(
     conditions: &Conditions,
 ) -> Result<Vec<Rule>, Unresolved> {
     let mut rules = Vec::with_capacity(selection.rules.len());
-    for (name, (rule, touched)) in &selection.rules {
+    for (name, rule, touched) in &selection.rules {
         let (effect, message) = match &rule.effect {
             model::Effect::Deny(message) => (Effect::Deny, Some(message.clone())),
             model::Effect::Require(obligations) => {
@@ -167,7 +171,7 @@ pub(super) fn rules(
             except: subjects(&rule.except, ids)?,
             permissions: permissions(touched, ids)?,
             scope: ids.scope(&rule.scope)?,
-            condition: conditions.formula(rule.when.as_ref())?,
+            condition: conditions.formula(rule.when.as_deref())?,
             dates: rule.dates.dates,
             message,
         });

@@ -1,6 +1,9 @@
 //! Dense ids: positions in sorted tables.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet, HashMap},
+};
 
 use latchkey_engine::{
     id::{
@@ -18,15 +21,16 @@ use crate::model::{Model, Permission, Scope};
 #[derive(Debug)]
 pub(super) struct Ids<'m> {
     tree: ScopeTree,
-    scopes: BTreeMap<Scope, ScopeId>,
-    issuers: BTreeMap<&'m str, u32>,
-    groups: BTreeMap<&'m str, u32>,
-    tags: BTreeMap<&'m str, u32>,
-    principals: BTreeMap<&'m str, u32>,
-    servers: BTreeMap<&'m str, u32>,
-    roles: BTreeMap<&'m str, u32>,
-    schemas: BTreeMap<&'m str, u32>,
-    permissions: BTreeMap<Permission, PermissionId>,
+    scopes: HashMap<Scope, ScopeId>,
+    issuers: HashMap<&'m str, u32>,
+    groups: HashMap<&'m str, u32>,
+    tags: HashMap<&'m str, u32>,
+    principals: HashMap<&'m str, u32>,
+    servers: HashMap<&'m str, u32>,
+    roles: HashMap<&'m str, u32>,
+    schemas: BTreeSet<&'m str>,
+    schema_ids: HashMap<&'m str, u32>,
+    permissions: HashMap<Permission, PermissionId>,
 }
 
 /// A position as an id. Files are bounded far below the point where this saturates.
@@ -61,7 +65,8 @@ impl<'m> Ids<'m> {
             principals: numbered(model.principals.keys().map(String::as_str)),
             servers: numbered(selection.servers.keys().copied()),
             roles: numbered(selection.roles.keys().copied()),
-            schemas: numbered(schemas),
+            schema_ids: numbered(schemas.iter().copied()),
+            schemas,
             permissions: permissions(selection),
         }
     }
@@ -96,7 +101,7 @@ impl<'m> Ids<'m> {
     }
 
     pub(super) fn schema(&self, text: &str) -> Result<SchemaId, Unresolved> {
-        find(&self.schemas, "schema", text).map(SchemaId)
+        find(&self.schema_ids, "schema", text).map(SchemaId)
     }
 
     pub(super) fn permission(&self, permission: &Permission) -> Result<PermissionId, Unresolved> {
@@ -111,7 +116,7 @@ impl<'m> Ids<'m> {
 
     pub(super) fn take_schemas(&mut self) -> Vec<String> {
         std::mem::take(&mut self.schemas)
-            .into_keys()
+            .into_iter()
             .map(str::to_owned)
             .collect()
     }
@@ -121,7 +126,7 @@ impl<'m> Ids<'m> {
     }
 }
 
-fn find(names: &BTreeMap<&str, u32>, kind: &'static str, name: &str) -> Result<u32, Unresolved> {
+fn find(names: &HashMap<&str, u32>, kind: &'static str, name: &str) -> Result<u32, Unresolved> {
     names
         .get(name)
         .copied()
@@ -136,7 +141,7 @@ fn unresolved(kind: &'static str, name: &str) -> Unresolved {
 }
 
 /// The tree of these scopes and of the organizations above them.
-fn tree(scopes: &BTreeSet<Scope>) -> ScopeTree {
+fn tree(scopes: &BTreeSet<Cow<'_, Scope>>) -> ScopeTree {
     let mut organizations: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for scope in scopes {
         let Some(organization) = scope.organization() else {
@@ -150,12 +155,12 @@ fn tree(scopes: &BTreeSet<Scope>) -> ScopeTree {
     ScopeTree::build(organizations)
 }
 
-fn scopes(named: &BTreeSet<Scope>, tree: &ScopeTree) -> BTreeMap<Scope, ScopeId> {
-    let mut ids = BTreeMap::from([(Scope::Platform, ScopeTree::PLATFORM)]);
+fn scopes(named: &BTreeSet<Cow<'_, Scope>>, tree: &ScopeTree) -> HashMap<Scope, ScopeId> {
+    let mut ids = HashMap::from([(Scope::Platform, ScopeTree::PLATFORM)]);
     for scope in named {
         // One look-up by path for each; the tree is small, and this runs once a slice.
         if let Some(id) = tree.find(&scope.to_string()) {
-            ids.insert(scope.clone(), id);
+            ids.insert(scope.clone().into_owned(), id);
         }
     }
     ids
@@ -163,8 +168,8 @@ fn scopes(named: &BTreeSet<Scope>, tree: &ScopeTree) -> BTreeMap<Scope, ScopeId>
 
 /// Permissions are numbered by server, surface and operation, as
 /// [`Index::permission_starts`](latchkey_engine::index::Index::permission_starts) numbers them.
-fn permissions(selection: &Selection<'_>) -> BTreeMap<Permission, PermissionId> {
-    let mut ids = BTreeMap::new();
+fn permissions(selection: &Selection<'_>) -> HashMap<Permission, PermissionId> {
+    let mut ids = HashMap::new();
     for (server, facts) in &selection.servers {
         for (name, surface) in &facts.surfaces {
             let name = crate::model::SurfaceName {

@@ -1,11 +1,15 @@
 //! What of a project goes into one index.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet, HashSet},
+};
 
 use latchkey_engine::condition::{Root, Segment};
 
-use crate::model::{
-    Binding, Condition, Model, Permission, Role, Rule, Scope, ScopeSource, Server, Who,
+use crate::{
+    model::{Binding, Condition, Model, Permission, Role, Rule, Scope, ScopeSource, Server, Who},
+    source::Span,
 };
 
 /// The servers of an index, and what holds on them.
@@ -13,18 +17,18 @@ use crate::model::{
 pub(super) struct Selection<'m> {
     /// Servers by name.
     pub(super) servers: BTreeMap<&'m str, &'m Server>,
-    /// Roles that hold something on the servers, and what; never empty.
-    pub(super) roles: BTreeMap<&'m str, BTreeSet<&'m Permission>>,
-    /// Bindings that give such roles, and which.
-    pub(super) bindings: BTreeMap<&'m str, (&'m Binding, BTreeSet<&'m str>)>,
-    /// Rules that speak of the servers, and of what; never empty.
-    pub(super) rules: BTreeMap<&'m str, (&'m Rule, BTreeSet<&'m Permission>)>,
+    /// Roles that hold something on the servers, and what; never empty, and sorted.
+    pub(super) roles: BTreeMap<&'m str, Vec<&'m Permission>>,
+    /// Bindings by name that give such roles, and which; sorted.
+    pub(super) bindings: Vec<(&'m str, &'m Binding, Vec<&'m str>)>,
+    /// Rules by name that speak of the servers, and of what; never empty, and sorted.
+    pub(super) rules: Vec<(&'m str, &'m Rule, Vec<&'m Permission>)>,
     /// Groups that those name or read.
     pub(super) groups: BTreeSet<&'m str>,
     /// Tags that those name or read.
     pub(super) tags: BTreeSet<&'m str>,
     /// Scopes that anything names, without their ancestors.
-    pub(super) scopes: BTreeSet<Scope>,
+    pub(super) scopes: BTreeSet<Cow<'m, Scope>>,
 }
 
 impl<'m> Selection<'m> {
@@ -38,8 +42,9 @@ impl<'m> Selection<'m> {
         selection.groups = model.groups.keys().map(String::as_str).collect();
         selection.tags = all_tags(model);
         for (name, organization) in &model.organizations {
-            selection.scopes.insert(Scope::Organization(name.clone()));
-            let team = |team: &String| Scope::Team(name.clone(), team.clone());
+            let whole = Cow::Owned(Scope::Organization(name.clone()));
+            selection.scopes.insert(whole);
+            let team = |team: &String| Cow::Owned(Scope::Team(name.clone(), team.clone()));
             selection.scopes.extend(organization.teams.keys().map(team));
         }
         selection
@@ -60,8 +65,8 @@ impl<'m> Selection<'m> {
         let mut selection = Self {
             servers,
             roles: BTreeMap::new(),
-            bindings: BTreeMap::new(),
-            rules: BTreeMap::new(),
+            bindings: Vec::new(),
+            rules: Vec::new(),
             groups: BTreeSet::new(),
             tags: BTreeSet::new(),
             scopes: BTreeSet::new(),
@@ -74,53 +79,46 @@ impl<'m> Selection<'m> {
         selection
     }
 
-    fn holds(&self, permission: &Permission) -> bool {
-        self.servers
-            .contains_key(permission.surface.server.as_str())
+    /// Those of some permissions, which are sorted, that are of the servers.
+    fn held(&self, permissions: &'m BTreeMap<Permission, Span>) -> Vec<&'m Permission> {
+        let of_servers = |it: &&Permission| self.servers.contains_key(it.surface.server.as_str());
+        permissions.keys().filter(of_servers).collect()
     }
 
     fn select_roles(&mut self, roles: &'m BTreeMap<String, Role>) {
-        for (name, role) in roles {
-            let held: BTreeSet<_> = role
-                .permissions
-                .keys()
-                .filter(|permission| self.holds(permission))
-                .collect();
-            if !held.is_empty() {
-                self.roles.insert(name, held);
-            }
-        }
+        let held = roles
+            .iter()
+            .map(|(name, role)| (name.as_str(), self.held(&role.permissions)));
+        self.roles = held.filter(|(_, held)| !held.is_empty()).collect();
     }
 
     fn select_bindings(&mut self, bindings: &'m BTreeMap<String, Binding>) {
         for (name, binding) in bindings {
             let roles = binding.roles.iter().map(|role| role.value.as_str());
-            let given: BTreeSet<_> = roles.filter(|role| self.roles.contains_key(role)).collect();
+            let mut given: Vec<_> = roles.filter(|it| self.roles.contains_key(it)).collect();
             if !given.is_empty() {
-                self.bindings.insert(name, (binding, given));
+                given.sort_unstable();
+                given.dedup();
+                self.bindings.push((name, binding, given));
             }
         }
     }
 
     fn select_rules(&mut self, rules: &'m BTreeMap<String, Rule>) {
         for (name, rule) in rules {
-            let touched: BTreeSet<_> = rule
-                .permissions
-                .keys()
-                .filter(|permission| self.holds(permission))
-                .collect();
+            let touched = self.held(&rule.permissions);
             if !touched.is_empty() {
-                self.rules.insert(name, (rule, touched));
+                self.rules.push((name, rule, touched));
             }
         }
     }
 
     fn select_subjects(&mut self, model: &'m Model) {
-        let bindings = self.bindings.values().flat_map(|(binding, _)| &binding.who);
+        let bindings = self.bindings.iter().flat_map(|(_, binding, _)| &binding.who);
         let rules = self
             .rules
-            .values()
-            .flat_map(|(rule, _)| rule.who.iter().chain(&rule.except));
+            .iter()
+            .flat_map(|(_, rule, _)| rule.who.iter().chain(&rule.except));
         for who in bindings.chain(rules) {
             match &who.value {
                 Who::Group(name) => {
@@ -148,46 +146,34 @@ impl<'m> Selection<'m> {
     pub(super) fn conditions(&self) -> impl Iterator<Item = &'m Condition> {
         let bindings = self
             .bindings
-            .values()
-            .filter_map(|(binding, _)| binding.when.as_ref());
+            .iter()
+            .filter_map(|(_, binding, _)| binding.when.as_deref());
         let rules = self
             .rules
-            .values()
-            .filter_map(|(rule, _)| rule.when.as_ref());
+            .iter()
+            .filter_map(|(_, rule, _)| rule.when.as_deref());
         bindings.chain(rules)
     }
 
-    fn select_scopes(&mut self, model: &Model) {
-        let organizations = model
-            .issuers
-            .values()
-            .flat_map(|issuer| &issuer.organizations);
-        self.scopes
-            .extend(organizations.cloned().map(Scope::Organization));
-        self.scopes.extend(
-            model
-                .principals
-                .values()
-                .map(|principal| principal.scope.clone()),
-        );
-        for (binding, _) in self.bindings.values() {
-            self.scopes.insert(binding.scope.value.clone());
-        }
-        for (rule, _) in self.rules.values() {
-            self.scopes.insert(rule.scope.clone());
-        }
-        for server in self.servers.values() {
-            self.scopes.insert(server.scope.value.clone());
-            for surface in server.surfaces.values() {
-                if let ScopeSource::Map {
-                    exact, prefixes, ..
-                } = &surface.scope
-                {
-                    self.scopes
-                        .extend(exact.values().chain(prefixes.values()).cloned());
-                }
-            }
-        }
+    fn select_scopes(&mut self, model: &'m Model) {
+        let issuers = model.issuers.values();
+        let organizations = issuers.flat_map(|issuer| &issuer.organizations);
+        let organizations = organizations.cloned().map(Scope::Organization);
+        self.scopes.extend(organizations.map(Cow::Owned));
+        let principals = model.principals.values().map(|it| &it.scope);
+        let bindings = self.bindings.iter().map(|(_, it, _)| &it.scope.value);
+        let rules = self.rules.iter().map(|(_, it, _)| &it.scope);
+        let servers = self.servers.values().map(|it| &it.scope.value);
+        let surfaces = self.servers.values().flat_map(|it| it.surfaces.values());
+        let mapped = surfaces.filter_map(|surface| match &surface.scope {
+            ScopeSource::Map {
+                exact, prefixes, ..
+            } => Some(exact.values().chain(prefixes.values())),
+            _ => None,
+        });
+        let named = principals.chain(bindings).chain(rules).chain(servers);
+        let named: HashSet<&Scope> = named.chain(mapped.flatten()).collect();
+        self.scopes.extend(named.into_iter().map(Cow::Borrowed));
     }
 }
 

@@ -84,12 +84,13 @@ impl Reading {
         let name = self.project.name.as_ref();
         let name = name.map_or("", |name| name.value.as_str());
         let model = resolve::as_far_as_it_goes(name, &self.syntax, sources, &mut sink);
-        let mut sound = resolve::is_sound(&self.syntax, &sink);
+        let sound = resolve::is_sound(&self.syntax, &sink);
         if stop() {
             return None;
         }
-        sound = sound && prove::prove(&model, &mut sink);
-        let meant = Some(&model).filter(|_| sound);
+        let gate = { sound.then(|| prove::prove(&model, &mut sink)) }.flatten();
+        let sound = gate.is_some();
+        let meant = gate.as_ref().map(|gate| (&model, gate));
         let written = (&self.project, &self.syntax);
         let done = lint::run_unless(written, meant, sources, &mut sink, when, stop);
         done.then(|| Outcome {

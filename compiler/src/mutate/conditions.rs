@@ -1,6 +1,6 @@
 //! Conditions of which one test always holds, never holds, is turned round or moved by one.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use latchkey_engine::{
     condition::{
@@ -109,7 +109,7 @@ type Conditioned<'m> = (
 fn conditions(model: &Model) -> Vec<Conditioned<'_>> {
     let mut all = Vec::new();
     for (name, binding) in &model.bindings {
-        let Some(when) = &binding.when else { continue };
+        let Some(when) = binding.when.as_deref() else { continue };
         let roles = binding
             .roles
             .iter()
@@ -119,7 +119,7 @@ fn conditions(model: &Model) -> Vec<Conditioned<'_>> {
         all.push((Owner::Binding(name), when, servers, permissions));
     }
     for (name, rule) in &model.rules {
-        let Some(when) = &rule.when else { continue };
+        let Some(when) = rule.when.as_deref() else { continue };
         let servers = servers_of(rule.permissions.keys());
         all.push((
             Owner::Rule(name),
@@ -147,12 +147,12 @@ fn mutant(
     servers: &BTreeSet<String>,
 ) -> Option<Mutant> {
     let typed = condition::check_everywhere(&variant.expression, environments).ok()?;
-    let when = Condition {
+    let when = Arc::new(Condition {
         span: condition.span,
         text: variant.expression.to_string(),
         expression: variant.expression.clone(),
         typed,
-    };
+    });
     let span = place(condition, variant.part, sources);
     let what = format!("{}: {}", owner.name(), variant.what);
     let mut plan = Plan::default();

@@ -15,7 +15,7 @@ use crate::{
 impl Resolver<'_> {
     pub(super) fn bindings(&mut self, model: &Model) -> BTreeMap<String, Binding> {
         let syntax = self.syntax;
-        let mut bindings = BTreeMap::new();
+        let mut bindings = Vec::new();
         for (name, entry) in self.entries(&syntax.bindings) {
             let Some(binding) = self.binding(entry, model) else {
                 continue;
@@ -23,9 +23,9 @@ impl Resolver<'_> {
             self.within(&binding, model);
             self.abroad(&binding, entry, model);
             self.wide_destructive(&binding, model);
-            bindings.insert(name.clone(), binding);
+            bindings.push((name.clone(), binding));
         }
-        bindings
+        bindings.into_iter().collect()
     }
 
     fn binding(

@@ -1,6 +1,6 @@
 //! Conditions: parsed and typed against every surface that they apply to.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use latchkey_engine::condition::{self, Environment, Problem, ProblemKind};
 
@@ -19,7 +19,7 @@ impl Resolver<'_> {
         text: &Prose,
         permissions: impl Iterator<Item = &'m Permission>,
         model: &Model,
-    ) -> Option<Condition> {
+    ) -> Option<Arc<Condition>> {
         let names: BTreeSet<&SurfaceName> = permissions.map(|it| &it.surface).collect();
         let surfaces: Vec<(&SurfaceName, &Surface)> = names
             .into_iter()
@@ -41,12 +41,12 @@ impl Resolver<'_> {
             .map(|(_, surface)| model.environment(surface))
             .collect();
         match condition::check_everywhere(&expression, &environments) {
-            Ok(typed) => Some(Condition {
+            Ok(typed) => Some(Arc::new(Condition {
                 span: text.span,
                 text: text.value.clone(),
                 expression,
                 typed,
-            }),
+            })),
             Err(problems) => {
                 self.typing(text, &problems, &surfaces);
                 None

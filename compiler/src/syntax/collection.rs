@@ -32,10 +32,11 @@ impl<T> Deref for Entry<T> {
     }
 }
 
-/// A map from names of kind `K` to entries, sorted by name; absent is empty.
+/// A map from names of kind `K` to entries, sorted by name; absent is empty. Entries are large,
+/// and the nodes of a map seldom full.
 #[derive(Clone, Debug)]
 pub struct Names<T, K = Label> {
-    entries: BTreeMap<String, Entry<T>>,
+    entries: BTreeMap<String, Box<Entry<T>>>,
     kind: PhantomData<K>,
 }
 
@@ -49,7 +50,7 @@ impl<T, K> Default for Names<T, K> {
 }
 
 impl<T, K> Deref for Names<T, K> {
-    type Target = BTreeMap<String, Entry<T>>;
+    type Target = BTreeMap<String, Box<Entry<T>>>;
 
     fn deref(&self) -> &Self::Target {
         &self.entries
@@ -57,11 +58,11 @@ impl<T, K> Deref for Names<T, K> {
 }
 
 impl<T, K> Names<T, K> {
-    pub(crate) fn entries_mut(&mut self) -> &mut BTreeMap<String, Entry<T>> {
+    pub(crate) fn entries_mut(&mut self) -> &mut BTreeMap<String, Box<Entry<T>>> {
         &mut self.entries
     }
 
-    pub(crate) fn into_entries(self) -> BTreeMap<String, Entry<T>> {
+    pub(crate) fn into_entries(self) -> BTreeMap<String, Box<Entry<T>>> {
         self.entries
     }
 }
@@ -77,7 +78,7 @@ impl<T: Shape, K: Scalar> Shape for Names<T, K> {
             }
             match read_entry::<T, K>(pair, cx) {
                 Some(entry) => {
-                    names.entries.insert(entry.name.value.clone(), entry);
+                    names.entries.insert(entry.name.value.clone(), Box::new(entry));
                 }
                 None => sound = false,
             }

@@ -163,6 +163,9 @@ impl Claim<'_> {
     /// The policy with some of the deny rules on the permission, and maybe shut.
     fn policy(&self, base: &Side<'_>, kept: &[RuleId], shut: bool) -> Option<Gate> {
         let mut index = base.index.clone();
+        if base.unlocked {
+            index.unlock();
+        }
         let dropped = self.denies.iter().filter(|it| !kept.contains(it));
         for id in dropped {
             let rule = index.rules.get_mut(id.index())?;
