@@ -66,7 +66,13 @@ fn checked(tree: &dyn source::Tree, today: Time, depth: lint::Depth) -> Checked 
     let model = resolve::resolve(name, &syntax, &sources, &mut sink);
     let sound = model.and_then(|model| Some((prove::prove(&model, &mut sink)?, model)));
     let meant = sound.as_ref().map(|(gate, model)| (model, gate));
-    lint::run((&project, &syntax), meant, &sources, &mut sink, (today, depth));
+    lint::run(
+        (&project, &syntax),
+        meant,
+        &sources,
+        &mut sink,
+        (today, depth),
+    );
     let model = sound.map(|(_, model)| model);
     Checked {
         sources,

@@ -166,18 +166,25 @@ pub fn run_matrix(name: &str, matrix: &Matrix, gate: &Gate) -> Result<Run, RunEr
     let mut run = Run::default();
     // Permissions that some row calls; the statement about others is about the rest.
     let mut tested: BTreeSet<Permission> = BTreeSet::new();
+    let callers = matrix.callers.iter();
+    let callers: Vec<_> = callers.map(|it| (it, asks(matrix, it))).collect();
+    let calls: Vec<_> = { matrix.calls.iter() }
+        .map(|it| (it, facts(&it.facts)))
+        .collect();
+    run.cells.reserve_exact(matrix.cells.len());
     for cell in &matrix.cells {
-        let caller = matrix.callers.get(cell.caller);
-        let (Some(caller), Some(call)) = (caller, matrix.calls.get(cell.call)) else {
+        let (caller, call) = (callers.get(cell.caller), calls.get(cell.call));
+        let (Some((caller, asks)), Some((call, facts))) = (caller, call) else {
             continue;
         };
         let span = cell.expected.span;
-        let stated = stated(matrix, caller, Some(call), span)?;
+        let stated = read(asks, facts, span)?;
         let verdict = call::verdict(gate, &overlay, &stated);
-        let facts = verdict
+        let mut facts = verdict
             .map_err(|error| RunError::Stated(error.0, call.name.span))?
             .facts;
-        let (matched, missed) = (facts.matched.clone(), facts.missed.clone());
+        let matched = std::mem::take(&mut facts.matched);
+        let missed = std::mem::take(&mut facts.missed);
         let actual = Answer::of(None, facts);
         tested.extend(permission(matrix, &actual));
         run.cells.push(CellRun {
@@ -192,8 +199,8 @@ pub fn run_matrix(name: &str, matrix: &Matrix, gate: &Gate) -> Result<Run, RunEr
             missed,
         });
     }
-    for (caller, others) in matrix.callers.iter().zip(&matrix.others) {
-        let stated = stated(matrix, caller, None, caller.name.span)?;
+    for ((caller, asks), others) in callers.iter().zip(&matrix.others) {
+        let stated = read(asks, "", caller.name.span)?;
         let reachable = reachable(gate, &overlay, &stated, matrix.at)
             .map_err(|error| RunError::Stated(error.0, caller.name.span))?;
         run.others
@@ -209,21 +216,28 @@ pub(crate) fn stated(
     call: Option<&MatrixCall>,
     span: Span,
 ) -> Result<Stated, RunError> {
+    let call = call.map(|call| facts(&call.facts)).unwrap_or_default();
+    read(&asks(matrix, caller), &call, span)
+}
+
+/// Who asks whom and when, as members of an `eval` line.
+fn asks(matrix: &Matrix, caller: &MatrixCaller) -> String {
     let text = |value: &str| serde_json::Value::from(value).to_string();
-    let mut members = vec![
-        ("server", text(&matrix.server)),
-        ("at", text(&matrix.at.to_string())),
-    ];
-    let facts = caller
-        .facts
-        .iter()
-        .chain(call.into_iter().flat_map(|call| &call.facts));
-    members.extend(facts.map(|(key, value)| (*key, value.clone())));
-    let members: Vec<_> = members
-        .iter()
-        .map(|(key, value)| format!("\"{key}\":{value}"))
-        .collect();
-    let line = format!("{{{}}}", members.join(","));
+    let (server, at) = (text(&matrix.server), text(&matrix.at.to_string()));
+    let facts = facts(&caller.facts);
+    format!("\"server\":{server},\"at\":{at}{facts}")
+}
+
+/// More members of an `eval` line, each after a comma.
+fn facts(facts: &BTreeMap<&'static str, String>) -> String {
+    let members = facts.iter();
+    members
+        .map(|(key, value)| format!(",\"{key}\":{value}"))
+        .collect()
+}
+
+fn read(asks: &str, facts: &str, span: Span) -> Result<Stated, RunError> {
+    let line = ["{", asks, facts, "}"].concat();
     serde_json::from_str(&line).map_err(|error| RunError::Stated(error.to_string(), span))
 }
 

@@ -69,9 +69,11 @@ pub fn run(args: &Args, global: &Global, terminal: &mut Terminal<'_>) -> Result<
     let Checked {
         sources,
         project,
+        syntax,
+        model,
         sink,
-        ..
     } = crate::check_thoroughly(&folder, args.today());
+    super::leave((syntax, model));
     let report = sink.finish(&project.levels);
     print(&report, &sources, global, terminal)?;
     if let Some(said) = said {

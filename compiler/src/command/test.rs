@@ -82,7 +82,9 @@ pub fn run(args: &Args, global: &Global, terminal: &mut Terminal<'_>) -> Result<
         write!(terminal.out, "{}", matrix::rows(&run, &project.sources))?;
     }
     print(&run, &project, global.format, terminal)?;
-    Ok(ending(&run))
+    let ending = ending(&run);
+    super::leave((run, project));
+    Ok(ending)
 }
 
 /// Tenths of a percent.

@@ -114,7 +114,10 @@ impl<'m> Selection<'m> {
     }
 
     fn select_subjects(&mut self, model: &'m Model) {
-        let bindings = self.bindings.iter().flat_map(|(_, binding, _)| &binding.who);
+        let bindings = self
+            .bindings
+            .iter()
+            .flat_map(|(_, binding, _)| &binding.who);
         let rules = self
             .rules
             .iter()

@@ -109,7 +109,9 @@ type Conditioned<'m> = (
 fn conditions(model: &Model) -> Vec<Conditioned<'_>> {
     let mut all = Vec::new();
     for (name, binding) in &model.bindings {
-        let Some(when) = binding.when.as_deref() else { continue };
+        let Some(when) = binding.when.as_deref() else {
+            continue;
+        };
         let roles = binding
             .roles
             .iter()
@@ -119,7 +121,9 @@ fn conditions(model: &Model) -> Vec<Conditioned<'_>> {
         all.push((Owner::Binding(name), when, servers, permissions));
     }
     for (name, rule) in &model.rules {
-        let Some(when) = rule.when.as_deref() else { continue };
+        let Some(when) = rule.when.as_deref() else {
+            continue;
+        };
         let servers = servers_of(rule.permissions.keys());
         all.push((
             Owner::Rule(name),

@@ -78,7 +78,9 @@ impl<T: Shape, K: Scalar> Shape for Names<T, K> {
             }
             match read_entry::<T, K>(pair, cx) {
                 Some(entry) => {
-                    names.entries.insert(entry.name.value.clone(), Box::new(entry));
+                    names
+                        .entries
+                        .insert(entry.name.value.clone(), Box::new(entry));
                 }
                 None => sound = false,
             }

@@ -107,12 +107,36 @@ enum Open {
     },
     Map {
         pairs: Vec<Pair>,
-        /// Where each key was said first, so that large maps stay quick.
-        seen: HashMap<String, Span>,
+        seen: Seen,
         key: Option<Key>,
         start: Span,
         flow: bool,
     },
+}
+
+/// The keys of a map, each where it was said last.
+#[derive(Default)]
+struct Seen {
+    /// The first of them: most maps are small.
+    few: Vec<Spanned<String>>,
+    more: HashMap<String, Span>,
+}
+
+impl Seen {
+    /// How many keys are compared one by one.
+    const FEW: usize = 12;
+
+    /// Adds a key, and answers where it was said before.
+    fn insert(&mut self, key: &Spanned<String>) -> Option<Span> {
+        if let Some(known) = self.few.iter_mut().find(|it| it.value == key.value) {
+            return Some(std::mem::replace(&mut known.span, key.span));
+        }
+        if self.few.len() < Self::FEW {
+            self.few.push(key.clone());
+            return None;
+        }
+        self.more.insert(key.value.clone(), key.span)
+    }
 }
 
 /// A key that waits for its value; `None` if the key was refused and its value is dropped.
@@ -164,7 +188,7 @@ impl Builder<'_> {
                 let start = self.span(place);
                 self.open(Open::Map {
                     pairs: Vec::new(),
-                    seen: HashMap::new(),
+                    seen: Seen::default(),
                     key: None,
                     start,
                     flow,
@@ -296,7 +320,7 @@ impl Builder<'_> {
             return;
         };
         let Some(key) = &slot.0 else { return };
-        let earlier = seen.insert(key.value.clone(), key.span);
+        let earlier = seen.insert(key);
         let found = if key.value == "<<" {
             Diagnostic::new(
                 &codes::YAML_ANCHOR,

@@ -46,6 +46,11 @@ impl Policy {
             .filter(|_| entry.access == Access::Permission)
             .filter_map(|caller| self.held_in(surface, caller))
             .collect();
+        // Who holds nothing anywhere reaches nothing; where does not matter then.
+        if held.iter().any(Vec::is_empty) {
+            reach.is_partial = true;
+            return reach;
+        }
         let tree = &self.index.scopes;
         self.each_possible_scope(entry, callers, |scope| {
             let covers = |held: &Vec<ScopeId>| held.iter().any(|it| tree.covers(*it, scope));
