@@ -1,16 +1,19 @@
 //! The language server: one editor, over stdio, on the same analysis as `latchkey check`.
 //!
-//! One thread owns everything. A change of a buffer marks its project; the project is read anew
+//! One thread owns everything; large projects are checked as a whole by another one, on what was
+//! read when it began. A change of a buffer marks its project; the project is read anew
 //! when the editor pauses, or asks. What is asked is answered from that reading, so that places
 //! always fit what the editor shows. Buffers that are not saved stand in for their files. The server
 //! writes no file: edits are offered, and the editor makes them.
 
 use std::{path::Path, time::Duration};
 
+use crossbeam_channel::{Receiver, Sender, after, never, select, unbounded};
 use lsp_server::{Connection, ErrorCode, Message, Notification, Request, Response};
 use serde_json::{Value as Json, json};
 
 mod actions;
+mod aside;
 mod completion;
 mod cursor;
 mod definition;
@@ -24,6 +27,7 @@ mod symbols;
 mod wire;
 mod world;
 
+use aside::Done;
 use world::{World, Worlds};
 
 /// After so long without a message a change is looked at.
@@ -64,9 +68,12 @@ pub fn serve(connection: &Connection, folder: &Path) -> Result<(), String> {
         "serverInfo": {"name": "latchkey", "version": env!("CARGO_PKG_VERSION")},
     });
     connection.initialize_finish(id, answer).map_err(wrong)?;
+    let (sender, done) = unbounded();
     let mut server = Server {
         connection,
         worlds: Worlds::default(),
+        sender,
+        done,
     };
     server.begin(&params, folder);
     server.run().map_err(wrong)
@@ -94,6 +101,9 @@ fn capabilities() -> Json {
 struct Server<'a> {
     connection: &'a Connection,
     worlds: Worlds,
+    /// Where checks aside tell what they came to.
+    sender: Sender<Done>,
+    done: Receiver<Done>,
 }
 
 impl Server<'_> {
@@ -129,17 +139,18 @@ impl Server<'_> {
 
     fn run(&mut self) -> Result<(), lsp_server::ProtocolError> {
         loop {
-            let receiver = &self.connection.receiver;
-            let next = match self.worlds.due() {
-                None => receiver.recv().ok(),
-                Some(due) => match receiver.recv_timeout(due.wait()) {
-                    Ok(message) => Some(message),
-                    Err(error) if error.is_timeout() => {
-                        self.look(due, false);
-                        continue;
-                    }
-                    Err(_) => None,
-                },
+            let due = self.worlds.due();
+            let pause = due.map_or_else(never, |due| after(due.wait()));
+            let next = select! {
+                recv(self.connection.receiver) -> message => message.ok(),
+                recv(self.done) -> done => {
+                    done.into_iter().for_each(|done| self.end(done));
+                    continue;
+                }
+                recv(pause) -> _ => {
+                    due.into_iter().for_each(|due| self.look(due, false));
+                    continue;
+                }
             };
             match next {
                 // The editor went without a word.
@@ -165,10 +176,26 @@ impl Server<'_> {
         let stop = || !whole && !receiver.is_empty();
         let mut told = Vec::new();
         for world in self.worlds.iter_mut() {
-            if world.look(due, &stop) {
+            let aside = !whole && world.begin(due, &self.sender);
+            if !aside && world.look(due, &stop) {
                 told.extend(diagnostics::publish(world));
             }
         }
+        self.tell(told);
+    }
+
+    /// Takes in what a check aside came to.
+    fn end(&mut self, done: Done) {
+        let world = self.worlds.at(&done.root);
+        if let Some(world) = world
+            && world.end(done)
+        {
+            let told = diagnostics::publish(world);
+            self.tell(told);
+        }
+    }
+
+    fn tell(&self, told: Vec<Json>) {
         for params in told {
             let method = "textDocument/publishDiagnostics".to_owned();
             self.send(Notification { method, params });
@@ -270,6 +297,7 @@ impl Server<'_> {
 
     /// Also looks at everything that depends on it.
     fn look_at_all(&mut self) {
+        self.worlds.iter_mut().for_each(World::recall);
         while let Some(due) = self.worlds.due().filter(|it| *it <= Due::Whole) {
             self.look(due, true);
         }

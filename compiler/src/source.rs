@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::ops::Range;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 mod folder;
 mod glob;
@@ -172,9 +172,9 @@ impl File {
 }
 
 /// All text that diagnostics may point into, in the order of the paths.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct SourceMap {
-    files: Vec<File>,
+    files: Vec<Arc<File>>,
 }
 
 impl SourceMap {
@@ -182,7 +182,7 @@ impl SourceMap {
     pub fn from_files(files: BTreeMap<String, Vec<u8>>) -> Self {
         let files = files
             .into_iter()
-            .map(|(path, bytes)| file(path, bytes))
+            .map(|(path, bytes)| Arc::new(file(path, bytes)))
             .collect();
         Self { files }
     }
@@ -190,7 +190,7 @@ impl SourceMap {
     /// Gives a file another text.
     pub(crate) fn replace(&mut self, id: FileId, bytes: Vec<u8>) {
         if let Some(slot) = self.files.get_mut(id.0 as usize) {
-            *slot = file(std::mem::take(&mut slot.path), bytes);
+            *slot = Arc::new(file(slot.path.clone(), bytes));
         }
     }
 
@@ -201,12 +201,13 @@ impl SourceMap {
 
     /// All files with their ids, in the order of the paths.
     pub fn files(&self) -> impl Iterator<Item = (FileId, &File)> {
-        (0..).map(FileId).zip(&self.files)
+        let files = self.files.iter().map(|file| &**file);
+        (0..).map(FileId).zip(files)
     }
 
     /// The file with this id.
     pub fn file(&self, id: FileId) -> Option<&File> {
-        self.files.get(id.0 as usize)
+        self.files.get(id.0 as usize).map(|file| &**file)
     }
 
     /// The file at this project path.

@@ -1,6 +1,7 @@
 //! The language as written: typed entries with exact places, before names are resolved.
 
 use std::collections::{BTreeMap, BTreeSet, btree_map::Entry as Slot};
+use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
 
@@ -447,7 +448,7 @@ impl Gaps {
 /// Adds the entries of one section of a file.
 fn merge<T: Shape>(
     section: &'static str,
-    entries: &mut BTreeMap<String, Box<Entry<T>>>,
+    entries: &mut BTreeMap<String, Arc<Entry<T>>>,
     gaps: &mut Gaps,
     node: &Node,
     cx: &mut Reader<'_>,
@@ -465,16 +466,16 @@ fn merge<T: Shape>(
                 None => continue,
             },
         };
-        add(section, entries, gaps, Box::new(entry), cx);
+        add(section, entries, gaps, Arc::new(entry), cx);
     }
 }
 
 /// Adds one entry; a name that is there already is refused. How many were refused.
 fn add<T>(
     section: &'static str,
-    entries: &mut BTreeMap<String, Box<Entry<T>>>,
+    entries: &mut BTreeMap<String, Arc<Entry<T>>>,
     gaps: &mut Gaps,
-    entry: Box<Entry<T>>,
+    entry: Arc<Entry<T>>,
     cx: &mut Reader<'_>,
 ) -> usize {
     match entries.entry(entry.name.value.clone()) {

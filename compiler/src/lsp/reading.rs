@@ -24,7 +24,7 @@ const ACROSS: &[&Code] = &[
 ];
 
 /// What was written, and what was found while it was read.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Reading {
     pub(super) project: project::Project,
     syntax: syntax::Project,

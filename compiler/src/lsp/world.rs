@@ -3,13 +3,17 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
+    sync::Arc,
+    thread,
     time::SystemTime,
 };
 
+use crossbeam_channel::Sender;
 use serde_json::Value as Json;
 
 use super::{
     Due,
+    aside::{Aside, Done},
     names::Names,
     reading::{Outcome, Reading},
     wire,
@@ -17,7 +21,6 @@ use super::{
 use crate::{
     command::now,
     diag::{Diagnostic, Report, Severity},
-    lint::Depth,
     model::Model,
     project,
     source::{FileId, Folder, Overlay, SourceMap, Span, Spanned, Tree as _},
@@ -88,6 +91,11 @@ impl Worlds {
         self.0.get_mut(&root).map(|world| (world, file))
     }
 
+    /// The project of a folder.
+    pub(super) fn at(&mut self, root: &Path) -> Option<&mut World> {
+        self.0.get_mut(root)
+    }
+
     fn world(&mut self, root: PathBuf) -> &mut World {
         self.0
             .entry(root.clone())
@@ -118,7 +126,9 @@ pub(super) struct World {
     /// The files that were edited since.
     changed: BTreeSet<String>,
     /// What was read, as long as nothing but buffers can have changed.
-    reading: Option<Reading>,
+    reading: Option<Arc<Reading>>,
+    /// The check that goes on aside.
+    aside: Option<Aside>,
     /// The files on disk when they were read.
     stamps: Stamps,
     /// From so many bytes on, a changed file is read by itself before everything is checked.
@@ -126,7 +136,7 @@ pub(super) struct World {
     /// The files of which something is to be told; all of them if there are none here.
     pub(super) news: BTreeSet<String>,
     /// The latest reading.
-    pub(super) sources: SourceMap,
+    pub(super) sources: Arc<SourceMap>,
     pub(super) report: Report,
     pub(super) trees: BTreeMap<FileId, Node>,
     pub(super) names: Names,
@@ -147,10 +157,11 @@ impl World {
             due: Some(Due::Changed),
             changed: BTreeSet::new(),
             reading: None,
+            aside: None,
             stamps: Stamps::new(),
             large: LARGE,
             news: BTreeSet::new(),
-            sources: SourceMap::default(),
+            sources: Arc::default(),
             report: Report::default(),
             trees: BTreeMap::new(),
             names: Names::default(),
@@ -170,13 +181,56 @@ impl World {
             self.versions.remove(&file);
         }
         self.changed.insert(file);
+        self.recall();
         self.due = Some(Due::Changed);
     }
 
     /// Everything has to be read.
     fn forget(&mut self) {
+        self.recall();
         self.reading = None;
         self.due = Some(Due::Changed);
+    }
+
+    /// Stops what goes on aside; it stays due.
+    pub(super) fn recall(&mut self) {
+        if let Some(aside) = self.aside.take() {
+            let due = aside.recall();
+            self.due = Some(self.due.map_or(due, |own| own.min(due)));
+        }
+    }
+
+    /// Begins to check all of a large project aside, if that is due. What it comes to is sent.
+    pub(super) fn begin(&mut self, due: Due, sender: &Sender<Done>) -> bool {
+        let own = self.due.filter(|own| *own <= due && *own != Due::Changed);
+        let (Some(own), Some(reading)) = (own, &self.reading) else {
+            return false;
+        };
+        let possible = self.is_large() && self.meant.is_some();
+        if !possible || self.differs(&Folder::new(&self.root)) {
+            return false;
+        }
+        let (reading, sources) = (Arc::clone(reading), Arc::clone(&self.sources));
+        let sender = sender.clone();
+        self.due = None;
+        self.aside = Some(Aside::begin(
+            (self.root.clone(), own),
+            reading,
+            sources,
+            sender,
+        ));
+        true
+    }
+
+    /// Takes in what a check aside came to, unless it was recalled. Answers whether there may be
+    /// something to tell.
+    pub(super) fn end(&mut self, done: Done) -> bool {
+        let Some(aside) = self.aside.take_if(|aside| aside.is(&done)) else {
+            return false;
+        };
+        self.news.clear();
+        self.take(done.outcome, aside.due);
+        true
     }
 
     /// Does what is due, if it is, and answers whether there may be something to tell. What takes
@@ -193,28 +247,25 @@ impl World {
         let folder = Folder::new(&self.root);
         let kept = self.reading.take();
         let kept = kept.filter(|_| own != Due::Changed && !self.differs(&folder));
-        let reading = kept.unwrap_or_else(|| self.read(&folder));
+        let reading = kept.unwrap_or_else(|| Arc::new(self.read(&folder)));
         self.changed.clear();
-        let depth = match own {
-            Due::Rest => Depth::Thorough,
-            Due::Changed | Due::Whole => Depth::Quick,
-        };
         // Without any model no file can be looked at by itself.
         let patient = !self.is_large() || self.meant.is_none();
-        let outcome = reading.check(&self.sources, (now(), depth), &|| !patient && stop());
+        let when = (now(), own.depth());
+        let outcome = reading.check(&self.sources, when, &|| !patient && stop());
         self.reading = Some(reading);
         let Some(outcome) = outcome else {
             self.due = Some(own.max(Due::Whole));
             return false;
         };
-        // With errors there is nothing for the longer checks to look at.
-        let rest = own != Due::Rest && outcome.sound;
-        self.due = rest.then_some(Due::Rest);
-        self.take(outcome);
+        self.take(outcome, own);
         true
     }
 
-    fn take(&mut self, outcome: Outcome) {
+    fn take(&mut self, outcome: Outcome, own: Due) {
+        // With errors there is nothing for the longer checks to look at.
+        let rest = own != Due::Rest && outcome.sound;
+        self.due = rest.then_some(Due::Rest);
         let Outcome {
             model,
             sound,
@@ -224,7 +275,9 @@ impl World {
         self.sound = sound;
         // What a large project means is kept up with its files, also where some of it is missing.
         if sound || self.is_large() {
-            self.meant = Some(model);
+            let before = self.meant.replace(model);
+            // To take a large one apart takes a while.
+            thread::spawn(move || drop(before));
         }
     }
 
@@ -232,7 +285,7 @@ impl World {
         let stamps = folder.stamps();
         let (reading, sources, trees) = Reading::new(&Overlay::new(folder, &self.buffers));
         self.names = Names::of(&trees, &sources);
-        (self.sources, self.trees, self.stamps) = (sources, trees, stamps);
+        (self.sources, self.trees, self.stamps) = (Arc::new(sources), trees, stamps);
         reading
     }
 
@@ -259,7 +312,8 @@ impl World {
         };
         let mut possible = true;
         for file in std::mem::take(&mut self.changed) {
-            possible = possible && self.take_change(&file, &mut reading, &mut meant);
+            let reading = Arc::make_mut(&mut reading);
+            possible = possible && self.take_change(&file, reading, &mut meant);
             self.news.insert(file);
         }
         self.meant = Some(meant);
@@ -283,7 +337,8 @@ impl World {
         };
         let old = self.trees.get(&id).cloned();
         let into = (meant, &mut self.report);
-        let done = reading.change(id, bytes, &mut self.sources, &mut self.trees, into);
+        let sources = Arc::make_mut(&mut self.sources);
+        let done = reading.change(id, bytes, sources, &mut self.trees, into);
         if done {
             let trees = (old.as_ref(), self.trees.get(&id));
             self.names.replace(id, trees, &self.sources);

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
 use std::ops::Deref;
+use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
 
@@ -32,11 +33,11 @@ impl<T> Deref for Entry<T> {
     }
 }
 
-/// A map from names of kind `K` to entries, sorted by name; absent is empty. Entries are large,
-/// and the nodes of a map seldom full.
+/// A map from names of kind `K` to entries, sorted by name; absent is empty. Copies share the
+/// entries.
 #[derive(Clone, Debug)]
 pub struct Names<T, K = Label> {
-    entries: BTreeMap<String, Box<Entry<T>>>,
+    entries: BTreeMap<String, Arc<Entry<T>>>,
     kind: PhantomData<K>,
 }
 
@@ -50,7 +51,7 @@ impl<T, K> Default for Names<T, K> {
 }
 
 impl<T, K> Deref for Names<T, K> {
-    type Target = BTreeMap<String, Box<Entry<T>>>;
+    type Target = BTreeMap<String, Arc<Entry<T>>>;
 
     fn deref(&self) -> &Self::Target {
         &self.entries
@@ -58,11 +59,11 @@ impl<T, K> Deref for Names<T, K> {
 }
 
 impl<T, K> Names<T, K> {
-    pub(crate) fn entries_mut(&mut self) -> &mut BTreeMap<String, Box<Entry<T>>> {
+    pub(crate) fn entries_mut(&mut self) -> &mut BTreeMap<String, Arc<Entry<T>>> {
         &mut self.entries
     }
 
-    pub(crate) fn into_entries(self) -> BTreeMap<String, Box<Entry<T>>> {
+    pub(crate) fn into_entries(self) -> BTreeMap<String, Arc<Entry<T>>> {
         self.entries
     }
 }
@@ -80,7 +81,7 @@ impl<T: Shape, K: Scalar> Shape for Names<T, K> {
                 Some(entry) => {
                     names
                         .entries
-                        .insert(entry.name.value.clone(), Box::new(entry));
+                        .insert(entry.name.value.clone(), Arc::new(entry));
                 }
                 None => sound = false,
             }

@@ -80,6 +80,8 @@ fn follows(project: &Path, seed: u64) -> usize {
     let mut world = World::new(root.clone());
     world.large = 0;
     world.look(Due::Changed, &|| false);
+    let (sender, done) = crossbeam_channel::unbounded();
+    let mut late = Vec::new();
     let mut numbers = Numbers(seed);
     let mut texts: BTreeMap<String, String> = BTreeMap::new();
     let mut alone = 0;
@@ -97,11 +99,26 @@ fn follows(project: &Path, seed: u64) -> usize {
         world.look(Due::Changed, &|| false);
         alone += usize::from(!world.news.is_empty());
         // Whoever types on is not kept waiting, and nothing is lost.
-        if numbers.below(4) == 0 {
-            assert!(!world.look(Due::Whole, &|| true) || world.news.is_empty());
-            continue;
+        match numbers.below(6) {
+            0 => {
+                assert!(!world.look(Due::Whole, &|| true) || world.news.is_empty());
+                continue;
+            }
+            // What goes on aside is recalled by the next edit, whether it is done or not.
+            1 if world.begin(Due::Whole, &sender) => {
+                late.extend((numbers.below(2) == 0).then(|| done.recv().unwrap()));
+                continue;
+            }
+            2 | 3 if world.begin(Due::Whole, &sender) => {
+                for old in late.drain(..) {
+                    assert!(!world.end(old));
+                }
+                while !world.end(done.recv().unwrap()) {}
+            }
+            _ => {
+                world.look(Due::Whole, &|| false);
+            }
         }
-        world.look(Due::Whole, &|| false);
         let tree = Overlay::new(&folder, &world.buffers);
         let cold = crate::check(&tree, now());
         let mut trees = BTreeMap::new();
