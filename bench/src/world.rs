@@ -204,6 +204,7 @@ impl Plan {
                 undeclared_type: None,
             }],
             groups: (0..self.groups).map(group).collect(),
+            schedules: Vec::new(),
             principals: (0..self.homes.len()).map(|at| self.principal(at)).collect(),
             servers: vec![("tools".to_owned(), "platform".to_owned())],
             surfaces: (0..SURFACES).map(surface).collect(),

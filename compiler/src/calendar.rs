@@ -10,6 +10,8 @@ use std::collections::BTreeSet;
 use jiff::{Timestamp, tz::TimeZone};
 use latchkey_engine::time::Time;
 
+use crate::syntax::schedule::Weekday;
+
 const DAY: i64 = 86_400;
 
 /// The zone of a name; the error is the known name that is closest, if one is close.
@@ -31,6 +33,13 @@ pub struct Recurring {
     pub from: u16,
     /// The minute after its last.
     pub to: u16,
+}
+
+/// The word for a day of the week; Monday is 0.
+pub fn day_word(day: u8) -> &'static str {
+    Weekday::ALL
+        .get(usize::from(day))
+        .map_or("day", |it| it.text())
 }
 
 /// Local days and hours to windows between two instants: sorted, none touching the next. `except`

@@ -181,10 +181,25 @@ pub struct Schedule {
     pub recurring: Vec<Recurring>,
     /// Local dates on which it is not on, as days since 1970.
     pub except: BTreeSet<i64>,
+    /// Where its local days and hours are written.
+    pub places: Vec<WindowPlace>,
+    /// Where the dates on which it is not on are written.
+    pub dates_off: BTreeMap<i64, Span>,
     /// The period that it is worked out for.
     pub dates: Period,
     /// Its windows in that period.
     pub worked_out: condition::Schedule,
+}
+
+/// Where a time of day on some days of the week is written.
+#[derive(Debug, Clone)]
+pub struct WindowPlace {
+    /// When it begins.
+    pub from: Span,
+    /// When it ends.
+    pub to: Span,
+    /// The days that are named, Monday is 0.
+    pub days: BTreeMap<u8, Span>,
 }
 
 /// A tool server.

@@ -27,6 +27,7 @@ mod paste;
 mod report;
 mod row;
 mod rules;
+mod schedules;
 mod scopes;
 mod servers;
 
@@ -51,6 +52,8 @@ pub enum Operator {
     DropRule,
     /// A date is another.
     Date,
+    /// A schedule is on at other times.
+    Schedule,
     /// A limit is higher.
     Limit,
     /// Something counts elsewhere.
@@ -61,12 +64,13 @@ pub enum Operator {
 
 impl Operator {
     /// Every operator, in the order of reports.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::DropGrant,
         Self::WidenGrant,
         Self::Condition,
         Self::DropRule,
         Self::Date,
+        Self::Schedule,
         Self::Limit,
         Self::Scope,
         Self::Check,
@@ -80,6 +84,7 @@ impl Operator {
             Self::Condition => "condition",
             Self::DropRule => "drop-rule",
             Self::Date => "date",
+            Self::Schedule => "schedule",
             Self::Limit => "limit",
             Self::Scope => "scope",
             Self::Check => "check",
@@ -143,6 +148,7 @@ fn plan(model: &Model, sources: &SourceMap) -> Vec<Mutant> {
     rules::plan(model, &mut plan);
     conditions::plan(model, sources, &mut plan);
     dates::plan(model, &mut plan);
+    schedules::plan(model, &mut plan);
     limits::plan(model, &mut plan);
     servers::plan(model, &mut plan);
     plan.mutants

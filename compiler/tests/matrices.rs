@@ -139,6 +139,61 @@ fn planted(report: &Json) -> Option<&Json> {
         .find(|it| it["change"] == "deny rule `planted` is gone")
 }
 
+/// The tables of this example ask about one Tuesday, by day and by night.
+#[test]
+fn windows_that_no_row_tests_are_found_and_their_rows_kill_them() {
+    let project = Path::new(env!("CARGO_TARGET_TMPDIR")).join("matrices/windows");
+    let _ = fs::remove_dir_all(&project);
+    let example = policies().join("../examples/office-hours/before");
+    copy(&example, &project);
+    let changes = [
+        ("has no monday in its window 09:00 to 17:00", "10:17"),
+        (
+            "begins an hour earlier in its window 09:00 to 17:00",
+            "10:62",
+        ),
+        ("has no window 09:00 to 15:00", "11:32"),
+        ("ends an hour earlier in its window 09:00 to 15:00", "11:45"),
+        ("is not off on 2026-12-24", "12:14"),
+    ];
+    for (what, place) in changes {
+        let mutated = json(&project, &["test", "--mutate", "--format", "json"]);
+        let survivor = schedule_survivor(&mutated, what, place).expect(what);
+        assert_eq!(survivor["operator"], "schedule", "{survivor}");
+        // The matrix is pasted where the report says.
+        let at = usize::try_from(survivor["row"].as_u64().expect("a row")).expect("small");
+        let row = &mutated["rows"][at];
+        assert_eq!(row["file"], "matrix.yaml", "{row}");
+        let lines = row["matrices"].as_str().expect("text").lines();
+        let matrix: Vec<String> = lines.map(|line| format!("  {line}")).collect();
+        let matrix = matrix.join("\n");
+        edit(
+            &project.join("matrix.yaml"),
+            "matrices:\n",
+            &format!("matrices:\n{matrix}\n"),
+        );
+        let (code, out, err) = latchkey(&project, &["test"]);
+        assert_eq!(code, 0, "the row holds: {out}{err}");
+        let after = json(&project, &["test", "--mutate", "--format", "json"]);
+        assert!(
+            schedule_survivor(&after, what, place).is_none(),
+            "{after:#}"
+        );
+    }
+    let (code, _, err) = latchkey(&project, &["test", "--mutate", "--write"]);
+    assert_eq!(code, 0, "{err}");
+    let (code, out, err) = latchkey(&project, &["test", "--mutate", "--fail-under", "100"]);
+    assert_eq!(code, 0, "{out}{err}");
+}
+
+fn schedule_survivor<'r>(report: &'r Json, what: &str, place: &str) -> Option<&'r Json> {
+    let survivors = report["survivors"].as_array().expect("survivors");
+    survivors.iter().find(|it| {
+        it["change"] == format!("schedule `office-hours` {what}")
+            && it["place"] == format!("access.yaml:{place}")
+    })
+}
+
 #[test]
 fn written_rows_raise_the_score_and_nothing_else_changes() {
     let library = library("written");

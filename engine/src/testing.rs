@@ -14,9 +14,11 @@
 mod call;
 mod generate;
 mod lower;
+mod schedule;
 
 pub use call::{Argument, Prepared, WorldCall};
 pub use generate::Rng;
+pub use schedule::{ScheduleEntry, WindowEntry};
 
 use std::net::IpAddr;
 
@@ -33,6 +35,7 @@ pub struct World {
     pub issuers: Vec<IssuerEntry>,
     pub groups: Vec<GroupEntry>,
     pub principals: Vec<PrincipalEntry>,
+    pub schedules: Vec<ScheduleEntry>,
     /// Servers and their scopes.
     pub servers: Vec<(String, String)>,
     pub surfaces: Vec<SurfaceEntry>,
@@ -159,6 +162,8 @@ pub enum Condition {
     Inside,
     /// The time is before this many seconds of 2026.
     Before(&'static str, i64),
+    /// The time is in a window of this schedule.
+    During(&'static str),
     /// `args.files.all(f, f.path.startsWith(..))`, or `exists`.
     EachPath {
         every: bool,
@@ -191,6 +196,7 @@ impl std::fmt::Display for Condition {
             Self::Same(one, other) => write!(f, "{one} == {other}"),
             Self::Inside => write!(f, "cidr(\"10.0.0.0/8\").containsIP(request.ip)"),
             Self::Before(text, _) => write!(f, "request.time < timestamp({text:?})"),
+            Self::During(name) => write!(f, "schedule[{name:?}]"),
             Self::EachPath { every, prefix } => {
                 let word = if *every { "all" } else { "exists" };
                 write!(f, "args.files.{word}(f, f.path.startsWith({prefix:?}))")

@@ -41,6 +41,7 @@ fn world() -> World {
             undeclared_type: None,
         }],
         groups: Vec::new(),
+        schedules: Vec::new(),
         principals: vec![
             principal("alice", PrincipalType::Human),
             principal("bot", PrincipalType::Agent),

@@ -173,6 +173,7 @@ fn world() -> World {
             name: "maintainers".into(),
             claim: Some(("acme-idp".into(), "gh-maint".into())),
         }],
+        schedules: Vec::new(),
         principals: vec![
             principal("alice", PrincipalType::Human, "acme/payments"),
             principal("bot", PrincipalType::Agent, "acme/payments"),

@@ -110,6 +110,10 @@ fn one_project(seed: usize, calls: usize, tally: &mut Tally) {
         tally.refused += 1;
         return;
     };
+    for schedule in &world.schedules {
+        let theirs = &golden.model.schedules[schedule.name].worked_out;
+        assert_eq!(*theirs, schedule.worked_out(), "seed {seed}: {schedule:?}");
+    }
     let gate = Gate::open(&pack::whole(&golden.model).unwrap(), None).unwrap();
     let overlays = [Overlay::default(), world.random_overlay(&mut rng)];
     let mut asked = Vec::new();

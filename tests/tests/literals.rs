@@ -264,6 +264,7 @@ fn change(condition: &mut Condition, rng: &mut Rng) -> bool {
         | Condition::True(_)
         | Condition::Same(..)
         | Condition::Inside
-        | Condition::Before(..) => false,
+        | Condition::Before(..)
+        | Condition::During(_) => false,
     }
 }

@@ -286,7 +286,10 @@ fn write(arguments: &mut Map<String, Value>, path: &[Segment], value: Option<Val
         },
         [Segment::Field(name), Segment::Each] => {
             if let Some(value) = value {
-                arguments.insert(name.clone(), Value::Array(vec![value]));
+                // As many as the schema asks for, and all the same.
+                let before = arguments.get(name).and_then(Value::as_array);
+                let count = before.map_or(1, |it| it.len().max(1));
+                arguments.insert(name.clone(), Value::Array(vec![value; count]));
             }
         }
         [Segment::Field(name), rest @ ..] => {

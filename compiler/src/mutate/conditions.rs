@@ -38,9 +38,26 @@ pub(crate) struct Branch {
 
 /// Who has a condition.
 #[derive(Clone, Copy)]
-enum Owner<'m> {
+pub(super) enum Owner<'m> {
     Binding(&'m str),
     Rule(&'m str),
+}
+
+/// The same, for an edit to keep.
+#[derive(Clone)]
+pub(super) enum OwnerKey {
+    Binding(String),
+    Rule(String),
+}
+
+impl OwnerKey {
+    /// Where a model has the condition.
+    pub(super) fn when<'m>(&self, model: &'m mut Model) -> Option<&'m mut Option<Arc<Condition>>> {
+        match self {
+            Self::Binding(name) => model.bindings.get_mut(name).map(|it| &mut it.when),
+            Self::Rule(name) => model.rules.get_mut(name).map(|it| &mut it.when),
+        }
+    }
 }
 
 pub(super) fn plan(model: &Model, sources: &SourceMap, plan: &mut Plan) {
@@ -91,6 +108,13 @@ pub(crate) fn branches(model: &Model, sources: &SourceMap) -> Vec<Branch> {
 }
 
 impl Owner<'_> {
+    pub(super) fn key(self) -> OwnerKey {
+        match self {
+            Self::Binding(name) => OwnerKey::Binding(name.to_owned()),
+            Self::Rule(name) => OwnerKey::Rule(name.to_owned()),
+        }
+    }
+
     fn name(self) -> String {
         match self {
             Self::Binding(name) => format!("binding `{name}`"),
@@ -99,14 +123,15 @@ impl Owner<'_> {
     }
 }
 
-type Conditioned<'m> = (
+/// A condition, who has it, and the servers and permissions that it is for.
+pub(super) type Conditioned<'m> = (
     Owner<'m>,
     &'m Condition,
     BTreeSet<String>,
     BTreeSet<&'m Permission>,
 );
 
-fn conditions(model: &Model) -> Vec<Conditioned<'_>> {
+pub(super) fn conditions(model: &Model) -> Vec<Conditioned<'_>> {
     let mut all = Vec::new();
     for (name, binding) in &model.bindings {
         let Some(when) = binding.when.as_deref() else {
@@ -136,7 +161,7 @@ fn conditions(model: &Model) -> Vec<Conditioned<'_>> {
 }
 
 /// What a condition may read on each surface that it is for.
-fn environments(model: &Model, permissions: BTreeSet<&Permission>) -> Vec<Environment> {
+pub(super) fn environments(model: &Model, permissions: BTreeSet<&Permission>) -> Vec<Environment> {
     let names: BTreeSet<&SurfaceName> = permissions.into_iter().map(|it| &it.surface).collect();
     let surfaces = names.into_iter().filter_map(|name| model.surface(name));
     surfaces.map(|surface| model.environment(surface)).collect()
@@ -160,37 +185,18 @@ fn mutant(
     let span = place(condition, variant.part, sources);
     let what = format!("{}: {}", owner.name(), variant.what);
     let mut plan = Plan::default();
-    let add = &mut plan;
-    match owner {
-        Owner::Binding(name) => {
-            let name = name.to_owned();
-            add.add(
-                Operator::Condition,
-                span,
-                what,
-                Some(servers),
-                move |model| {
-                    if let Some(binding) = model.bindings.get_mut(&name) {
-                        binding.when = Some(when.clone());
-                    }
-                },
-            );
-        }
-        Owner::Rule(name) => {
-            let name = name.to_owned();
-            add.add(
-                Operator::Condition,
-                span,
-                what,
-                Some(servers),
-                move |model| {
-                    if let Some(rule) = model.rules.get_mut(&name) {
-                        rule.when = Some(when.clone());
-                    }
-                },
-            );
-        }
-    }
+    let owner = owner.key();
+    plan.add(
+        Operator::Condition,
+        span,
+        what,
+        Some(servers),
+        move |model| {
+            if let Some(place) = owner.when(model) {
+                *place = Some(when.clone());
+            }
+        },
+    );
     plan.mutants.pop()
 }
 

@@ -11,8 +11,8 @@ use super::Resolver;
 use crate::{
     calendar::{self, Recurring},
     diag::{Applicability, Diagnostic, codes},
-    model::{Period, Schedule},
-    source::Spanned,
+    model::{Period, Schedule, WindowPlace},
+    source::{Span, Spanned},
     syntax::{self, schedule::Weekday},
 };
 
@@ -69,7 +69,9 @@ impl Resolver<'_> {
         }
         let recurring: Vec<Recurring> = entry.windows.iter().map(recurring).collect();
         let dates_off = entry.except.iter().flat_map(|list| list.iter());
-        let except = dates_off.map(|date| date.value.0).collect();
+        let dates_off: BTreeMap<i64, Span> =
+            dates_off.map(|date| (date.value.0, date.span)).collect();
+        let except = dates_off.keys().copied().collect();
         let windows = calendar::windows(&zone?, &recurring, &except, (first, end));
         self.sized(entry, windows.len())?;
         let worked_out = condition::Schedule {
@@ -83,6 +85,8 @@ impl Resolver<'_> {
             zone: entry.zone.value.clone(),
             recurring,
             except,
+            places: entry.windows.iter().map(place).collect(),
+            dates_off,
             dates: Period { ..dates },
             worked_out,
         })
@@ -152,11 +156,25 @@ fn recurring(window: &syntax::schedule::Window) -> Recurring {
         Some(days) => days.iter().map(|day| day.value).collect(),
         None => every.collect(),
     };
-    let number = |day: Weekday| Weekday::ALL.iter().position(|it| *it == day);
-    let days = days.into_iter().filter_map(number);
     Recurring {
-        days: days.filter_map(|day| u8::try_from(day).ok()).collect(),
+        days: days.into_iter().filter_map(number).collect(),
         from: window.from.value.0,
         to: window.to.value.0,
     }
+}
+
+fn place(window: &syntax::schedule::Window) -> WindowPlace {
+    let days = window.days.iter().flat_map(|days| days.iter());
+    let days = days.filter_map(|day| Some((number(day.value)?, day.span)));
+    WindowPlace {
+        from: window.from.span,
+        to: window.to.span,
+        days: days.collect(),
+    }
+}
+
+/// The number of a day of the week; Monday is 0.
+fn number(day: Weekday) -> Option<u8> {
+    let at = Weekday::ALL.iter().position(|it| *it == day)?;
+    u8::try_from(at).ok()
 }

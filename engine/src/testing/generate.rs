@@ -2,7 +2,7 @@
 
 use super::{
     ADDRESSES, Argument, BindingEntry, Condition, GroupEntry, IssuerEntry, PermissionName,
-    PrincipalEntry, RuleEntry, SurfaceEntry, Where, Who, World, WorldCall,
+    PrincipalEntry, RuleEntry, ScheduleEntry, SurfaceEntry, Where, Who, World, WorldCall, schedule,
 };
 use crate::{
     index::{Access, Obligation, Pool, PrincipalType, Reach, Risk, Unlock},
@@ -79,6 +79,8 @@ impl World {
                 .organizations
                 .push(((*organization).to_owned(), teams));
         }
+        let schedules = schedule::NAMES.map(|name| ScheduleEntry::random(rng, name));
+        world.schedules = schedules.into();
         world.add_callers(rng);
         world.add_surfaces(rng);
         world.add_access(rng);
@@ -122,6 +124,7 @@ impl World {
         rng.shuffle(&mut world.issuers);
         rng.shuffle(&mut world.groups);
         rng.shuffle(&mut world.principals);
+        rng.shuffle(&mut world.schedules);
         rng.shuffle(&mut world.servers);
         rng.shuffle(&mut world.surfaces);
         rng.shuffle(&mut world.roles);
@@ -318,8 +321,16 @@ impl World {
             address: rng.chance(80).then(|| *rng.pick(&ADDRESSES)),
             token_permissions,
             token_id: rng.chance(30).then(|| format!("t-{}", rng.below(20))),
-            now: Time(NOON + (i64::try_from(rng.below(5)).unwrap() - 2) * DAY),
+            now: self.random_instant(rng),
         }
+    }
+
+    /// A time that periods or schedules may make a difference at.
+    fn random_instant(&self, rng: &mut Rng) -> Time {
+        if self.schedules.is_empty() || rng.chance(60) {
+            return Time(NOON + (i64::try_from(rng.below(5)).unwrap() - 2) * DAY);
+        }
+        rng.pick(&self.schedules).random_border(rng)
     }
 
     fn random_callers(&self, rng: &mut Rng) -> Vec<(String, String, Vec<String>)> {
@@ -484,7 +495,7 @@ fn random_parts(rng: &mut Rng, depth: usize) -> Vec<Condition> {
 
 fn random_test(rng: &mut Rng) -> Condition {
     let text = *rng.pick(&TEXTS);
-    match rng.below(18) {
+    match rng.below(20) {
         0 => Condition::Equal("args.owner", text),
         1 => Condition::NotEqual("args.repo", text),
         2 => Condition::Less("args.amount", i64::try_from(rng.below(6)).unwrap()),
@@ -504,6 +515,10 @@ fn random_test(rng: &mut Rng) -> Condition {
         },
         14 => guarded(rng, "args.env", Condition::Equal("args.env", text)),
         15 => guarded(rng, "args.dry", Condition::True("args.dry")),
+        16 | 17 => {
+            let name: &&'static str = rng.pick(&schedule::NAMES);
+            Condition::During(name)
+        }
         _ => random_caller_test(rng),
     }
 }

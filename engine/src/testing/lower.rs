@@ -1,8 +1,14 @@
 //! Worlds to indexes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
-use super::{BindingEntry, Condition, PermissionName, RuleEntry, SurfaceEntry, Where, Who, World};
+use super::{
+    BindingEntry, Condition, PermissionName, RuleEntry, ScheduleEntry, SurfaceEntry, Where, Who,
+    World,
+};
 use crate::{
     condition::{Arena, Environment, Kind, Lowered, Shape, check, parse},
     id::{
@@ -291,13 +297,14 @@ impl Names {
     }
 
     fn lowered(world: &World) -> Conditions {
+        let environment = environment(world);
         let mut arena = Arena::default();
         let mut added = BTreeMap::new();
         let bindings = world.bindings.iter().map(|it| &it.condition);
         let rules = world.rules.iter().map(|it| &it.condition);
         for condition in bindings.chain(rules).flatten() {
             let text = condition.to_string();
-            let typed = parse(&text).and_then(|expr| check(&expr, &environment()));
+            let typed = parse(&text).and_then(|expr| check(&expr, &environment));
             let typed = typed.unwrap_or_else(|why| panic!("{text}: {why:?}"));
             added.insert(text, arena.add(&typed));
         }
@@ -367,7 +374,9 @@ impl Names {
 }
 
 /// What conditions of worlds may read: some arguments are required, some optional.
-fn environment() -> Environment {
+fn environment(world: &World) -> Environment {
+    let schedules = world.schedules.iter().map(ScheduleEntry::worked_out);
+    let schedules = schedules.map(|it| (it.name.clone(), it)).collect();
     let file = Shape::object([("path", Shape::required(Kind::Text))]);
     Environment::new(Some(
         Shape::object([
@@ -381,6 +390,7 @@ fn environment() -> Environment {
         ])
         .into(),
     ))
+    .with_schedules(Arc::new(schedules))
 }
 
 fn formula(condition: Option<&Condition>, lowered: &Conditions) -> Option<FormulaId> {

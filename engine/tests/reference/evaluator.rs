@@ -352,6 +352,11 @@ impl Reference<'_> {
                 IpAddr::V6(_) => Some(false),
             },
             Condition::Before(_, seconds) => Some(self.call.now.0 < *seconds),
+            Condition::During(name) => {
+                let mut schedules = self.world.schedules.iter();
+                let schedule = schedules.find(|it| it.name == *name).unwrap();
+                schedule.is_on(self.call.now)
+            }
             Condition::EachPath { every, prefix } => {
                 let Some(Value::Files(files)) = self.value("args.files", scope) else {
                     return None;

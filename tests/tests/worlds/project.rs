@@ -25,6 +25,13 @@ pub(crate) fn accepted(mut world: World) -> World {
             issuer.organizations.push(home.clone());
         }
     }
+    for schedule in &mut world.schedules {
+        // One that is never on is no schedule.
+        if schedule.worked_out().windows.is_empty() {
+            schedule.except.clear();
+            schedule.windows[0].days = (0..7).collect();
+        }
+    }
     let mut claims = BTreeSet::new();
     for group in &mut world.groups {
         let taken = group.claim.clone().is_some_and(|it| !claims.insert(it));
@@ -162,6 +169,7 @@ fn written(world: &World) -> Value {
         "issuers": issuers(world),
         "groups": groups(world),
         "principals": principals(world),
+        "schedules": schedules(world),
         "servers": servers(world),
         "roles": roles(world),
         "bindings": bindings(world),
@@ -235,6 +243,46 @@ fn principals(world: &World) -> Value {
         (it.name.clone(), principal)
     });
     each.collect::<Map<_, _>>().into()
+}
+
+fn schedules(world: &World) -> Value {
+    let each = world.schedules.iter().map(|it| {
+        let windows = it.windows.iter().map(|window| {
+            let days = window.days.iter().map(|day| DAYS[usize::from(*day)]);
+            json!({
+                "days": days.collect::<Vec<_>>(),
+                "from": clock(window.from),
+                "to": clock(window.to),
+            })
+        });
+        let mut schedule = json!({
+            "zone": it.zone,
+            "windows": windows.collect::<Vec<_>>(),
+            "notBefore": it.not_before.to_string(),
+            "expires": it.expires.to_string(),
+        });
+        if !it.except.is_empty() {
+            let dates = it.except.iter().map(|day| Time(day * 86_400).to_string());
+            let dates = dates.map(|it| it.split('T').next().unwrap().to_owned());
+            schedule["except"] = dates.collect::<Vec<_>>().into();
+        }
+        (it.name.to_owned(), schedule)
+    });
+    each.collect::<Map<_, _>>().into()
+}
+
+const DAYS: [&str; 7] = [
+    "monday",
+    "tuesday",
+    "wednesday",
+    "thursday",
+    "friday",
+    "saturday",
+    "sunday",
+];
+
+fn clock(minute: u16) -> String {
+    format!("{:02}:{:02}", minute / 60, minute % 60)
 }
 
 fn servers(world: &World) -> Value {
