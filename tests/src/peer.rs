@@ -32,6 +32,13 @@ pub fn z3() -> PathBuf {
     python_with("z3-venv", &["z3-solver==5.4.1.0"])
 }
 
+/// The Python that has GitHub's parser of Markdown.
+#[must_use]
+pub fn markdown() -> PathBuf {
+    let packages = ["cmarkgfm==2025.10.22", "cffi==2.1.1", "pycparser==3.12"];
+    python_with("markdown-venv", &packages)
+}
+
 fn python_with(name: &str, packages: &[&str]) -> PathBuf {
     let _held = held(name);
     let folder = root().join(".cache").join(name);
