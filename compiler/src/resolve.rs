@@ -93,10 +93,11 @@ pub(crate) fn as_far_as_it_goes(
     model
 }
 
-/// Resolves the entries of one file anew and puts them into the model, where no entry of another
-/// file is looked at again: only what is found in this file, by itself, is reported.
+/// Resolves the entries of one file anew and puts them into the model in place of those of the
+/// names that it gave before. No entry of another file is looked at again: only what is found in
+/// this file, by itself, is reported.
 pub(crate) fn again(
-    file: FileId,
+    (file, before): (FileId, &BTreeSet<String>),
     model: &mut Model,
     syntax: &syntax::Project,
     sources: &SourceMap,
@@ -104,24 +105,36 @@ pub(crate) fn again(
 ) {
     let mut resolver = Resolver::new(syntax, sources, sink);
     resolver.only = Some(file);
-    let groups = resolver.groups();
-    model.groups.retain(|_, it| it.span.file != file);
-    model.groups.extend(groups);
+    take_out(&mut model.groups, before, |it| it.span.file == file);
+    take_out(&mut model.principals, before, |it| it.span.file == file);
+    take_out(&mut model.roles, before, |it| it.span.file == file);
+    take_out(&mut model.bindings, before, |it| it.span.file == file);
+    take_out(&mut model.rules, before, |it| it.span.file == file);
+    take_out(&mut model.matrices, before, |it| it.span.file == file);
+    model.groups.extend(resolver.groups());
     let principals = resolver.principals(&model.issuers);
-    model.principals.retain(|_, it| it.span.file != file);
     model.principals.extend(principals);
     let roles = resolver.roles(&model.servers);
-    model.roles.retain(|_, it| it.span.file != file);
     model.roles.extend(inherited(roles, &model.roles));
-    model.bindings.retain(|_, it| it.span.file != file);
     let bindings = resolver.bindings(model);
     model.bindings.extend(bindings);
     let rules = resolver.rules(model);
-    model.rules.retain(|_, it| it.span.file != file);
     model.rules.extend(rules);
     let matrices = resolver.matrices(model);
-    model.matrices.retain(|_, it| it.span.file != file);
     model.matrices.extend(matrices);
+}
+
+/// Removes the entries that have one of these names and are `old`.
+fn take_out<T>(
+    entries: &mut BTreeMap<String, T>,
+    names: &BTreeSet<String>,
+    old: impl Fn(&T) -> bool,
+) {
+    for name in names {
+        if entries.get(name).is_some_and(&old) {
+            entries.remove(name);
+        }
+    }
 }
 
 /// Some roles with what they inherit, also from others that have all of theirs.
@@ -225,9 +238,15 @@ impl<'a> Resolver<'a> {
         &self,
         section: &'a Names<T>,
     ) -> impl Iterator<Item = (&'a String, &'a Entry<T>)> + use<'a, T> {
+        let all = self.only.is_none().then(|| section.iter());
+        let names = self.only.map(|file| self.syntax.names_of(file));
+        let own = names.into_iter().flatten();
+        let own = own.filter_map(|name| section.get_key_value(name));
         let only = self.only;
-        let all = section.iter().map(|(name, entry)| (name, &**entry));
-        all.filter(move |(_, entry)| only.is_none_or(|it| it == entry.name.span.file))
+        let here = move |file: FileId| only.is_none_or(|it| it == file);
+        let found = all.into_iter().flatten().chain(own);
+        let found = found.map(|(name, entry)| (name, &**entry));
+        found.filter(move |(_, entry)| here(entry.name.span.file))
     }
 
     /// Adds a finding, unless it may only be due to something that could not be read.

@@ -178,6 +178,8 @@ macro_rules! sections {
             gaps: Gaps,
             /// What could not be read of each file by itself; it is among the gaps.
             gaps_of: BTreeMap<FileId, Gaps>,
+            /// The names of the entries of each file, of whatever section.
+            names_of: BTreeMap<FileId, BTreeSet<String>>,
             /// How many entries were refused because their name was taken.
             repeated: usize,
         }
@@ -212,6 +214,8 @@ macro_rules! sections {
                 if !gaps.is_empty() {
                     self.gaps_of.insert(file, gaps);
                 }
+                let names = self.names_of.entry(file).or_default();
+                $(names.extend($name.keys().cloned());)+
                 $(for entry in $name.into_entries().into_values() {
                     let entries = self.$name.entries_mut();
                     self.repeated += add(stringify!($name), entries, &mut self.gaps, entry, cx);
@@ -225,9 +229,16 @@ macro_rules! sections {
                 }))+
             }
 
-            fn forget(&mut self, file: FileId) {
+            /// Removes what a file says, and answers the names of its entries.
+            fn forget(&mut self, file: FileId) -> BTreeSet<String> {
                 self.gaps_of.remove(&file);
-                $(self.$name.entries_mut().retain(|_, it| it.name.span.file != file);)+
+                let names = self.names_of.remove(&file).unwrap_or_default();
+                for name in &names {
+                    $(if self.$name.get(name).is_some_and(|it| it.name.span.file == file) {
+                        self.$name.entries_mut().remove(name);
+                    })+
+                }
+                names
             }
         }
     };
@@ -337,9 +348,20 @@ impl Project {
         }
     }
 
-    /// Puts what a file says now in place of what it said. Answers whether this could be done: what
-    /// very much depends on, and names that two files give, are read with everything else.
-    pub(crate) fn replace(&mut self, file: FileId, written: Self, cx: &mut Reader<'_>) -> bool {
+    /// The names of the entries of a file, of whatever section.
+    pub(crate) fn names_of(&self, file: FileId) -> impl Iterator<Item = &String> {
+        self.names_of.get(&file).into_iter().flatten()
+    }
+
+    /// Puts what a file says now in place of what it said, and answers which names it gave. `None`
+    /// where this cannot be done: what very much depends on, and names that two files give, are
+    /// read with everything else.
+    pub(crate) fn replace(
+        &mut self,
+        file: FileId,
+        written: Self,
+        cx: &mut Reader<'_>,
+    ) -> Option<BTreeSet<String>> {
         let here = |project: &Self| {
             let organizations = project.organizations.values().map(|it| it.name.span);
             let issuers = project.issuers.values().map(|it| it.name.span);
@@ -350,9 +372,9 @@ impl Project {
         };
         let apart = self.repeated > 0 || here(self) || here(&written);
         if apart || self.shares_a_name(file, &written) {
-            return false;
+            return None;
         }
-        self.forget(file);
+        let before = self.forget(file);
         self.take(file, written, cx);
         let lost = self.gaps.lost;
         self.gaps = Gaps {
@@ -362,7 +384,7 @@ impl Project {
         for gaps in self.gaps_of.values() {
             self.gaps.extend(gaps.clone());
         }
-        true
+        Some(before)
     }
 
     fn locks_and_keys(&mut self, cx: &mut Reader<'_>) {

@@ -17,8 +17,13 @@ use crossbeam_channel::Sender;
 use super::{
     Due,
     reading::{Outcome, Reading},
+    world::Stamps,
 };
-use crate::{command::now, lint::Depth, source::SourceMap};
+use crate::{
+    command::now,
+    lint::Depth,
+    source::{Folder, SourceMap},
+};
 
 /// A check that was begun.
 #[derive(Debug)]
@@ -32,32 +37,45 @@ pub(super) struct Aside {
 pub(super) struct Done {
     /// The folder of its project.
     pub(super) root: PathBuf,
-    pub(super) outcome: Outcome,
+    /// `None` where other files are on disk now than were read.
+    pub(super) outcome: Option<Outcome>,
     stop: Arc<AtomicBool>,
+}
+
+/// What was read of a project.
+#[derive(Debug)]
+pub(super) struct Read {
+    pub(super) root: PathBuf,
+    pub(super) reading: Arc<Reading>,
+    pub(super) sources: Arc<SourceMap>,
+    /// The files that stood on disk for what was read.
+    pub(super) stamps: Stamps,
 }
 
 impl Aside {
     /// Begins to check everything that was read.
-    pub(super) fn begin(
-        (root, due): (PathBuf, Due),
-        reading: Arc<Reading>,
-        sources: Arc<SourceMap>,
-        sender: Sender<Done>,
-    ) -> Self {
+    pub(super) fn begin(read: Read, due: Due, sender: Sender<Done>) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let told = Arc::clone(&stop);
-        let depth = due.depth();
         thread::spawn(move || {
             let recalled = || told.load(Ordering::Relaxed);
-            let outcome = reading.check(&sources, (now(), depth), &recalled);
-            if let Some(outcome) = outcome.filter(|_| !recalled()) {
-                let stop = Arc::clone(&told);
+            let done = |outcome| Done {
+                root: read.root.clone(),
+                outcome,
+                stop: Arc::clone(&told),
+            };
+            // Nobody who changes it meanwhile has to make a copy first.
+            let reading = Reading::clone(&read.reading);
+            drop(read.reading);
+            let outcome = if read.stamps.differ(&Folder::new(&read.root)) {
+                Some(done(None))
+            } else {
+                let outcome = reading.check(&read.sources, (now(), due.depth()), &recalled);
+                outcome.map(|it| done(Some(it)))
+            };
+            if let Some(done) = outcome.filter(|_| !recalled()) {
                 // When nobody listens any more, the editor is gone.
-                let _ = sender.send(Done {
-                    root,
-                    outcome,
-                    stop,
-                });
+                let _ = sender.send(done);
             }
         });
         Self { due, stop }

@@ -120,14 +120,14 @@ impl Reading {
         if !readable || !self.project.includes(before.path()) {
             return false;
         }
-        let before = before.text().to_owned();
+        let text = before.text().to_owned();
         sources.replace(id, bytes);
         let part = syntax::part(id, sources);
         let mut found = part.sink;
         let cx = &mut Reader::new(sources, &mut found);
-        if !self.syntax.replace(id, part.written, cx) {
+        let Some(before) = self.syntax.replace(id, part.written, cx) else {
             return false;
-        }
+        };
         match part.root {
             Some(root) => trees.insert(id, root),
             None => trees.remove(&id),
@@ -136,8 +136,8 @@ impl Reading {
         if !found.is_empty() {
             self.found.insert(id, found.clone());
         }
-        resolve::again(id, model, &self.syntax, sources, &mut found);
-        let moved = Moved::between(id, &before, sources);
+        resolve::again((id, &before), model, &self.syntax, sources, &mut found);
+        let moved = Moved::between(id, &text, sources);
         let said = std::mem::take(&mut report.diagnostics);
         for old in said {
             let of_file = old.primary().is_some_and(|it| it.file == id);

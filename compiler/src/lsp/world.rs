@@ -13,7 +13,7 @@ use serde_json::Value as Json;
 
 use super::{
     Due,
-    aside::{Aside, Done},
+    aside::{Aside, Done, Read},
     names::Names,
     reading::{Outcome, Reading},
     wire,
@@ -32,7 +32,31 @@ const LARGE: usize = 512 * 1024;
 
 /// The size and the last change of a file.
 type Stamp = (u64, Option<SystemTime>);
-type Stamps = BTreeMap<String, Stamp>;
+
+/// The files that stand on disk for what was read: not those that the editor shows.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Stamps {
+    all: Arc<BTreeMap<String, Stamp>>,
+    /// What the editor shows.
+    shown: BTreeSet<String>,
+}
+
+impl Stamps {
+    fn of(folder: &Folder) -> Self {
+        Self {
+            all: Arc::new(folder.stamps()),
+            shown: BTreeSet::new(),
+        }
+    }
+
+    /// Whether a file on disk is another one than was read.
+    pub(super) fn differ(&self, folder: &Folder) -> bool {
+        let now = folder.stamps();
+        let counts = |it: &(&String, &Stamp)| !self.shown.contains(it.0);
+        let (now, then) = (now.iter().filter(counts), self.all.iter().filter(counts));
+        !now.eq(then)
+    }
+}
 
 /// Every project, by its folder.
 #[derive(Debug, Default)]
@@ -158,7 +182,7 @@ impl World {
             changed: BTreeSet::new(),
             reading: None,
             aside: None,
-            stamps: Stamps::new(),
+            stamps: Stamps::default(),
             large: LARGE,
             news: BTreeSet::new(),
             sources: Arc::default(),
@@ -206,19 +230,17 @@ impl World {
         let (Some(own), Some(reading)) = (own, &self.reading) else {
             return false;
         };
-        let possible = self.is_large() && self.meant.is_some();
-        if !possible || self.differs(&Folder::new(&self.root)) {
+        if !self.is_large() || self.meant.is_none() {
             return false;
         }
-        let (reading, sources) = (Arc::clone(reading), Arc::clone(&self.sources));
-        let sender = sender.clone();
+        let read = Read {
+            root: self.root.clone(),
+            reading: Arc::clone(reading),
+            sources: Arc::clone(&self.sources),
+            stamps: self.stamps(),
+        };
         self.due = None;
-        self.aside = Some(Aside::begin(
-            (self.root.clone(), own),
-            reading,
-            sources,
-            sender,
-        ));
+        self.aside = Some(Aside::begin(read, own, sender.clone()));
         true
     }
 
@@ -228,8 +250,12 @@ impl World {
         let Some(aside) = self.aside.take_if(|aside| aside.is(&done)) else {
             return false;
         };
+        let Some(outcome) = done.outcome else {
+            self.forget();
+            return false;
+        };
         self.news.clear();
-        self.take(done.outcome, aside.due);
+        self.take(outcome, aside.due);
         true
     }
 
@@ -246,7 +272,7 @@ impl World {
         }
         let folder = Folder::new(&self.root);
         let kept = self.reading.take();
-        let kept = kept.filter(|_| own != Due::Changed && !self.differs(&folder));
+        let kept = kept.filter(|_| own != Due::Changed && !self.stamps().differ(&folder));
         let reading = kept.unwrap_or_else(|| Arc::new(self.read(&folder)));
         self.changed.clear();
         // Without any model no file can be looked at by itself.
@@ -282,19 +308,19 @@ impl World {
     }
 
     fn read(&mut self, folder: &Folder) -> Reading {
-        let stamps = folder.stamps();
+        let stamps = Stamps::of(folder);
         let (reading, sources, trees) = Reading::new(&Overlay::new(folder, &self.buffers));
         self.names = Names::of(&trees, &sources);
         (self.sources, self.trees, self.stamps) = (Arc::new(sources), trees, stamps);
         reading
     }
 
-    /// Whether a file on disk is another one than was read, of those that the editor does not show.
-    fn differs(&self, folder: &Folder) -> bool {
-        let now = folder.stamps();
-        let counts = |it: &(&String, &Stamp)| !self.buffers.contains_key(it.0);
-        let (now, then) = (now.iter().filter(counts), self.stamps.iter().filter(counts));
-        !now.eq(then)
+    /// The files that stand on disk for what was read.
+    fn stamps(&self) -> Stamps {
+        Stamps {
+            shown: self.buffers.keys().cloned().collect(),
+            ..self.stamps.clone()
+        }
     }
 
     fn is_large(&self) -> bool {
