@@ -144,11 +144,15 @@ impl Server<'_> {
             let next = select! {
                 recv(self.connection.receiver) -> message => message.ok(),
                 recv(self.done) -> done => {
-                    done.into_iter().for_each(|done| self.end(done));
+                    if let Ok(done) = done {
+                        self.end(done);
+                    }
                     continue;
                 }
                 recv(pause) -> _ => {
-                    due.into_iter().for_each(|due| self.look(due, false));
+                    if let Some(due) = due {
+                        self.look(due, false);
+                    }
                     continue;
                 }
             };

@@ -232,7 +232,7 @@ fn asks(matrix: &Matrix, caller: &MatrixCaller) -> String {
 fn facts(facts: &BTreeMap<&'static str, String>) -> String {
     let members = facts.iter();
     members
-        .map(|(key, value)| format!(",\"{key}\":{value}"))
+        .flat_map(|(key, value)| [",\"", key, "\":", value])
         .collect()
 }
 

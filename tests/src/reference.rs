@@ -450,8 +450,9 @@ impl<'a> Reference<'a> {
             rule.permissions
                 .contains_key(&self.permission(it.as_deref()))
         });
-        let holds =
-            |scope: &Scope| rule.scope.covers(scope) && self.holds(rule.when.as_deref(), scope, true);
+        let holds = |scope: &Scope| {
+            rule.scope.covers(scope) && self.holds(rule.when.as_deref(), scope, true)
+        };
         spoken_of && touched && within(rule.dates.dates, self.now) && scopes.iter().any(holds)
     }
 

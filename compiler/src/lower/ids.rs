@@ -29,7 +29,8 @@ pub(super) struct Ids<'m> {
     servers: HashMap<&'m str, u32>,
     roles: HashMap<&'m str, u32>,
     schemas: BTreeSet<&'m str>,
-    schema_ids: HashMap<&'m str, u32>,
+    /// The positions of the schemas.
+    numbers: HashMap<&'m str, u32>,
     permissions: HashMap<Permission, PermissionId>,
 }
 
@@ -65,7 +66,7 @@ impl<'m> Ids<'m> {
             principals: numbered(model.principals.keys().map(String::as_str)),
             servers: numbered(selection.servers.keys().copied()),
             roles: numbered(selection.roles.keys().copied()),
-            schema_ids: numbered(schemas.iter().copied()),
+            numbers: numbered(schemas.iter().copied()),
             schemas,
             permissions: permissions(selection),
         }
@@ -101,7 +102,7 @@ impl<'m> Ids<'m> {
     }
 
     pub(super) fn schema(&self, text: &str) -> Result<SchemaId, Unresolved> {
-        find(&self.schema_ids, "schema", text).map(SchemaId)
+        find(&self.numbers, "schema", text).map(SchemaId)
     }
 
     pub(super) fn permission(&self, permission: &Permission) -> Result<PermissionId, Unresolved> {
