@@ -207,9 +207,14 @@ fn readers_during_pushes_see_whole_releases_that_never_go_back() {
     while highest < 7 {
         let folder = tempfile::tempdir().unwrap();
         let into = folder.path().join("release");
-        let pulled = run(publish::pull(&registry.location(), &into, &options)).unwrap();
-        assert!(pulled.version >= highest);
-        highest = pulled.version;
+        match run(publish::pull(&registry.location(), &into, &options)) {
+            Ok(pulled) => {
+                assert!(pulled.version >= highest);
+                highest = pulled.version;
+            }
+            // While a tag is written this registry may answer 500: a reader comes again.
+            Err(error) => assert!(error.is_passing(), "{error}"),
+        }
     }
     pushing.join().unwrap();
 }
