@@ -3,8 +3,8 @@
 use std::{
     num::NonZero,
     sync::{
+        OnceLock,
         atomic::{AtomicUsize, Ordering},
-        mpsc,
     },
     thread,
 };
@@ -12,51 +12,41 @@ use std::{
 /// Is told how many things are done, of how many.
 pub type Progress<'a> = &'a mut dyn FnMut(usize, usize);
 
-/// Does `work` on each item, over all cores. The calling thread only collects, and tells
-/// `progress` after each item.
-pub fn map<T: Sync, R: Send>(
+/// Does `work` on each item, over all cores. The calling thread works too, and tells `progress`
+/// after each item of its own and at the end.
+pub fn map<T: Sync, R: Send + Sync>(
     items: &[T],
     progress: Progress<'_>,
     work: impl Fn(&T) -> R + Sync,
 ) -> Vec<R> {
     let cores = thread::available_parallelism().map_or(1, NonZero::get);
-    if cores.min(items.len()) <= 1 {
-        let mut results = Vec::with_capacity(items.len());
-        for item in items {
-            results.push(work(item));
-            progress(results.len(), items.len());
+    let results: Vec<OnceLock<R>> = items.iter().map(|_| OnceLock::new()).collect();
+    let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let worker = |tell: Progress<'_>| {
+        loop {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            let (Some(item), Some(result)) = (items.get(at), results.get(at)) else {
+                break;
+            };
+            result.get_or_init(|| work(item));
+            tell(done.fetch_add(1, Ordering::Relaxed) + 1, items.len());
         }
-        return results;
-    }
-    let next = AtomicUsize::new(0);
-    let mut results: Vec<Option<R>> = items.iter().map(|_| None).collect();
+    };
     thread::scope(|scope| {
-        let (sender, receiver) = mpsc::channel();
-        for _ in 0..cores.min(items.len()) {
-            let (sender, next, work) = (sender.clone(), &next, &work);
-            scope.spawn(move || {
-                loop {
-                    let at = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(item) = items.get(at) else { break };
-                    if sender.send((at, work(item))).is_err() {
-                        break;
-                    }
-                }
-            });
+        for _ in 1..cores.min(items.len()) {
+            scope.spawn(|| worker(&mut |_, _| {}));
         }
-        drop(sender);
-        for (done, (at, result)) in receiver.into_iter().enumerate() {
-            if let Some(slot) = results.get_mut(at) {
-                *slot = Some(result);
-            }
-            progress(done + 1, items.len());
-        }
+        worker(progress);
     });
-    results.into_iter().flatten().collect()
+    progress(items.len(), items.len());
+    results
+        .into_iter()
+        .filter_map(OnceLock::into_inner)
+        .collect()
 }
 
 /// The same, and nobody is told.
-pub fn map_quietly<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+pub fn map_quietly<T: Sync, R: Send + Sync>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
     map(items, &mut |_, _| {}, work)
 }
 
@@ -78,7 +68,8 @@ mod tests {
                 .all(|(square, it)| *square == it * it)
         );
         assert_eq!(squares.len(), 1000);
-        assert_eq!((told.len(), told.last()), (1000, Some(&(1000, 1000))));
+        assert_eq!(told.last(), Some(&(1000, 1000)));
+        assert!(told.is_sorted());
         assert!(map_quietly(&[] as &[u8], |it| *it).is_empty());
     }
 }

@@ -219,6 +219,10 @@ const STANDS: &[&Code] = &[
     &codes::UNKNOWN_ZONE,
 ];
 
+/// What a finding with one of these codes says is of a surface's risk alone, which a refused
+/// schema leaves as it is.
+const OF_RISK: &[&Code] = &[&codes::DESTRUCTIVE_IN_ALLOW, &codes::NOT_DESTRUCTIVE];
+
 impl<'a> Resolver<'a> {
     fn new(syntax: &'a syntax::Project, sources: &'a SourceMap, sink: &'a mut Sink) -> Self {
         Self {
@@ -254,7 +258,9 @@ impl<'a> Resolver<'a> {
         let labels = || diagnostic.labels.iter().map(|it| it.span);
         let holed = || {
             let primary = diagnostic.primary().is_some_and(|it| self.syntax.holed(it));
-            primary || labels().any(|it| self.holed(it))
+            let of_risk = OF_RISK.contains(&diagnostic.code);
+            let flawed = |name: Span| !of_risk && self.flawed.contains(&name);
+            primary || labels().any(|it| flawed(it) || self.syntax.is_holed(it))
         };
         let stands = STANDS.contains(&diagnostic.code) || !holed();
         if stands && !labels().any(|it| self.syntax.stands_in(it)) {
