@@ -107,7 +107,7 @@ struct Candidate {
 pub fn measure(
     model: &Model,
     sources: &SourceMap,
-    run: &Run,
+    run: &Run<'_>,
     at: Time,
     progress: Progress<'_>,
 ) -> Result<Coverage, MutateError> {
@@ -166,7 +166,7 @@ struct Rows<'r> {
 }
 
 impl<'r> Rows<'r> {
-    fn new(run: &'r Run) -> Self {
+    fn new(run: &'r Run<'_>) -> Self {
         let mut rows = Self::default();
         for cell in &run.cells {
             for permission in called(cell) {
@@ -176,7 +176,7 @@ impl<'r> Rows<'r> {
         rows
     }
 
-    fn add(&mut self, cell: &'r CellRun, permission: &str) {
+    fn add(&mut self, cell: &'r CellRun<'_>, permission: &str) {
         let actual = &cell.actual;
         let denied = actual.reason == "denied_by_policy";
         let allowed = actual.decision == "allow";
@@ -198,7 +198,7 @@ impl<'r> Rows<'r> {
 }
 
 /// The permissions that a cell was about, as the model spells them.
-fn called(cell: &CellRun) -> Vec<String> {
+fn called(cell: &CellRun<'_>) -> Vec<String> {
     let Some(surface) = &cell.actual.surface else {
         return Vec::new();
     };

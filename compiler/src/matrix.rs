@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use latchkey_engine::overlay::Overlay;
 use latchkey_gate::{
-    call::{self, Answer, Stated},
+    call::{Answer, Asker, Request, Stated},
     gate::Gate,
 };
 
@@ -26,28 +26,28 @@ pub use report::{counted, decided, digest, human, json, junit, rows};
 
 /// What became of every matrix.
 #[derive(Debug, Clone, Default)]
-pub struct Run {
+pub struct Run<'m> {
     /// Every cell, in the order of matrices and rows.
-    pub cells: Vec<CellRun>,
+    pub cells: Vec<CellRun<'m>>,
     /// What else each caller may reach.
-    pub others: Vec<OthersRun>,
+    pub others: Vec<OthersRun<'m>>,
 }
 
 /// What became of one cell.
 #[derive(Debug, Clone)]
-pub struct CellRun {
+pub struct CellRun<'m> {
     /// The matrix.
-    pub matrix: String,
+    pub matrix: &'m str,
     /// The caller's name in it.
-    pub caller: String,
+    pub caller: &'m str,
     /// The call's name in it.
-    pub call: String,
+    pub call: &'m str,
     /// What must happen.
-    pub expected: String,
+    pub expected: &'m str,
     /// The place of the expectation.
     pub span: Span,
     /// What happened.
-    pub actual: Answer,
+    pub actual: Box<Answer>,
     /// The rules that matched.
     pub matched: Vec<String>,
     /// Bindings that nearly granted, and why not.
@@ -58,11 +58,11 @@ pub struct CellRun {
 
 /// What a caller may reach besides the calls of a matrix, against what the matrix says.
 #[derive(Debug, Clone)]
-pub struct OthersRun {
+pub struct OthersRun<'m> {
     /// The matrix.
-    pub matrix: String,
+    pub matrix: &'m str,
     /// The caller's name in it.
-    pub caller: String,
+    pub caller: &'m str,
     /// The place of the statement.
     pub span: Span,
     /// Reachable, and not listed.
@@ -71,14 +71,14 @@ pub struct OthersRun {
     pub unreachable: Vec<String>,
 }
 
-impl OthersRun {
+impl OthersRun<'_> {
     /// Whether the statement holds.
     pub fn passed(&self) -> bool {
         self.unlisted.is_empty() && self.unreachable.is_empty()
     }
 }
 
-impl Run {
+impl Run<'_> {
     /// How many cells and statements are as expected, and how many are not.
     pub fn counts(&self) -> (usize, usize) {
         let cells = self.cells.iter().map(|cell| cell.passed);
@@ -104,13 +104,13 @@ impl From<PackError> for RunError {
 }
 
 /// Runs every matrix.
-pub fn run(model: &Model, sources: &SourceMap) -> Result<Run, RunError> {
+pub fn run<'m>(model: &'m Model, sources: &SourceMap) -> Result<Run<'m>, RunError> {
     let places = pack::places(model, sources)?;
     run_slices(model, |server| open(&pack::slice(model, server)?, &places))
 }
 
 /// Runs every matrix on the very files of a release.
-pub fn run_on(model: &Model, files: &pack::Files) -> Result<Run, RunError> {
+pub fn run_on<'m>(model: &'m Model, files: &pack::Files) -> Result<Run<'m>, RunError> {
     let file = |name: &str| {
         let missing = || PackError(format!("{name} was not packed"));
         files.get(name).ok_or_else(missing)
@@ -121,10 +121,10 @@ pub fn run_on(model: &Model, files: &pack::Files) -> Result<Run, RunError> {
     })
 }
 
-fn run_slices(
-    model: &Model,
+fn run_slices<'m>(
+    model: &'m Model,
     slice: impl Fn(&str) -> Result<Gate, PackError> + Sync,
-) -> Result<Run, RunError> {
+) -> Result<Run<'m>, RunError> {
     let servers: BTreeSet<&str> = model
         .matrices
         .values()
@@ -140,15 +140,21 @@ fn run_slices(
 }
 
 /// Runs the matrices of all servers that are open, over all cores.
-pub fn run_gates(model: &Model, gates: &BTreeMap<String, Gate>) -> Result<Run, RunError> {
+pub fn run_gates<'m>(
+    model: &'m Model,
+    gates: &BTreeMap<String, Gate>,
+) -> Result<Run<'m>, RunError> {
     let matrices: Vec<(&String, &Matrix)> = model.matrices.iter().collect();
     let runs = parallel::map_quietly(&matrices, |(name, matrix)| {
         let gate = gates.get(&matrix.server);
         gate.map_or_else(|| Ok(Run::default()), |gate| run_matrix(name, matrix, gate))
     });
+    let runs = runs.into_iter().collect::<Result<Vec<_>, _>>()?;
     let mut whole = Run::default();
+    whole
+        .cells
+        .reserve_exact(runs.iter().map(|run| run.cells.len()).sum());
     for run in runs {
-        let run = run?;
         whole.cells.extend(run.cells);
         whole.others.extend(run.others);
     }
@@ -161,52 +167,69 @@ pub fn open(slice: &[u8], places: &[u8]) -> Result<Gate, PackError> {
 }
 
 /// Runs one matrix.
-pub fn run_matrix(name: &str, matrix: &Matrix, gate: &Gate) -> Result<Run, RunError> {
+pub fn run_matrix<'m>(name: &'m str, matrix: &'m Matrix, gate: &Gate) -> Result<Run<'m>, RunError> {
     let overlay = Overlay::default();
     let mut run = Run::default();
     // Permissions that some row calls; the statement about others is about the rest.
     let mut tested: BTreeSet<Permission> = BTreeSet::new();
-    let callers = matrix.callers.iter();
-    let callers: Vec<_> = callers.map(|it| (it, asks(matrix, it))).collect();
-    let calls: Vec<_> = { matrix.calls.iter() }
-        .map(|it| (it, facts(&it.facts)))
-        .collect();
+    let askers: Vec<Asker> = askers(matrix, gate)?;
+    let calls: Vec<Stated> = calls(matrix)?;
+    let requests: Vec<Request<'_>> = requests(matrix, &calls)?;
     run.cells.reserve_exact(matrix.cells.len());
     for cell in &matrix.cells {
-        let (caller, call) = (callers.get(cell.caller), calls.get(cell.call));
-        let (Some((caller, asks)), Some((call, facts))) = (caller, call) else {
+        let (caller, asker) = (matrix.callers.get(cell.caller), askers.get(cell.caller));
+        let (call, request) = (matrix.calls.get(cell.call), requests.get(cell.call));
+        let (Some(caller), Some(asker), Some(call), Some(request)) = (caller, asker, call, request)
+        else {
             continue;
         };
-        let span = cell.expected.span;
-        let stated = read(asks, facts, span)?;
-        let verdict = call::verdict(gate, &overlay, &stated);
-        let mut facts = verdict
-            .map_err(|error| RunError::Stated(error.0, call.name.span))?
-            .facts;
+        let mut facts = asker.verdict(gate, &overlay, request).facts;
         let matched = std::mem::take(&mut facts.matched);
         let missed = std::mem::take(&mut facts.missed);
         let actual = Answer::of(None, facts);
         tested.extend(permission(matrix, &actual));
         run.cells.push(CellRun {
-            matrix: name.to_owned(),
-            caller: caller.name.value.clone(),
-            call: call.name.value.clone(),
-            expected: cell.expected.value.clone(),
-            span,
+            matrix: name,
+            caller: &caller.name.value,
+            call: &call.name.value,
+            expected: &cell.expected.value,
+            span: cell.expected.span,
             passed: outcome::agrees(&cell.expected.value, &actual),
-            actual,
+            actual: Box::new(actual),
             matched,
             missed,
         });
     }
-    for ((caller, asks), others) in callers.iter().zip(&matrix.others) {
-        let stated = read(asks, "", caller.name.span)?;
-        let reachable = reachable(gate, &overlay, &stated, matrix.at)
-            .map_err(|error| RunError::Stated(error.0, caller.name.span))?;
+    let callers = matrix.callers.iter().zip(&askers);
+    for ((caller, asker), others) in callers.zip(&matrix.others) {
+        let reachable = reachable(gate, &overlay, asker);
         run.others
             .push(compare(name, caller, others, &reachable, &tested));
     }
     Ok(run)
+}
+
+fn askers(matrix: &Matrix, gate: &Gate) -> Result<Vec<Asker>, RunError> {
+    let asker = |caller: &MatrixCaller| {
+        let span = caller.name.span;
+        let stated = read(&asks(matrix, caller), "", span)?;
+        Asker::of(gate, &stated).map_err(|error| RunError::Stated(error.0, span))
+    };
+    matrix.callers.iter().map(asker).collect()
+}
+
+/// The calls of a matrix, by nobody.
+fn calls(matrix: &Matrix) -> Result<Vec<Stated>, RunError> {
+    let server = asked(matrix);
+    let call = |call: &MatrixCall| read(&server, &facts(&call.facts), call.name.span);
+    matrix.calls.iter().map(call).collect()
+}
+
+fn requests<'c>(matrix: &Matrix, calls: &'c [Stated]) -> Result<Vec<Request<'c>>, RunError> {
+    let request = |(call, stated): (&MatrixCall, &'c Stated)| {
+        Request::of(stated).map_err(|error| RunError::Stated(error.0, call.name.span))
+    };
+    matrix.calls.iter().zip(calls).map(request).collect()
 }
 
 /// A call of a matrix in the words of `eval`. Without a call it only says who asks.
@@ -222,14 +245,18 @@ pub(crate) fn stated(
 
 /// Who asks whom and when, as members of an `eval` line.
 fn asks(matrix: &Matrix, caller: &MatrixCaller) -> String {
+    [asked(matrix), facts(&caller.facts)].concat()
+}
+
+/// Who is asked and when, as members of an `eval` line.
+fn asked(matrix: &Matrix) -> String {
     let text = |value: &str| serde_json::Value::from(value).to_string();
     let (server, at) = (text(&matrix.server), text(&matrix.at.to_string()));
-    let facts = facts(&caller.facts);
-    format!("\"server\":{server},\"at\":{at}{facts}")
+    format!("\"server\":{server},\"at\":{at}")
 }
 
 /// More members of an `eval` line, each after a comma.
-fn facts(facts: &BTreeMap<&'static str, String>) -> String {
+fn facts(facts: &[(&'static str, String)]) -> String {
     let members = facts.iter();
     members
         .flat_map(|(key, value)| [",\"", key, "\":", value])
@@ -254,13 +281,13 @@ pub(crate) fn permission(matrix: &Matrix, actual: &Answer) -> Option<Permission>
     })
 }
 
-fn compare(
-    matrix: &str,
-    caller: &MatrixCaller,
+fn compare<'m>(
+    matrix: &'m str,
+    caller: &'m MatrixCaller,
     others: &Others,
     reachable: &BTreeSet<Permission>,
     tested: &BTreeSet<Permission>,
-) -> OthersRun {
+) -> OthersRun<'m> {
     let listed: BTreeSet<&Permission> = others.permissions.keys().collect();
     let name = |permission: &Permission| match &permission.operation {
         None => permission.surface.name.clone(),
@@ -271,8 +298,8 @@ fn compare(
         .filter(|it| !tested.contains(it) && !listed.contains(it));
     let unreachable = listed.iter().filter(|it| !reachable.contains(**it));
     OthersRun {
-        matrix: matrix.to_owned(),
-        caller: caller.name.value.clone(),
+        matrix,
+        caller: &caller.name.value,
         span: others.span,
         unlisted: unlisted.map(name).collect(),
         unreachable: unreachable.map(|it| name(it)).collect(),

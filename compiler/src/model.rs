@@ -374,7 +374,7 @@ pub struct MatrixCaller {
     /// Its name in the matrix.
     pub name: Spanned<String>,
     /// `caller`, `on_behalf_of`, `ip`, ... as members of an `eval` line, each as JSON text.
-    pub facts: BTreeMap<&'static str, String>,
+    pub facts: Vec<(&'static str, String)>,
 }
 
 /// A call of a matrix.
@@ -384,7 +384,7 @@ pub struct MatrixCall {
     pub name: Spanned<String>,
     /// `tool` and `arguments`, or `method`, `path` and `body`, as members of an `eval` line, each
     /// as JSON text with numbers as they are written.
-    pub facts: BTreeMap<&'static str, String>,
+    pub facts: Vec<(&'static str, String)>,
 }
 
 /// One expected outcome.

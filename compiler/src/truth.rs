@@ -362,13 +362,13 @@ fn grant_everything(model: &mut Model, name: &str, server: &Server) {
 }
 
 /// Writes down what a run found.
-fn fill(draft: &mut Draft, run: &matrix::Run) {
+fn fill(draft: &mut Draft, run: &matrix::Run<'_>) {
     for cell in run.cells.iter().filter(|it| it.matrix == draft.name) {
-        let key = (cell.call.clone(), cell.caller.clone());
+        let key = (cell.call.to_owned(), cell.caller.to_owned());
         draft.words.insert(key, outcome::full(&cell.actual));
     }
     for others in run.others.iter().filter(|it| it.matrix == draft.name) {
-        let listed = draft.others.entry(others.caller.clone()).or_default();
+        let listed = draft.others.entry(others.caller.to_owned()).or_default();
         listed.extend(others.unlisted.iter().cloned());
     }
 }

@@ -6,9 +6,12 @@
 mod claims;
 mod request;
 
-use std::collections::BTreeMap;
+pub use request::Request;
+
+use std::{collections::BTreeMap, net::IpAddr};
 
 use latchkey_engine::{
+    id::ServerId,
     index::{Obligation, Pool, Reach},
     overlay::{Activation, Overlay},
     reason::Reason,
@@ -197,42 +200,12 @@ pub fn answer(gate: &Gate, overlay: &Overlay, stated: &Stated) -> Result<Answer,
 
 /// The whole verdict of a stated call, explained.
 pub fn verdict(gate: &Gate, overlay: &Overlay, stated: &Stated) -> Result<Verdict, StatedError> {
-    let server = gate
-        .server(&stated.server)
-        .ok_or_else(|| StatedError(format!("there is no server `{}`", stated.server)))?;
-    let now = time("at", &stated.at)?;
-    let peer = match &stated.ip {
-        None => None,
-        Some(text) => Some(
-            text.parse()
-                .map_err(|_| StatedError(format!("`ip`: `{text}` is no address")))?,
-        ),
-    };
-    let request = request::build(stated)?;
-    let headers = [("content-type", b"application/json".as_slice())];
-    let inbound = Inbound {
-        server,
-        method: request.method,
-        target: &request.target,
-        headers: if request.body.is_empty() {
-            &[]
-        } else {
-            &headers
-        },
-        body: request.body.as_bytes(),
-        peer,
-    };
-    let Some(claims) = claims::build(gate, stated, now)? else {
-        return Ok(admit_explained(gate, overlay, &inbound, None, now));
-    };
-    Ok(match gate.identity(&claims) {
-        Ok(identity) => admit_explained(gate, overlay, &inbound, Some(&identity), now),
-        Err(reason) => refuse(gate, &inbound, reason),
-    })
+    let asker = Asker::of(gate, stated)?;
+    Ok(asker.verdict(gate, overlay, &Request::of(stated)?))
 }
 
-/// Who a stated call is from, for discovery: no identity for an anonymous caller, or the reason
-/// why its token would be refused.
+/// Who a stated call is from: no identity for an anonymous caller, or the reason why its token
+/// would be refused.
 pub fn identity(
     gate: &Gate,
     stated: &Stated,
@@ -240,6 +213,64 @@ pub fn identity(
     let now = time("at", &stated.at)?;
     let claims = claims::build(gate, stated, now)?;
     Ok(claims.map(|claims| gate.identity(&claims)).transpose())
+}
+
+/// Who makes stated calls, of which server, from where and when.
+#[derive(Debug)]
+pub struct Asker {
+    /// The server that is called.
+    pub server: ServerId,
+    /// The time of the calls.
+    pub now: Time,
+    /// No identity for an anonymous caller, or why its token would be refused.
+    pub identity: Result<Option<Identity>, Reason>,
+    peer: Option<IpAddr>,
+}
+
+impl Asker {
+    /// What a stated call says of who makes it; what is called may be left out.
+    ///
+    /// # Errors
+    /// The server, the time, the address or a caller is none that the policy knows.
+    pub fn of(gate: &Gate, stated: &Stated) -> Result<Self, StatedError> {
+        let server = gate
+            .server(&stated.server)
+            .ok_or_else(|| StatedError(format!("there is no server `{}`", stated.server)))?;
+        let peer = match &stated.ip {
+            None => None,
+            Some(text) => Some(
+                text.parse()
+                    .map_err(|_| StatedError(format!("`ip`: `{text}` is no address")))?,
+            ),
+        };
+        Ok(Self {
+            server,
+            now: time("at", &stated.at)?,
+            identity: identity(gate, stated)?,
+            peer,
+        })
+    }
+
+    /// The verdict of one request of theirs, explained.
+    pub fn verdict(&self, gate: &Gate, overlay: &Overlay, request: &Request<'_>) -> Verdict {
+        let headers = [("content-type", b"application/json".as_slice())];
+        let inbound = Inbound {
+            server: self.server,
+            method: request.method,
+            target: &request.target,
+            headers: if request.body.is_empty() {
+                &[]
+            } else {
+                &headers
+            },
+            body: request.body.as_bytes(),
+            peer: self.peer,
+        };
+        match &self.identity {
+            Ok(identity) => admit_explained(gate, overlay, &inbound, identity.as_ref(), self.now),
+            Err(reason) => refuse(gate, &inbound, *reason),
+        }
+    }
 }
 
 fn time(key: &str, text: &str) -> Result<Time, StatedError> {

@@ -126,7 +126,7 @@ fn print(
 /// Whether the outcome of the matrices lets the release be signed; what is not as expected is told.
 fn may_sign(
     args: &Args,
-    run: &Run,
+    run: &Run<'_>,
     sound: &Sound,
     terminal: &mut Terminal<'_>,
 ) -> std::io::Result<bool> {

@@ -83,7 +83,8 @@ pub fn run(args: &Args, global: &Global, terminal: &mut Terminal<'_>) -> Result<
     }
     print(&run, &project, global.format, terminal)?;
     let ending = ending(&run);
-    super::leave((run, project));
+    super::leave(run);
+    super::leave(project);
     Ok(ending)
 }
 
@@ -116,7 +117,7 @@ pub(super) fn failure(error: RunError, sources: &SourceMap) -> Failure {
     }
 }
 
-fn ending(run: &Run) -> Exit {
+fn ending(run: &Run<'_>) -> Exit {
     if run.counts().1 == 0 {
         Exit::Clean
     } else {
@@ -125,7 +126,7 @@ fn ending(run: &Run) -> Exit {
 }
 
 fn print(
-    run: &Run,
+    run: &Run<'_>,
     project: &Sound,
     format: Format,
     terminal: &mut Terminal<'_>,
@@ -148,7 +149,7 @@ fn replace(global: &Global, path: &str, text: &str) -> Result<(), Failure> {
 
 /// Rewrites the cells. Statements about others are for their author to change.
 fn bless(
-    run: &Run,
+    run: &Run<'_>,
     project: &Sound,
     global: &Global,
     terminal: &mut Terminal<'_>,

@@ -35,7 +35,10 @@ fn tested<'a>(matrices: &[&'a Matrix], server: &'a Server) -> BTreeSet<&'a str> 
     let mut tested = BTreeSet::new();
     let calls = matrices.iter().flat_map(|matrix| &matrix.calls);
     for facts in calls.map(|call| &call.facts) {
-        let text = |key: &str| -> Option<String> { serde_json::from_str(facts.get(key)?).ok() };
+        let text = |key: &str| -> Option<String> {
+            let (_, value) = facts.iter().find(|(name, _)| *name == key)?;
+            serde_json::from_str(value).ok()
+        };
         if let Some(called) = text("tool").or_else(|| text("prompt")) {
             let named = server.surfaces.get_key_value(&called);
             let named =

@@ -16,7 +16,7 @@ pub struct Edits {
 
 /// The texts in which each cell says what happened. Nothing but changed cells, and the blanks
 /// after them, is touched.
-pub fn bless(run: &Run, sources: &SourceMap) -> Edits {
+pub fn bless(run: &Run<'_>, sources: &SourceMap) -> Edits {
     let mut changes: BTreeMap<&str, Vec<(Span, String)>> = BTreeMap::new();
     let mut edits = Edits::default();
     for cell in run.cells.iter().filter(|cell| !cell.passed) {

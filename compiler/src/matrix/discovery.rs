@@ -7,33 +7,24 @@ use latchkey_engine::{
     decide::discover,
     decision::Visibility,
     overlay::Overlay,
-    time::Time,
 };
-use latchkey_gate::{
-    call::{self, Stated, StatedError},
-    gate::Gate,
-};
+use latchkey_gate::{call::Asker, gate::Gate};
 
 use crate::model::{Permission, SurfaceName};
 
-/// The permissions of the stated server that some call of this caller could have.
-pub fn reachable(
-    gate: &Gate,
-    overlay: &Overlay,
-    stated: &Stated,
-    now: Time,
-) -> Result<BTreeSet<Permission>, StatedError> {
+/// The permissions of the server that some call of this caller could have.
+pub fn reachable(gate: &Gate, overlay: &Overlay, asker: &Asker) -> BTreeSet<Permission> {
     let mut reachable = BTreeSet::new();
-    let Ok(identity) = call::identity(gate, stated)? else {
+    let Ok(identity) = &asker.identity else {
         // Who is refused before the policy is asked reaches nothing.
-        return Ok(reachable);
+        return reachable;
     };
     let callers = identity.as_ref().map_or(&[][..], |it| it.callers());
     let policy = gate.policy();
-    let Some(server) = gate.server(&stated.server) else {
-        return Ok(reachable);
+    let Some(server) = policy.server_entry(asker.server) else {
+        return reachable;
     };
-    for surface in policy.surfaces(server) {
+    for surface in policy.surfaces(asker.server) {
         let Some(entry) = policy.surface_entry(surface) else {
             continue;
         };
@@ -56,12 +47,12 @@ pub fn reachable(
                 address: None,
                 token_permissions: identity.as_ref().and_then(|it| it.permissions()),
                 token_id: identity.as_ref().and_then(|it| it.token_id()),
-                now,
+                now: asker.now,
             };
             if discover(policy, overlay, &call) != Visibility::Never {
                 reachable.insert(Permission {
                     surface: SurfaceName {
-                        server: stated.server.clone(),
+                        server: server.name.clone(),
                         name: entry.name.clone(),
                     },
                     operation: operation.map(str::to_owned),
@@ -69,5 +60,5 @@ pub fn reachable(
             }
         }
     }
-    Ok(reachable)
+    reachable
 }

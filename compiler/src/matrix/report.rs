@@ -12,7 +12,7 @@ use crate::{diag::render::junit::escaped, source::SourceMap};
 const VERSION: u32 = 1;
 
 /// The mismatches, each with its place, and a line that counts.
-pub fn human(run: &Run, sources: &SourceMap) -> String {
+pub fn human(run: &Run<'_>, sources: &SourceMap) -> String {
     let mut out = String::new();
     for cell in run.cells.iter().filter(|cell| !cell.passed) {
         let _ = writeln!(
@@ -34,7 +34,7 @@ pub fn human(run: &Run, sources: &SourceMap) -> String {
         return "there are no matrices: nothing was tested\n".to_owned();
     }
     let matrices: std::collections::BTreeSet<&str> =
-        run.cells.iter().map(|cell| cell.matrix.as_str()).collect();
+        run.cells.iter().map(|cell| cell.matrix).collect();
     let cells = counted(run.cells.len(), "cell", "cells");
     let statements = counted(run.others.len(), "statement", "statements");
     let matrices = counted(matrices.len(), "matrix", "matrices");
@@ -55,7 +55,7 @@ pub fn counted(count: usize, one: &str, many: &str) -> String {
 }
 
 /// Every row, with what decided it.
-pub fn rows(run: &Run, sources: &SourceMap) -> String {
+pub fn rows(run: &Run<'_>, sources: &SourceMap) -> String {
     let mut out = String::new();
     for cell in &run.cells {
         let verdict = if cell.passed { "ok" } else { "FAILED" };
@@ -73,12 +73,12 @@ pub fn rows(run: &Run, sources: &SourceMap) -> String {
 }
 
 /// What happened in a cell, and what decided it.
-fn happened(cell: &CellRun) -> String {
+fn happened(cell: &CellRun<'_>) -> String {
     format!("{} ({})", outcome::word(&cell.actual), decided(cell))
 }
 
 /// What decided a cell: the rule, the bindings that grant, or which default, with its place.
-pub fn decided(cell: &CellRun) -> String {
+pub fn decided(cell: &CellRun<'_>) -> String {
     let actual = &cell.actual;
     let by = match (&actual.rule, actual.decision, actual.reason) {
         (Some(rule), ..) => format!("rule {rule}"),
@@ -99,7 +99,7 @@ pub fn decided(cell: &CellRun) -> String {
     }
 }
 
-fn sentence(others: &OthersRun) -> String {
+fn sentence(others: &OthersRun<'_>) -> String {
     let mut out = format!("{}: others of `{}`", others.matrix, others.caller);
     if !others.unlisted.is_empty() {
         let names = others.unlisted.join(", ");
@@ -115,7 +115,7 @@ fn sentence(others: &OthersRun) -> String {
 
 /// The digest that names the outcome in a release statement: of its JSON form in canonical spelling
 /// (RFC 8785). `None` when nothing was tested.
-pub fn digest(run: &Run, sources: &SourceMap) -> Option<Digest> {
+pub fn digest(run: &Run<'_>, sources: &SourceMap) -> Option<Digest> {
     if run.cells.is_empty() && run.others.is_empty() {
         return None;
     }
@@ -124,7 +124,7 @@ pub fn digest(run: &Run, sources: &SourceMap) -> Option<Digest> {
 }
 
 /// One JSON value, `version` 1.
-pub fn json(run: &Run, sources: &SourceMap) -> Json {
+pub fn json(run: &Run<'_>, sources: &SourceMap) -> Json {
     let cells: Vec<Json> = run
         .cells
         .iter()
@@ -181,8 +181,8 @@ pub fn json(run: &Run, sources: &SourceMap) -> Json {
 }
 
 /// `JUnit` XML: a suite for each matrix, a case for each cell and each statement about others.
-pub fn junit(run: &Run, sources: &SourceMap) -> String {
-    let mut names: Vec<&str> = run.cells.iter().map(|cell| cell.matrix.as_str()).collect();
+pub fn junit(run: &Run<'_>, sources: &SourceMap) -> String {
+    let mut names: Vec<&str> = run.cells.iter().map(|cell| cell.matrix).collect();
     names.dedup();
     let (passed, failed) = run.counts();
     let mut out = format!(

@@ -3,6 +3,7 @@ use std::path::Path;
 use super::*;
 use crate::{Checked, check, source::Folder};
 use latchkey_engine::time::Time;
+use latchkey_gate::call;
 
 fn policies() -> (Model, SourceMap) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../policies");
@@ -47,7 +48,7 @@ fn a_slice_answers_like_the_whole() {
                 compared += 1;
             }
             let stated = stated(matrix, caller, None, caller.name.span).unwrap();
-            let reach = |gate| reachable(gate, &overlay, &stated, matrix.at).unwrap();
+            let reach = |gate| reachable(gate, &overlay, &Asker::of(gate, &stated).unwrap());
             assert_eq!(reach(&slice), reach(&whole), "{}", caller.name.value);
         }
     }

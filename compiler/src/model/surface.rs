@@ -125,9 +125,9 @@ pub enum ScopeSource {
         /// The argument.
         argument: Spanned<ArgumentPath>,
         /// Exact values.
-        exact: BTreeMap<String, Scope>,
+        exact: Arc<BTreeMap<String, Scope>>,
         /// Prefixes, without their star.
-        prefixes: BTreeMap<String, Scope>,
+        prefixes: Arc<BTreeMap<String, Scope>>,
     },
     /// The sidecar writes the current actor's organization or team into an argument.
     Force {

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use latchkey_engine::{overlay::Overlay, time::Time};
+use latchkey_engine::overlay::Overlay;
 use latchkey_gate::{
-    call::{self, Answer, Stated, StatedCaller},
+    call::{self, Answer, Asker, Stated, StatedCaller},
     gate::Gate,
 };
 use serde_json::{Map, Value as Json, json};
@@ -126,12 +126,12 @@ pub(super) fn build(
 /// What each caller of a matrix gets for a call, and whether that tells the slices apart.
 fn cells(
     matrix: &Matrix,
-    facts: &BTreeMap<&'static str, String>,
+    facts: &[(&'static str, String)],
     pair: [&Gate; 2],
 ) -> Option<Vec<(Stated, String, bool)>> {
     let call = MatrixCall {
         name: Spanned::new(String::new(), matrix.span),
-        facts: facts.clone(),
+        facts: facts.to_vec(),
     };
     let cell = |caller| {
         let asked = matrix::stated(matrix, caller, Some(&call), matrix.span).ok()?;
@@ -192,8 +192,8 @@ fn stem(stated: &Stated) -> String {
 }
 
 /// The members of an `eval` line that say what is called.
-fn call_facts(stated: &Stated) -> BTreeMap<&'static str, String> {
-    let mut facts = BTreeMap::new();
+fn call_facts(stated: &Stated) -> Vec<(&'static str, String)> {
+    let mut facts = Vec::new();
     let texts = [
         ("tool", &stated.tool),
         ("prompt", &stated.prompt),
@@ -203,12 +203,12 @@ fn call_facts(stated: &Stated) -> BTreeMap<&'static str, String> {
     ];
     for (key, value) in texts {
         if let Some(value) = value {
-            facts.insert(key, json!(value).to_string());
+            facts.push((key, json!(value).to_string()));
         }
     }
     for (key, value) in [("arguments", &stated.arguments), ("body", &stated.body)] {
         if let Some(value) = value {
-            facts.insert(key, value.get().to_owned());
+            facts.push((key, value.get().to_owned()));
         }
     }
     facts
@@ -353,8 +353,7 @@ fn actor(model: &Model, caller: &StatedCaller) -> Map<String, Json> {
 /// What else the caller of a call may ever reach, as `others` lists it.
 fn others(stated: &Stated, gate: &Gate) -> Option<Vec<String>> {
     let overlay = Overlay::default();
-    let at = Time::parse(&stated.at)?;
-    let reachable = matrix::reachable(gate, &overlay, stated, at).ok()?;
+    let reachable = matrix::reachable(gate, &overlay, &Asker::of(gate, stated).ok()?);
     let answer = call::answer(gate, &overlay, stated).ok()?;
     let called = called(&stated.server, &answer);
     let names = reachable.iter().filter(|it| Some(*it) != called.as_ref());

@@ -1,6 +1,7 @@
 //! Bindings, rules and scope maps that point elsewhere.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::{Operator, Plan, grants, servers_of};
 use crate::{
@@ -95,7 +96,7 @@ fn maps(model: &Model, server_name: &str, plan: &mut Plan) {
         } = &surface.scope
         {
             for (maps, is_prefix) in [(exact, false), (prefixes, true)] {
-                for (value, scope) in maps {
+                for (value, scope) in maps.iter() {
                     seen.insert((argument.span, value.clone(), is_prefix), scope.clone());
                 }
             }
@@ -125,7 +126,7 @@ fn maps(model: &Model, server_name: &str, plan: &mut Plan) {
                     };
                     let map = if is_prefix { prefixes } else { exact };
                     if argument.span == span && map.contains_key(&value) {
-                        map.insert(value.clone(), target.clone());
+                        Arc::make_mut(map).insert(value.clone(), target.clone());
                     }
                 }
             });

@@ -48,7 +48,8 @@ impl Resolver<'_> {
             others.push(self.matrix_others(entry, &caller.name, server_name, server));
         }
         let mut calls = Vec::with_capacity(table.rows.len());
-        let mut expected_cells = Vec::new();
+        let rows = table.rows.iter();
+        let mut expected_cells = Vec::with_capacity(rows.map(|row| row.cells.len()).sum());
         for (row, written) in table.rows.iter().enumerate() {
             let Some(call) = entry.calls.get(&written.call.value) else {
                 continue;
@@ -76,24 +77,24 @@ impl Resolver<'_> {
     }
 
     fn matrix_caller(&mut self, name: &Spanned<String>, caller: &Caller) -> MatrixCaller {
-        let mut facts = BTreeMap::new();
+        let mut facts = Vec::new();
         if let Some(actor) = self.actor(&caller.actor) {
-            facts.insert("caller", actor.to_string());
+            facts.push(("caller", actor.to_string()));
         }
         let mut chain = Vec::new();
         for actor in caller.on_behalf_of.iter().flat_map(|list| list.iter()) {
             chain.extend(self.actor(actor));
         }
         if !chain.is_empty() {
-            facts.insert("on_behalf_of", Json::Array(chain).to_string());
+            facts.push(("on_behalf_of", Json::Array(chain).to_string()));
         }
         if let Some(permissions) = &caller.token_permissions {
             let names: Vec<_> = permissions.iter().map(|it| it.value.as_str()).collect();
-            facts.insert("token_permissions", json!(names).to_string());
+            facts.push(("token_permissions", json!(names).to_string()));
         }
         for (key, value) in [("token_id", &caller.token_id), ("ip", &caller.ip)] {
             if let Some(value) = value {
-                facts.insert(key, json!(value.value).to_string());
+                facts.push((key, json!(value.value).to_string()));
             }
         }
         MatrixCaller {
@@ -181,18 +182,11 @@ impl Resolver<'_> {
 
     fn outcome(&mut self, expected: &Spanned<String>) {
         let word = expected.value.as_str();
-        if word == "allow" {
-            return;
-        }
-        let known: Vec<&str> = std::iter::once("allow")
-            .chain(
-                Reason::ALL
-                    .iter()
-                    .filter(|it| **it != Reason::Ok)
-                    .map(|it| it.as_str()),
-            )
-            .collect();
-        if known.contains(&word) {
+        let known = || {
+            let reasons = Reason::ALL.iter().filter(|it| **it != Reason::Ok);
+            std::iter::once("allow").chain(reasons.map(|it| it.as_str()))
+        };
+        if known().any(|it| it == word) {
             return;
         }
         if let Some(list) = word.strip_prefix(CARRIES) {
@@ -222,7 +216,7 @@ impl Resolver<'_> {
             &codes::UNKNOWN_OUTCOME,
             expected,
             message,
-            &known,
+            &known().collect::<Vec<_>>(),
             help,
         ));
     }
@@ -231,23 +225,23 @@ impl Resolver<'_> {
 fn matrix_call(name: &Spanned<String>, call: &Call, server: &Server) -> MatrixCall {
     // A call that could not be read was refused when it was parsed.
     let value = |node: &syntax::Node| node.to_json().unwrap_or_else(|| "null".to_owned());
-    let mut facts = BTreeMap::new();
+    let mut facts = Vec::new();
     match call {
         Call::Surface { name, arguments } => {
             let surface = server.surfaces.get(&name.value);
             let prompt = surface.is_some_and(|it| it.kind == SurfaceKind::Prompt);
             let key = if prompt { "prompt" } else { "tool" };
-            facts.insert(key, json!(name.value).to_string());
-            facts.insert("arguments", value(arguments));
+            facts.push((key, json!(name.value).to_string()));
+            facts.push(("arguments", value(arguments)));
         }
         Call::Resource { uri } => {
-            facts.insert("resource", json!(uri.value).to_string());
+            facts.push(("resource", json!(uri.value).to_string()));
         }
         Call::Route(route) => {
-            facts.insert("method", json!(route.method.value.text()).to_string());
-            facts.insert("path", json!(route.path.value).to_string());
+            facts.push(("method", json!(route.method.value.text()).to_string()));
+            facts.push(("path", json!(route.path.value).to_string()));
             if let Some(body) = &route.body {
-                facts.insert("body", value(body));
+                facts.push(("body", value(body)));
             }
         }
     }

@@ -1,6 +1,9 @@
 //! Servers and what can be called of them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use latchkey_engine::index::{Access, Disclose, Obligation, Risk, SurfaceKind, Transport, Unlock};
 
@@ -292,8 +295,8 @@ impl Resolver<'_> {
                 let argument = self.argument_path(&mapped.from.argument, server);
                 ScopeSource::Map {
                     argument,
-                    exact,
-                    prefixes,
+                    exact: Arc::new(exact),
+                    prefixes: Arc::new(prefixes),
                 }
             }
         }

@@ -101,7 +101,7 @@ pub(super) fn follow(
 }
 
 /// The statements about what else callers may reach, without what they can reach no more.
-fn others(run: &Run, model: &Model, sources: &SourceMap) -> BTreeMap<String, String> {
+fn others(run: &Run<'_>, model: &Model, sources: &SourceMap) -> BTreeMap<String, String> {
     let mut gone: BTreeMap<&str, BTreeSet<Span>> = BTreeMap::new();
     for statement in run.others.iter().filter(|it| !it.unreachable.is_empty()) {
         for span in spans(statement, model) {
@@ -139,8 +139,8 @@ fn others(run: &Run, model: &Model, sources: &SourceMap) -> BTreeMap<String, Str
 }
 
 /// Where a statement lists what cannot be reached.
-fn spans(statement: &OthersRun, model: &Model) -> Vec<Span> {
-    let Some(matrix) = model.matrices.get(&statement.matrix) else {
+fn spans(statement: &OthersRun<'_>, model: &Model) -> Vec<Span> {
+    let Some(matrix) = model.matrices.get(statement.matrix) else {
         return Vec::new();
     };
     let callers = matrix.callers.iter().zip(&matrix.others);

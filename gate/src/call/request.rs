@@ -4,15 +4,25 @@ use serde_json::value::RawValue;
 
 use super::{Stated, StatedError};
 
-/// The parts of an HTTP request.
-pub(super) struct Request<'a> {
+/// The HTTP request of a stated call.
+#[derive(Debug)]
+pub struct Request<'a> {
     pub(super) method: &'a str,
     pub(super) target: String,
     pub(super) body: String,
 }
 
-/// Builds what a client would send.
-pub(super) fn build(stated: &Stated) -> Result<Request<'_>, StatedError> {
+impl<'a> Request<'a> {
+    /// What a client would send.
+    ///
+    /// # Errors
+    /// Not exactly one thing is called, or not in the way that it is called.
+    pub fn of(stated: &'a Stated) -> Result<Self, StatedError> {
+        build(stated)
+    }
+}
+
+fn build(stated: &Stated) -> Result<Request<'_>, StatedError> {
     let fault = |what: &str| Err(StatedError(what.to_owned()));
     let called = [
         stated.tool.is_some(),

@@ -14,7 +14,7 @@ use crate::{
 pub(super) fn run(
     args: &Args,
     global: &Global,
-    (project, run): (&Sound, &Run),
+    (project, run): (&Sound, &Run<'_>),
     terminal: &mut Terminal<'_>,
 ) -> Result<Exit, Failure> {
     let (model, sources) = (&project.model, &project.sources);
