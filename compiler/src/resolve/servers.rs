@@ -83,8 +83,11 @@ impl Resolver<'_> {
             };
             let written = written(entry);
             self.shared_patterns(&written);
+            let inherit = written.iter().any(|it| it.surface.scope.is_none());
+            let source = entry.scopes.as_ref().filter(|_| inherit);
+            let scopes = source.map_or(ScopeSource::Server, |it| self.scope_source(it, &server));
             for each in &written {
-                let surface = self.surface(entry, &server, each);
+                let surface = self.surface(entry, (&server, &scopes), each);
                 server.surfaces.insert(each.name.value.clone(), surface);
             }
             self.unused_facts(entry, &server);
@@ -167,7 +170,7 @@ impl Resolver<'_> {
     fn surface(
         &mut self,
         entry: &syntax::Server,
-        server: &Server,
+        (server, scopes): (&Server, &ScopeSource),
         written: &Written<'_>,
     ) -> Surface {
         let facts = written.surface;
@@ -182,8 +185,8 @@ impl Resolver<'_> {
             .operations
             .as_ref()
             .map(|it| self.operations(it, server));
-        let source = facts.scope.as_ref().or(entry.scopes.as_ref());
-        let scope = source.map_or(ScopeSource::Server, |it| self.scope_source(it, server));
+        let own = facts.scope.as_ref();
+        let scope = own.map_or_else(|| scopes.clone(), |it| self.scope_source(it, server));
         let mut surface = Surface {
             span: written.name.span,
             kind: written.kind.clone(),
