@@ -98,18 +98,18 @@ pub fn compare(old: &Gate, new: &Gate, at: Time) -> Report {
     let lines = same::Lines::new(sides);
     let unchanged: Vec<bool> = classes
         .iter()
-        .map(|class| same::callers(sides, &class.known))
+        .map(|class| same::callers(sides, class.known()))
         .collect();
     let chains = from.reads_chain() || to.reads_chain();
     for (surface, operation) in permissions(&from, &to) {
         let operation = operation.as_deref();
         let difference = same::permission(sides, &lines, &surface, operation);
         for ((at, class), unchanged) in analysis.classes.iter().enumerate().zip(&unchanged) {
-            if *unchanged && !difference.concerns(&class.known) {
+            if *unchanged && !difference.concerns(class.known()) {
                 continue;
             }
             let within = unchanged
-                .then(|| difference.within(sides, &class.known, &surface))
+                .then(|| difference.within(sides, class.known(), &surface))
                 .flatten();
             let permission = (surface.as_str(), operation);
             analysis.ask((at, class), permission, (Standing::Alone, within.as_ref()));
@@ -120,7 +120,7 @@ pub fn compare(old: &Gate, new: &Gate, at: Time) -> Report {
         for actor in actors([&from, &to], &classes, &surface) {
             let moves = path(&from, actor[0]) != path(&to, actor[1]);
             for ((at, class), unchanged) in analysis.classes.iter().enumerate().zip(&unchanged) {
-                let concerned = moves || !unchanged || difference.concerns(&class.known);
+                let concerned = moves || !unchanged || difference.concerns(class.known());
                 if concerned && class.scopes() != actor {
                     let permission = (surface.as_str(), operation);
                     analysis.ask((at, class), permission, (Standing::Under(actor), None));
@@ -248,7 +248,7 @@ impl Analysis<'_> {
             chain,
             actor,
             within,
-            ..Question::alone(sides, &class.known, self.texts, permission)
+            ..Question::alone(sides, class.known(), self.texts, permission)
         };
         let Ok(answer) = outcome::compare(&question) else {
             let why = "the conditions have too many combinations to compare one by one";
@@ -465,7 +465,7 @@ fn may_act(question: &Question<'_>, class: Option<&Class>) -> [bool; 2] {
         return [false; 2];
     };
     let asked = Question {
-        known: &class.known,
+        known: class.known(),
         ..*question
     };
     let Ok(answer) = outcome::compare(&asked) else {

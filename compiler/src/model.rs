@@ -21,9 +21,11 @@ use crate::{
     source::{Span, Spanned},
 };
 
+mod few;
 mod scope;
 mod surface;
 
+pub use few::Few;
 pub use scope::Scope;
 pub use surface::{
     Fact, Operation, Operations, Permission, Schema, ScopeSource, Surface, SurfaceName,
@@ -148,9 +150,9 @@ pub struct Principal {
     /// Where it belongs.
     pub scope: Scope,
     /// Issuer and subject of each identity.
-    pub identities: BTreeSet<(String, String)>,
+    pub identities: Few<(String, String)>,
     /// Its tags.
-    pub tags: BTreeSet<String>,
+    pub tags: Few<String>,
     /// Who answers for it.
     pub owner: Option<Spanned<String>>,
     /// Suspended in Git.
@@ -241,7 +243,7 @@ pub struct Role {
 }
 
 /// Whom a binding or rule speaks of.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Who {
     /// One principal.
     Principal(String),

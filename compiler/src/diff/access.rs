@@ -236,7 +236,7 @@ pub fn access(gate: &Gate, query: &Query<'_>) -> Access {
                 let question = Question {
                     chain,
                     actor: actor.map(|scope| [Some(scope); 2]),
-                    ..Question::alone([&side, &side], &class.known, &texts, permission)
+                    ..Question::alone([&side, &side], class.known(), &texts, permission)
                 };
                 let within = View::new(&question, 1).open_within(ScopeTree::PLATFORM);
                 let question = Question {
@@ -271,11 +271,11 @@ impl Review<'_> {
                 ScopeSource::Principal | ScopeSource::Force { .. }
             )
         });
-        let home = |class: &Class| match &class.known {
+        let home = |class: &Class| match class.known() {
             [_, Known::Caller(facts) | Known::Undeclared(facts)] => facts.scope,
             _ => None,
         };
-        let known = matches!(class.known, [_, Known::Caller(_) | Known::Undeclared(_)]);
+        let known = matches!(class.known(), [_, Known::Caller(_) | Known::Undeclared(_)]);
         if !by_actor || !known {
             return BTreeSet::new();
         }

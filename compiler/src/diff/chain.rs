@@ -74,7 +74,7 @@ fn fits(
     answer: &Answer,
     choice: &Choice,
 ) -> bool {
-    sides.iter().zip(&class.known).any(|(side, known)| {
+    sides.iter().zip(class.known()).any(|(side, known)| {
         let Known::Caller(facts) = known else {
             return false;
         };

@@ -61,7 +61,9 @@ fn issuers(from: &Side<'_>, to: &Side<'_>, report: &mut Report) {
 /// Whom a token may name in a chain is asked of its issuer, not of who is named: somebody who moved
 /// to another organization may be named by other issuers than before.
 fn chains(sides: [&Side<'_>; 2], classes: &[Class], report: &mut Report) {
-    let moved = classes.iter().filter(|it| !same::callers(sides, &it.known));
+    let moved = classes
+        .iter()
+        .filter(|it| !same::callers(sides, it.known()));
     for class in moved {
         let own: BTreeMap<&str, &str> = { class.identities.iter().chain(&class.strangers) }
             .map(|(issuer, subject)| (issuer.as_str(), subject.as_str()))

@@ -326,7 +326,8 @@ impl<'a> Search<'a> {
         for class in reach.classes.iter().filter_map(|at| self.classes.get(*at)) {
             for (surface, operation, _) in &reach.permissions {
                 let permission = (surface.as_str(), operation.as_deref());
-                let question = Question::alone([less, less], &class.known, &self.texts, permission);
+                let question =
+                    Question::alone([less, less], class.known(), &self.texts, permission);
                 others.extend(View::new(&question, 0).bindings());
             }
         }
@@ -368,7 +369,8 @@ impl<'a> Search<'a> {
         let is_meant = |class: &Class| {
             doors.iter().flatten().any(|(surface, operation, _)| {
                 let permission = (surface.as_str(), operation.as_deref());
-                let question = Question::alone([side, side], &class.known, &self.texts, permission);
+                let question =
+                    Question::alone([side, side], class.known(), &self.texts, permission);
                 means(&View::new(&question, 0))
             })
         };
@@ -395,7 +397,7 @@ impl<'a> Search<'a> {
             let question = Question {
                 chain: true,
                 actor: Some(actor),
-                ..Question::alone(sides, &class.known, &self.texts, (surface, None))
+                ..Question::alone(sides, class.known(), &self.texts, (surface, None))
             };
             View::new(&question, 0).scopes().first().copied()
         };
@@ -435,7 +437,7 @@ impl<'a> Search<'a> {
                     let question = Question {
                         chain,
                         actor,
-                        ..Question::alone(sides, &class.known, &self.texts, permission)
+                        ..Question::alone(sides, class.known(), &self.texts, permission)
                     };
                     let within = open_within(&question, reach.scope);
                     // No such call can be allowed.
@@ -533,7 +535,7 @@ fn speaks_of(classes: &[Class]) -> HashMap<Subject, Vec<usize>> {
     for (at, class) in classes.iter().enumerate() {
         let mut add = |subject| found.entry(subject).or_default().push(at);
         add(Subject::Everyone);
-        let [facts, _] = class.known.each_ref().map(Known::facts);
+        let [facts, _] = class.known().map(Known::facts);
         let Some(facts) = facts else { continue };
         facts
             .principal

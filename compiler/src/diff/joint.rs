@@ -166,7 +166,7 @@ impl Line<'_> {
         let numbered = self.classes.iter().enumerate();
         let known: Vec<[Known; 2]> = numbered
             .map(|(at, class)| {
-                class.known.each_ref().map(|known| {
+                class.known().map(|known| {
                     if at == last {
                         known.clone()
                     } else {
@@ -182,7 +182,7 @@ impl Line<'_> {
         let members: Vec<Question<'_>> = known
             .iter()
             .map(|known| Question {
-                known,
+                known: known.each_ref(),
                 chain: false,
                 actor,
                 cast: Some([first, subject]),
@@ -203,7 +203,7 @@ impl Line<'_> {
         let (subject, actors) = self.classes.split_last()?;
         let speaks = |issuer: &str, class: &Class, own: &str| {
             needed.iter().all(|at| {
-                let (side, known) = (sides.get(*at), class.known.get(*at));
+                let (side, known) = (sides.get(*at), class.known().get(*at).copied());
                 side.zip(known)
                     .is_some_and(|(side, known)| speaks_for(side, issuer, known, own))
             })
@@ -308,7 +308,7 @@ fn is(sides: [&Side<'_>; 2], recipe: &Recipe<'_>, key: &Key, class: Option<&&Cla
     let all = recipe.answer.regions(key);
     let chosen = recipe.choice.get(key).into_iter().flatten();
     let regions: Vec<&Region> = chosen.filter_map(|at| all.get(*at)).collect();
-    sides.iter().zip(&class.known).any(|(side, known)| {
+    sides.iter().zip(class.known()).any(|(side, known)| {
         let is = |facts| {
             let mut regions = regions.iter();
             regions.any(|it| chain::is(side, facts, attribute, it))

@@ -39,7 +39,7 @@ pub(super) struct Outcome {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Question<'a> {
     pub(super) sides: [&'a Side<'a>; 2],
-    pub(super) known: &'a [Known; 2],
+    pub(super) known: [&'a Known; 2],
     /// Kinds of texts that were found already.
     pub(super) texts: &'a texts::Known,
     /// `server/name`.
@@ -97,7 +97,7 @@ impl<'a> Question<'a> {
     /// narrow it, or put the callers into one.
     pub(super) fn alone(
         sides: [&'a Side<'a>; 2],
-        known: &'a [Known; 2],
+        known: [&'a Known; 2],
         texts: &'a texts::Known,
         (surface, operation): (&'a str, Option<&'a str>),
     ) -> Self {

@@ -136,7 +136,7 @@ pub(super) enum Difference<'s> {
 
 impl Difference<'_> {
     /// Whether it can matter to callers of whom both policies know the same.
-    pub(super) fn concerns(&self, known: &[Known; 2]) -> bool {
+    pub(super) fn concerns(&self, known: [&Known; 2]) -> bool {
         match self {
             Self::Everyone => true,
             Self::Lines(sides) => sides
@@ -151,7 +151,7 @@ impl Difference<'_> {
     pub(super) fn within(
         &self,
         sides: [&Side<'_>; 2],
-        known: &[Known; 2],
+        known: [&Known; 2],
         surface: &str,
     ) -> Option<BTreeSet<String>> {
         let Self::Lines(lines) = self else {
@@ -209,7 +209,7 @@ fn speaks_of(who: Option<&[Subject]>, known: &Known) -> bool {
 }
 
 /// Whether both sides know the same of a class of callers.
-pub(super) fn callers(sides: [&Side<'_>; 2], known: &[Known; 2]) -> bool {
+pub(super) fn callers(sides: [&Side<'_>; 2], known: [&Known; 2]) -> bool {
     let [old, new] = sides;
     match known {
         [Known::Caller(was), Known::Caller(is)]

@@ -54,12 +54,13 @@ impl<'a> Unchanged<'a> {
         let sides = [&self.old, &self.new];
         let difference = self.difference(surface, operation);
         let names = sides.iter().any(|side| side.reads_names());
-        let alike = |known: &[Known; 2]| same::callers(sides, known) && !difference.concerns(known);
+        let alike = |known: [&Known; 2]| same::callers(sides, known) && !difference.concerns(known);
         if callers.is_empty() {
-            return alike(&[Known::Anonymous, Known::Anonymous]);
+            return alike([&Known::Anonymous, &Known::Anonymous]);
         }
-        callers
-            .iter()
-            .all(|(issuer, subject)| alike(&sides.map(|side| side.known(issuer, subject, names))))
+        callers.iter().all(|(issuer, subject)| {
+            let known = sides.map(|side| side.known(issuer, subject, names));
+            alike(known.each_ref())
+        })
     }
 }

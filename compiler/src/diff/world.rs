@@ -51,8 +51,8 @@ pub(super) struct Class {
     pub(super) identities: Vec<(String, String)>,
     /// Issuers whose undeclared subjects are among them, and such a subject of each.
     pub(super) strangers: Vec<(String, String)>,
-    /// What the old and the new policy know of them.
-    pub(super) known: [Known; 2],
+    /// What the old and the new policy know of them: the same where the policies are.
+    known: [Arc<Known>; 2],
 }
 
 /// A caller that a witness can state.
@@ -316,7 +316,7 @@ impl<'a> Side<'a> {
     }
 
     /// Every identity: issuer name, subject, principal name.
-    fn identities(&self) -> impl Iterator<Item = (String, String, String)> {
+    fn identities(&self) -> impl Iterator<Item = (&str, &str, &str)> {
         let principals = &self.index.principals;
         principals
             .identities
@@ -329,7 +329,7 @@ impl<'a> Side<'a> {
                     .map_or("", |it| it.name.as_str());
                 let subject = principals.identity_subjects.get(at);
                 let name = self.policy.principal_name(*principal);
-                (issuer.to_owned(), subject.to_owned(), name.to_owned())
+                (issuer, subject, name)
             })
     }
 }
@@ -349,9 +349,13 @@ fn claimable(index: &Index) -> Arc<[Arc<BTreeSet<GroupId>>]> {
 impl Class {
     /// The scope of its callers on both sides.
     pub(super) fn scopes(&self) -> [Option<ScopeId>; 2] {
-        self.known
-            .each_ref()
+        self.known()
             .map(|known| known.facts().and_then(|facts| facts.scope))
+    }
+
+    /// What the old and the new policy know of its callers.
+    pub(super) fn known(&self) -> [&Known; 2] {
+        self.known.each_ref().map(|known| &**known)
     }
 }
 
@@ -433,52 +437,50 @@ pub(super) fn classes(old: &Side<'_>, new: &Side<'_>) -> Vec<Class> {
     let names = old.reads_names() || new.reads_names();
     let same = std::ptr::eq(old, new);
     let known = |issuer: &str, subject: &str| {
-        let before = old.known(issuer, subject, names);
+        let before = Arc::new(old.known(issuer, subject, names));
         let after = if same {
-            before.clone()
+            Arc::clone(&before)
         } else {
-            new.known(issuer, subject, names)
+            Arc::new(new.known(issuer, subject, names))
         };
         [before, after]
     };
-    let mut identities: BTreeMap<(String, String), [Option<String>; 2]> = BTreeMap::new();
-    for (at, side) in [old, new].into_iter().enumerate() {
-        for (issuer, subject, name) in side.identities() {
-            if let Some(slot) = identities.entry((issuer, subject)).or_default().get_mut(at) {
-                *slot = Some(name);
-            }
-        }
+    let mut identities: Vec<_> = old.identities().collect();
+    if !same {
+        identities.extend(new.identities());
     }
-    let mut classes: BTreeMap<[Known; 2], Members> = BTreeMap::new();
-    for ((issuer, subject), labels) in identities {
-        let known = known(&issuer, &subject);
-        let (label, principal) = match labels {
-            [Some(old), Some(new)] if old == new => (new.clone(), Some(new)),
-            [_, Some(name)] | [Some(name), None] => (name, None),
-            [None, None] => continue,
+    // Stable, so that of the names by both policies the new one is the last.
+    identities.sort_by_key(|(issuer, subject, _)| (*issuer, *subject));
+    let mut classes: BTreeMap<[Arc<Known>; 2], Members> = BTreeMap::new();
+    for names in identities.chunk_by(|one, other| (one.0, one.1) == (other.0, other.1)) {
+        let (Some((_, _, first)), Some((issuer, subject, last))) = (names.first(), names.last())
+        else {
+            continue;
         };
-        let members = classes.entry(known).or_default();
-        members.identities.push((issuer.clone(), subject.clone()));
-        let sample = Sample::Identity {
-            issuer,
-            subject,
+        let (issuer, subject, label) = (*issuer, *subject, (*last).to_owned());
+        let both = same || names.len() == 2;
+        let principal = (both && first == last).then(|| label.clone());
+        let members = classes.entry(known(issuer, subject)).or_default();
+        members.add(label, || Sample::Identity {
+            issuer: issuer.to_owned(),
+            subject: subject.to_owned(),
             principal,
-        };
-        members.add(label, sample);
+        });
+        let identity = (issuer.to_owned(), subject.to_owned());
+        members.identities.push(identity);
     }
     for (issuer, subject) in strangers(old, new) {
         let members = classes.entry(known(&issuer, &subject)).or_default();
-        let sample = Sample::Identity {
+        members.add(format!("undeclared:{issuer}"), || Sample::Identity {
             issuer: issuer.clone(),
             subject: subject.clone(),
             principal: None,
-        };
-        members.add(format!("undeclared:{issuer}"), sample);
+        });
         members.strangers.push((issuer, subject));
     }
-    let nobody = [Known::Anonymous, Known::Anonymous];
-    let members = classes.entry(nobody).or_default();
-    members.add("anonymous".to_owned(), Sample::Anonymous);
+    let nobody = Arc::new(Known::Anonymous);
+    let members = classes.entry([Arc::clone(&nobody), nobody]).or_default();
+    members.add("anonymous".to_owned(), || Sample::Anonymous);
     let classes = classes.into_iter();
     classes
         .filter_map(|(known, members)| members.into_class(known))
@@ -496,12 +498,12 @@ struct Members {
 }
 
 impl Members {
-    fn add(&mut self, label: String, sample: Sample) {
+    fn add(&mut self, label: String, sample: impl FnOnce() -> Sample) {
         self.subjects.push(label);
-        self.sample.get_or_insert(sample);
+        self.sample.get_or_insert_with(sample);
     }
 
-    fn into_class(mut self, known: [Known; 2]) -> Option<Class> {
+    fn into_class(mut self, known: [Arc<Known>; 2]) -> Option<Class> {
         self.subjects.sort_unstable();
         self.subjects.dedup();
         Some(Class {

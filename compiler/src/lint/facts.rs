@@ -1,6 +1,6 @@
 //! What several lints ask of a project.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, HashMap};
 
 use latchkey_engine::{
     index::{Access, PrincipalType},
@@ -27,9 +27,9 @@ pub(super) struct Facts<'a> {
     /// What some binding gives that is not over.
     pub(super) granted: BTreeSet<&'a Permission>,
     /// The bindings that name a subject.
-    pub(super) bound: BTreeMap<&'a Who, Vec<&'a str>>,
+    pub(super) bound: HashMap<&'a Who, Vec<&'a str>>,
     /// The bound groups that list a principal among their members.
-    groups_of: BTreeMap<&'a str, Vec<&'a Who>>,
+    groups_of: HashMap<&'a str, Vec<&'a Who>>,
     live: Live<'a>,
 }
 
@@ -91,7 +91,7 @@ impl<'a> Facts<'a> {
         today: Time,
     ) -> Self {
         let mut roles = BTreeSet::new();
-        let mut bound: BTreeMap<&Who, Vec<&str>> = BTreeMap::new();
+        let mut bound: HashMap<&Who, Vec<&str>> = HashMap::new();
         for (name, binding) in &model.bindings {
             for who in &binding.who {
                 bound.entry(&who.value).or_default().push(name);
@@ -109,14 +109,18 @@ impl<'a> Facts<'a> {
             today,
             granted,
             bound,
-            groups_of: BTreeMap::new(),
+            groups_of: HashMap::new(),
             live: Live::default(),
         };
         let principals = model.principals.values();
         for principal in principals.filter(|it| is_live(it, today)) {
             facts.live.add(principal);
         }
-        for who in facts.bound.keys().copied() {
+        let mut groups: Vec<&Who> = { facts.bound.keys().copied() }
+            .filter(|who| matches!(who, Who::Group(_)))
+            .collect();
+        groups.sort_unstable();
+        for who in groups {
             let Who::Group(name) = who else { continue };
             let members = model.groups.get(name).into_iter();
             for member in members.flat_map(|it| &it.members) {

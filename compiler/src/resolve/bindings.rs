@@ -16,6 +16,9 @@ impl Resolver<'_> {
     pub(super) fn bindings(&mut self, model: &Model) -> BTreeMap<String, Binding> {
         let syntax = self.syntax;
         let mut bindings = Vec::new();
+        if self.only.is_none() {
+            bindings.reserve_exact(syntax.bindings.len());
+        }
         for (name, entry) in self.entries(&syntax.bindings) {
             let Some(binding) = self.binding(entry, model) else {
                 continue;

@@ -218,7 +218,7 @@ impl Resolver<'_> {
             }
             let scope = self.scope(&entry.within);
             let dates = self.period(entry.not_before.as_ref(), entry.expires.as_ref());
-            let mut own = BTreeSet::new();
+            let mut own = Vec::new();
             for identity in entry.all_identities() {
                 let issuer = spanned(&identity.issuer);
                 if !self.known(places::ISSUER, &issuer, &syntax.issuers) {
@@ -229,7 +229,7 @@ impl Resolver<'_> {
                 if let Some(first) = identities.insert(key.clone(), identity.subject.span) {
                     self.duplicate_identity(identity, first);
                 }
-                own.insert(key);
+                own.push(key);
             }
             let owner = entry.owner.as_ref().map(spanned);
             if let Some(owner) = &owner {
@@ -241,7 +241,7 @@ impl Resolver<'_> {
                 span: entry.name.span,
                 kind: principal_type(entry.kind.value),
                 scope,
-                identities: own,
+                identities: own.into_iter().collect(),
                 tags: tags.map(|tag| tag.to_string()).collect(),
                 owner,
                 suspended: entry.suspended.is_some_and(|flag| flag.value),

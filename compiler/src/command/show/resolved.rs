@@ -224,7 +224,7 @@ fn principal(principal: &Principal) -> Json {
         "type": type_name(principal.kind),
         "in": principal.scope.to_string(),
         "identities": identities.collect::<Vec<_>>(),
-        "tags": principal.tags,
+        "tags": &*principal.tags,
         "owner": principal.owner.as_ref().map(|it| &it.value),
         "suspended": principal.suspended,
     });

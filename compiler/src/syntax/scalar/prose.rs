@@ -79,13 +79,14 @@ impl Shape for Prose {
             return wrong_type(node, "text", cx);
         };
         let raw = cx.sources.text(node.span);
-        let column = cx.sources.position(node.span).column as usize - 1;
-        let offsets = align(value, raw, *style, column);
+        // Only a literal block takes off what its lines are indented by; a line's number is costly.
+        let indent = match style {
+            Style::Literal => cx.sources.position(node.span).column as usize - 1,
+            _ => 0,
+        };
         let base = node.span.start;
-        let offsets = offsets
-            .into_iter()
-            .map(|at| base + u32::try_from(at).unwrap_or_default())
-            .collect();
+        let place = |at: usize| base + u32::try_from(at).unwrap_or_default();
+        let offsets = align(value, raw, (*style, indent), place);
         Some(Self {
             value: value.clone(),
             span: node.span,
@@ -98,8 +99,14 @@ impl Shape for Prose {
     }
 }
 
-/// For each byte of the value, and its end, the byte of the raw text that it came from.
-fn align(value: &str, raw: &str, style: Style, indent: usize) -> Vec<usize> {
+/// For each byte of the value, and its end, the place of the byte of the raw text that it came
+/// from.
+fn align(
+    value: &str,
+    raw: &str,
+    (style, indent): (Style, usize),
+    place: impl Fn(usize) -> u32,
+) -> Vec<u32> {
     let mut offsets = Vec::with_capacity(value.len() + 1);
     let mut at = usize::from(matches!(style, Style::Single | Style::Double));
     for c in value.chars() {
@@ -107,14 +114,14 @@ fn align(value: &str, raw: &str, style: Style, indent: usize) -> Vec<usize> {
         (at, length) = step(c, raw, at, style);
         for byte in 0..c.len_utf8() {
             let inner = if length == c.len_utf8() { byte } else { 0 };
-            offsets.push(at + inner);
+            offsets.push(place(at + inner));
         }
         at += length;
         if style == Style::Literal && c == '\n' {
             at += spaces(raw.get(at..).unwrap_or_default()).min(indent);
         }
     }
-    offsets.push(at.min(raw.len()));
+    offsets.push(place(at.min(raw.len())));
     offsets
 }
 
