@@ -219,7 +219,8 @@ fn expected(world: &World, expect: &Expect, at: &Cursor, path: &[String]) -> Vec
         | Expect::DeclareIn(..)
         | Expect::MatrixSurface(_)
         | Expect::Permission
-        | Expect::Condition => Vec::new(),
+        | Expect::Condition
+        | Expect::Outcomes => Vec::new(),
     }
 }
 

@@ -1,10 +1,14 @@
 //! Where each name is declared and mentioned, read from the trees: it needs no sound project.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Range};
 
 use crate::{
+    matrix::outcome::RULE,
     source::{FileId, SourceMap, Span},
-    syntax::node::{Node, Value},
+    syntax::{
+        Prose,
+        node::{Node, Value},
+    },
 };
 
 mod condition;
@@ -174,8 +178,9 @@ impl Names {
                 let expected = expected.filter(|_| !call || named);
                 for pair in pairs {
                     let key = &pair.key;
-                    if let Some(expect) = &expected {
-                        self.mention(expect, &key.value, key.span, sources);
+                    let place = plain(&key.value, key.span, sources);
+                    if let (Some(expect), Some(place)) = (&expected, place) {
+                        self.mention(expect, &key.value, place, sources);
                     }
                     path.push(key.value.clone());
                     self.node(&pair.value, path, sources);
@@ -189,10 +194,15 @@ impl Names {
                 }
                 path.pop();
             }
-            Value::Text(text, _) => {
-                if let Some(expect) = self.expect(expected_value, path) {
-                    self.mention(&expect, text, node.span, sources);
+            Value::Text(text, style) => {
+                let Some(expect) = self.expect(expected_value, path) else {
+                    return;
+                };
+                if let Some(place) = plain(text, node.span, sources) {
+                    return self.mention(&expect, text, place, sources);
                 }
+                let prose = Prose::of(text, *style, node.span, sources);
+                self.mention(&expect, text, |part| prose.span_of(part), sources);
             }
             Value::Bool(_) | Value::Number(_) | Value::Broken => {}
         }
@@ -214,11 +224,14 @@ impl Names {
         }
     }
 
-    /// Takes in the names that a scalar holds.
-    fn mention(&mut self, expect: &Expect, text: &str, span: Span, sources: &SourceMap) {
-        let Some(start) = plain(text, span, sources) else {
-            return;
-        };
+    /// Takes in the names that a scalar holds, where they stand there as they are: without escapes.
+    fn mention(
+        &mut self,
+        expect: &Expect,
+        text: &str,
+        place: impl Fn(Range<usize>) -> Span,
+        sources: &SourceMap,
+    ) {
         let declares = matches!(expect, Expect::Declare(_) | Expect::DeclareIn(..));
         for Part {
             kind,
@@ -227,10 +240,13 @@ impl Names {
             length,
         } in parts(expect, text)
         {
-            let start = start + at;
+            let span = place(at..at + length);
+            if text.get(at..at + length) != Some(sources.text(span)) {
+                continue;
+            }
             self.mentions.push(Mention {
                 name: Name { kind, full },
-                span: Span::new(span.file, start..start + length),
+                span,
                 declares,
             });
         }
@@ -316,6 +332,14 @@ fn parts(expect: &Expect, text: &str) -> Vec<Part> {
                 .map(|(kind, name, at)| part(kind, name, at, name))
                 .collect()
         }
+        Expect::Outcomes => {
+            let named = text.match_indices(RULE);
+            let named = named.map(|(at, _)| at + RULE.len());
+            named
+                .filter_map(|at| Some((at, text.get(at..)?.split_whitespace().next()?)))
+                .map(|(at, name)| part(Kind::Rule, name, at, name))
+                .collect()
+        }
         Expect::Argument(..) | Expect::MatrixSurface(_) => Vec::new(),
     }
 }
@@ -333,14 +357,22 @@ fn permission(text: &str) -> Option<(usize, &str, &str)> {
     Some((kind.len() + 1, server, name))
 }
 
-/// Where the text of a scalar starts, if it stands there as it is: without escapes or folds.
-fn plain(text: &str, span: Span, sources: &SourceMap) -> Option<usize> {
+/// Where a part of the text of a scalar stands, if all of it stands there as it is: without escapes
+/// or folds.
+fn plain(
+    text: &str,
+    span: Span,
+    sources: &SourceMap,
+) -> Option<impl Fn(Range<usize>) -> Span + use<>> {
     let raw = sources.text(span);
     let inner = raw
         .strip_prefix(['"', '\''])
         .map_or(raw, |it| it.get(..it.len().saturating_sub(1)).unwrap_or(it));
     let quote = usize::from(inner.len() != raw.len());
-    (inner == text).then_some(span.start as usize + quote)
+    let start = span.start as usize + quote;
+    let place =
+        move |part: Range<usize>| Span::new(span.file, start + part.start..start + part.end);
+    (inner == text).then_some(place)
 }
 
 #[cfg(test)]

@@ -23,13 +23,15 @@ pub(in crate::lsp) enum Expect {
     Permission,
     /// A condition.
     Condition,
+    /// The table of a matrix.
+    Outcomes,
     /// An argument of this server's surfaces, or of this one.
     Argument(String, Option<String>),
 }
 
 /// What the value at a path names; items of lists are `[]`.
 pub(in crate::lsp) fn expected_value(path: &[&str]) -> Option<Expect> {
-    use Expect::{Argument, Condition, One, Permission, Scope, Surface, Who};
+    use Expect::{Argument, Condition, One, Outcomes, Permission, Scope, Surface, Who};
     Some(match path {
         ["roles", _, "inherits", "[]"] | ["bindings", _, "roles", "[]"] => One(Kind::Role),
         ["roles", _, "allow" | "destructive", server, "[]"]
@@ -62,6 +64,7 @@ pub(in crate::lsp) fn expected_value(path: &[&str]) -> Option<Expect> {
         ["matrices", _, "server"] => One(Kind::Server),
         ["matrices", matrix, "others", _, "[]"] => Expect::MatrixSurface((*matrix).to_owned()),
         ["bindings" | "rules", _, "when"] => Condition,
+        ["matrices", _, "expect"] => Outcomes,
         ["servers", server, "scopes", "from" | "force", "argument"] => {
             Argument((*server).to_owned(), None)
         }

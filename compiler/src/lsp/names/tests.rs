@@ -79,8 +79,10 @@ fn names_inside_scalars_have_their_own_places() {
     let yaml = "organizations:\n  acme: {teams: {payments: {}}}\nbindings:\n  b:\n    who: \
                 [\"group:g\", 'tag:t', p]\n    in: acme/payments\n    when: '\"t' # x\n\
                 roles:\n  r: {allow: {s: [get, \"admin:drop\"]}}\nrules:\n  x:\n    when: \
-                principal.team == \"payments\"\n    surfaces: {s: {risk: [read]}}\n\
-                matrices:\n  m:\n    server: s\n    calls:\n      one: {get: {}}\n      \
+                principal.team == \"payments\"\n    surfaces: {s: {risk: [read]}}\n  \
+                y:\n    when: >-\n      !('a b' in principal.tags)\n      && \"late\" in \
+                principal.tags\n\
+                matrices:\n  m:\n    server: s\n    expect: |\n      .    c\n      one  rule:x\n    calls:\n      one: {get: {}}\n      \
                 two: {method: GET, path: /}\n    others: {c: [get]}\n";
     let files = [("a.yaml".to_owned(), yaml.as_bytes().to_vec())];
     let sources = SourceMap::from_files(files.into());
@@ -106,6 +108,8 @@ fn names_inside_scalars_have_their_own_places() {
         "operation s/admin:drop=drop",
         "server s=s",
         "!matrix m=m",
+        "rule x=x",
+        "tag late=late",
     ] {
         assert!(found.iter().any(|it| it == wanted), "{wanted}: {found:#?}");
     }

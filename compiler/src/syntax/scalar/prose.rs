@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use serde_json::{Value as Json, json};
 
-use crate::source::Span;
+use crate::source::{SourceMap, Span};
 use crate::syntax::node::{Node, Style, Value};
 use crate::syntax::shape::{Reader, Shape, wrong_type};
 
@@ -20,6 +20,21 @@ pub struct Prose {
 }
 
 impl Prose {
+    /// The text of a scalar that stands at `span`.
+    pub(crate) fn of(value: &str, style: Style, span: Span, sources: &SourceMap) -> Self {
+        // Only a literal block takes off what its lines are indented by; a line's number is costly.
+        let indent = match style {
+            Style::Literal => sources.position(span).column as usize - 1,
+            _ => 0,
+        };
+        let place = |at: usize| span.start + u32::try_from(at).unwrap_or_default();
+        Self {
+            value: value.to_owned(),
+            span,
+            offsets: align(value, sources.text(span), (style, indent), place),
+        }
+    }
+
     /// No text.
     pub(crate) fn empty(span: Span) -> Self {
         Self {
@@ -78,20 +93,7 @@ impl Shape for Prose {
         let Value::Text(value, style) = &node.value else {
             return wrong_type(node, "text", cx);
         };
-        let raw = cx.sources.text(node.span);
-        // Only a literal block takes off what its lines are indented by; a line's number is costly.
-        let indent = match style {
-            Style::Literal => cx.sources.position(node.span).column as usize - 1,
-            _ => 0,
-        };
-        let base = node.span.start;
-        let place = |at: usize| base + u32::try_from(at).unwrap_or_default();
-        let offsets = align(value, raw, (*style, indent), place);
-        Some(Self {
-            value: value.clone(),
-            span: node.span,
-            offsets,
-        })
+        Some(Self::of(value, *style, node.span, cx.sources))
     }
 
     fn schema() -> Json {
