@@ -91,7 +91,7 @@ impl Bench {
             policies::write_mistaken(&project, FILES / policies::MISTAKES)?;
         }
         let mut table = Table::new(&["format", "CPU (2 s)", "wall", "peak memory", "output"]);
-        for format in ["human", "json", "sarif", "github"] {
+        for format in ["human", "json", "sarif", "github", "junit"] {
             let (cpu, wall, peak) = self.least(&project, format)?;
             let said = fs::metadata(self.folder.file("said"))?.len() as f64;
             let figures = [
