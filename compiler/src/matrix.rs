@@ -121,10 +121,10 @@ pub fn run_on<'m>(model: &'m Model, files: &pack::Files) -> Result<Run<'m>, RunE
     })
 }
 
-fn run_slices<'m>(
-    model: &'m Model,
+fn run_slices(
+    model: &Model,
     slice: impl Fn(&str) -> Result<Gate, PackError> + Sync,
-) -> Result<Run<'m>, RunError> {
+) -> Result<Run<'_>, RunError> {
     let servers: BTreeSet<&str> = model
         .matrices
         .values()

@@ -21,7 +21,7 @@ pub fn bless(run: &Run<'_>, sources: &SourceMap) -> Edits {
     let mut edits = Edits::default();
     for cell in run.cells.iter().filter(|cell| !cell.passed) {
         let path = sources.path(cell.span.file);
-        let text = outcome::blessed(&cell.expected, &cell.actual);
+        let text = outcome::blessed(cell.expected, &cell.actual);
         changes.entry(path).or_default().push((cell.span, text));
         edits.cells += 1;
     }
