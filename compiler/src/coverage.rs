@@ -219,7 +219,7 @@ fn grants(model: &Model, rows: &Rows<'_>) -> Vec<Candidate> {
             let Some(role) = model.roles.get(&role_name.value) else {
                 continue;
             };
-            for (permission, span) in &role.permissions {
+            for (permission, span) in role.permissions.iter() {
                 for scope in scopes(model, permission) {
                     if !binding.scope.value.covers(&scope) {
                         continue;

@@ -237,9 +237,16 @@ pub struct Role {
     /// The roles that it inherits directly.
     pub inherits: Vec<Spanned<String>>,
     /// What it grants by its own words, with the place of the selector.
-    pub own: BTreeMap<Permission, Span>,
+    pub own: Arc<BTreeMap<Permission, Span>>,
     /// What it grants in all, with the place of one selector that says so.
-    pub permissions: BTreeMap<Permission, Span>,
+    pub permissions: Arc<BTreeMap<Permission, Span>>,
+}
+
+impl Role {
+    /// What it grants by its own words, to change that; what it grants in all does not follow.
+    pub fn own_mut(&mut self) -> &mut BTreeMap<Permission, Span> {
+        Arc::make_mut(&mut self.own)
+    }
 }
 
 /// Whom a binding or rule speaks of.
@@ -305,7 +312,7 @@ pub struct Binding {
     /// Whether it reaches into other organizations.
     pub cross_organization: bool,
     /// Why it exists.
-    pub reason: Option<String>,
+    pub reason: Option<Arc<str>>,
 }
 
 /// What a rule does.

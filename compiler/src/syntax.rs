@@ -178,8 +178,8 @@ macro_rules! sections {
             gaps: Gaps,
             /// What could not be read of each file by itself; it is among the gaps.
             gaps_of: BTreeMap<FileId, Gaps>,
-            /// The names of the entries of each file, of whatever section.
-            names_of: BTreeMap<FileId, BTreeSet<String>>,
+            /// The names of the entries of each file, of whatever section: sorted, none twice.
+            names_of: BTreeMap<FileId, Vec<String>>,
             /// How many entries were refused because their name was taken.
             repeated: usize,
         }
@@ -216,6 +216,9 @@ macro_rules! sections {
                 }
                 let names = self.names_of.entry(file).or_default();
                 $(names.extend($name.keys().cloned());)+
+                names.sort_unstable();
+                names.dedup();
+                names.shrink_to_fit();
                 $(for entry in $name.into_entries().into_values() {
                     let entries = self.$name.entries_mut();
                     self.repeated += add(stringify!($name), entries, &mut self.gaps, entry, cx);
@@ -238,7 +241,7 @@ macro_rules! sections {
                         self.$name.entries_mut().remove(name);
                     })+
                 }
-                names
+                names.into_iter().collect()
             }
         }
     };

@@ -4,7 +4,10 @@
 //! and those by which it tells every mutant of the policy from the policy. So the matrices notice
 //! every change that any call can show, and a reviewer reads what the policy does.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use latchkey_engine::{
     index::{Access, PrincipalType, SurfaceKind},
@@ -333,11 +336,11 @@ fn everything(name: &str, server: &Server) -> BTreeMap<Permission, Span> {
 /// A binding that gives everything of a server to everybody who is declared.
 fn grant_everything(model: &mut Model, name: &str, server: &Server) {
     let span = server.span;
-    let all = everything(name, server);
+    let all = Arc::new(everything(name, server));
     let role = Role {
         span,
         inherits: Vec::new(),
-        own: all.clone(),
+        own: Arc::clone(&all),
         permissions: all,
     };
     let kinds = [

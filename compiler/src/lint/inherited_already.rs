@@ -11,7 +11,7 @@ pub(super) fn check(facts: &Facts<'_>, found: &mut Vec<Diagnostic>) {
         let parents = parents.filter_map(|it| facts.model.roles.get(&it.value));
         let inherited: BTreeSet<_> = parents.flat_map(|it| it.permissions.keys()).collect();
         let mut selectors: BTreeMap<_, Vec<_>> = BTreeMap::new();
-        for (permission, span) in &role.own {
+        for (permission, span) in role.own.iter() {
             selectors.entry(*span).or_default().push(permission);
         }
         for (span, permissions) in selectors {

@@ -56,7 +56,7 @@ pub(super) fn servers(model: &Model, binding: &Binding) -> BTreeSet<String> {
 }
 
 fn drop_permissions(name: &str, role: &Role, plan: &mut Plan) {
-    for (permission, span) in &role.own {
+    for (permission, span) in role.own.iter() {
         let what = format!("role `{name}` no longer grants `{permission}`");
         let servers = servers_of([permission]);
         let (name, permission) = (name.to_owned(), permission.clone());
@@ -67,7 +67,7 @@ fn drop_permissions(name: &str, role: &Role, plan: &mut Plan) {
             Some(&servers),
             move |model| {
                 if let Some(role) = model.roles.get_mut(&name) {
-                    role.own.remove(&permission);
+                    role.own_mut().remove(&permission);
                 }
                 resolve::inherit(&mut model.roles);
             },
@@ -107,7 +107,7 @@ fn widen(model: &Model, name: &str, role: &Role, plan: &mut Plan) {
                 Some(&servers),
                 move |model| {
                     if let Some(role) = model.roles.get_mut(&name) {
-                        role.own.insert(permission.clone(), span);
+                        role.own_mut().insert(permission.clone(), span);
                     }
                     resolve::inherit(&mut model.roles);
                 },

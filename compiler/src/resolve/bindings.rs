@@ -1,6 +1,9 @@
 //! Bindings: who gets which roles, where.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use latchkey_engine::index::Risk;
 
@@ -54,7 +57,7 @@ impl Resolver<'_> {
             when,
             dates,
             cross_organization: entry.cross_organization.is_some_and(|flag| flag.value),
-            reason: entry.reason.as_ref().map(|reason| reason.value.clone()),
+            reason: entry.reason.as_ref().map(|it| Arc::clone(&it.value)),
             roles,
         })
     }
@@ -205,7 +208,7 @@ fn granted<'m>(
         let Some(found) = model.roles.get(&role.value) else {
             continue;
         };
-        for (permission, span) in &found.permissions {
+        for (permission, span) in found.permissions.iter() {
             let risk = model.risk(permission);
             granted.entry(permission).or_insert(Granted {
                 role,

@@ -206,7 +206,7 @@ impl Resolver<'_> {
         issuers: &BTreeMap<String, Issuer>,
     ) -> BTreeMap<String, Principal> {
         let syntax = self.syntax;
-        let mut principals = BTreeMap::new();
+        let mut principals = Vec::new();
         let mut identities: BTreeMap<(String, String), Span> = BTreeMap::new();
         for (name, entry) in self.entries(&syntax.principals) {
             if name == "everyone" {
@@ -247,9 +247,9 @@ impl Resolver<'_> {
                 suspended: entry.suspended.is_some_and(|flag| flag.value),
                 dates,
             };
-            principals.insert(name.clone(), principal);
+            principals.push((name.clone(), principal));
         }
-        principals
+        principals.into_iter().collect()
     }
 
     fn duplicate_identity(&mut self, identity: &Identity, first: Span) {

@@ -1,6 +1,9 @@
 //! Roles: what each grants by its own words, and with all that it inherits.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use super::{
     Resolver,
@@ -30,18 +33,13 @@ impl Resolver<'_> {
             for inherited in &inherits {
                 self.known(places::ROLE, inherited, &syntax.roles);
             }
-            let own = self.own(entry, servers);
-            let span = entry.name.span;
-            let permissions = BTreeMap::new();
-            roles.insert(
-                name.clone(),
-                Role {
-                    span,
-                    inherits,
-                    own,
-                    permissions,
-                },
-            );
+            let role = Role {
+                span: entry.name.span,
+                inherits,
+                own: Arc::new(self.own(entry, servers)),
+                permissions: Arc::default(),
+            };
+            roles.insert(name.clone(), role);
         }
         roles
     }
@@ -111,8 +109,12 @@ impl Resolver<'_> {
 
 /// Gives every role what it inherits; ends on cycles as well.
 pub(crate) fn flatten(roles: &mut BTreeMap<String, Role>) {
-    let names: Vec<String> = roles.keys().cloned().collect();
-    for name in names {
+    for role in roles.values_mut().filter(|it| it.inherits.is_empty()) {
+        role.permissions = Arc::clone(&role.own);
+    }
+    let heirs = roles.iter().filter(|(_, it)| !it.inherits.is_empty());
+    let heirs: Vec<String> = heirs.map(|(name, _)| name.clone()).collect();
+    for name in heirs {
         let mut seen = BTreeSet::from([name.clone()]);
         let mut open = vec![name.clone()];
         let mut gathered = BTreeMap::new();
@@ -120,7 +122,7 @@ pub(crate) fn flatten(roles: &mut BTreeMap<String, Role>) {
             let Some(role) = roles.get(&next) else {
                 continue;
             };
-            for (permission, span) in &role.own {
+            for (permission, span) in role.own.iter() {
                 gathered.entry(permission.clone()).or_insert(*span);
             }
             for inherited in &role.inherits {
@@ -130,7 +132,7 @@ pub(crate) fn flatten(roles: &mut BTreeMap<String, Role>) {
             }
         }
         if let Some(role) = roles.get_mut(&name) {
-            role.permissions = gathered;
+            role.permissions = Arc::new(gathered);
         }
     }
 }

@@ -68,7 +68,7 @@ fn given_back(project: Project<'_>, plan: &Plan) -> Vec<(Span, Edit)> {
             let (name, permission, span) = (name.clone(), permission.clone(), role.span);
             let edit = move |model: &mut Model| {
                 if let Some(role) = model.roles.get_mut(&name) {
-                    role.own.insert(permission.clone(), span);
+                    role.own_mut().insert(permission.clone(), span);
                 }
                 resolve::inherit(&mut model.roles);
             };

@@ -1,5 +1,7 @@
 //! Section `bindings`.
 
+use std::sync::Arc;
+
 use crate::diag::{Diagnostic, codes};
 use crate::source::Spanned;
 use crate::syntax::collection::List;
@@ -25,7 +27,7 @@ record! {
         /// Whether it counts for callers of other organizations; needs a reason.
         cross_organization "crossOrganization": Option<Spanned<bool>>;
         /// Why it is there.
-        reason "reason": Option<Spanned<String>>;
+        reason "reason": Option<Spanned<Arc<str>>>;
     }
     check check_binding;
 }

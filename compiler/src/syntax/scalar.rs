@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::ops::Deref;
+use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
 
@@ -169,6 +170,19 @@ impl Scalar for String {
 
     fn schema() -> Json {
         json!({ "type": "string", "minLength": 1 })
+    }
+}
+
+/// Text that is long, and that others keep.
+impl Scalar for Arc<str> {
+    const WANTED: &'static str = String::WANTED;
+
+    fn parse(text: &str) -> Result<Self, Problem> {
+        String::parse(text).map(Self::from)
+    }
+
+    fn schema() -> Json {
+        String::schema()
     }
 }
 

@@ -86,7 +86,7 @@ impl Show<'_> {
             "notBefore": binding.dates.dates.not_before.map(time),
             "expires": binding.dates.dates.expires.map(time),
             "crossOrganization": binding.cross_organization,
-            "reason": binding.reason,
+            "reason": binding.reason.as_deref(),
             "gives": self.permissions(given.into_iter()),
         })
     }
