@@ -10,7 +10,7 @@
 use std::{
     fs,
     io::Write as _,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
@@ -141,6 +141,53 @@ fn no_name_becomes_an_element_a_link_or_a_mention() {
     }
 }
 
+/// A text that a condition compares with is shown as what it is, in a cell.
+#[test]
+fn no_literal_of_a_condition_becomes_more_than_text() {
+    let folder = tempfile::tempdir().unwrap();
+    let texts: Vec<String> = HOSTILE
+        .iter()
+        .map(|literal| condition(folder.path(), literal))
+        .collect();
+    let pages = rendered(&texts);
+    for ((page, literal), text) in pages.iter().zip(HOSTILE).zip(&texts) {
+        is_plain(page);
+        let table = &page["tables"][0];
+        let calls = table[1][5].as_str().unwrap();
+        assert!(calls.contains("args.text"), "{table:#}");
+        // As conditions spell it, and a line break as two characters.
+        let spelt = literal.replace('\\', "\\\\").replace('\n', "\\n");
+        assert!(
+            calls.contains(&spelt),
+            "{spelt:?} is not in\n{calls}\n{text}"
+        );
+    }
+}
+
+/// A review of a change after which one text is no answer any more.
+fn condition(folder: &Path, literal: &str) -> String {
+    let sides = ["before", "after"].map(|side| {
+        let target = folder.join(side);
+        let _ = fs::remove_dir_all(&target);
+        fs::create_dir(&target).unwrap();
+        for entry in fs::read_dir(root().join("examples/wildcard/before")).unwrap() {
+            let path = entry.unwrap().path();
+            let file = path.file_name().unwrap();
+            if file != "matrix.yaml" {
+                fs::copy(&path, target.join(file)).unwrap();
+            }
+        }
+        target
+    });
+    let when = json!(format!("args.text == {}", json!(literal)));
+    let rule = format!(
+        "rules:\n  said:\n    effect: deny\n    surfaces: {{helpdesk: [reply]}}\n    when: {when}\n    \
+         message: No such answer.\n"
+    );
+    fs::write(sides[1].join("rule.yaml"), rule).unwrap();
+    diff(folder, &sides)
+}
+
 /// A review of a project whose folders, file and comments are called something hostile, and which asks
 /// for it.
 fn review(folder: &Path, name: &str) -> String {
@@ -168,6 +215,10 @@ fn review(folder: &Path, name: &str) -> String {
         fs::write(target.join(format!("{name}.yaml")), access).unwrap();
         target
     });
+    diff(folder, &sides)
+}
+
+fn diff(folder: &Path, sides: &[PathBuf; 2]) -> String {
     let output = Command::new(program("latchkey"))
         .args(["diff", "--format", "markdown", "--at", "2026-12-01"])
         .args(sides)
@@ -175,6 +226,6 @@ fn review(folder: &Path, name: &str) -> String {
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{name:?}: {said}");
+    assert!(output.status.success(), "{sides:?}: {said}");
     String::from_utf8(output.stdout).unwrap()
 }
