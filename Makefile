@@ -56,7 +56,7 @@ fuzz-smoke: ## each fuzz target for half a minute, on the stable toolchain
 vectors: nextest ## public test vectors that no package carries: fetched once, and their tests
 	@$(call fetched,sigstore-conformance,sigstore/sigstore-conformance,a73de4970176d258e0154c530b89d20b89444e4d)
 	@$(call fetched,CCTV,C2SP/CCTV,1e3d2860d46e94e777e1b17c7a6f2436387e3ecc)
-	@cargo nextest run --locked -p latchkey-tests --test signatures --run-ignored only --no-capture
+	@cargo nextest run --locked -p latchkey-tests --features vectors --test signatures fetched --no-capture
 
 sign-test: nextest ## keyless signing, which is not built otherwise, against a Sigstore of the test
 	@cargo nextest run --locked -p latchkey-tests --features keyless-sign --test identities

@@ -169,14 +169,7 @@ fn condition(folder: &Path, literal: &str) -> String {
     let sides = ["before", "after"].map(|side| {
         let target = folder.join(side);
         let _ = fs::remove_dir_all(&target);
-        fs::create_dir(&target).unwrap();
-        for entry in fs::read_dir(root().join("examples/wildcard/before")).unwrap() {
-            let path = entry.unwrap().path();
-            let file = path.file_name().unwrap();
-            if file != "matrix.yaml" {
-                fs::copy(&path, target.join(file)).unwrap();
-            }
-        }
+        copy(&target);
         target
     });
     let when = json!(format!("args.text == {}", json!(literal)));
@@ -193,16 +186,9 @@ fn condition(folder: &Path, literal: &str) -> String {
 fn review(folder: &Path, name: &str) -> String {
     let sides = ["before", "after"].map(|side| {
         let target = folder.join(format!("{name} {side}"));
-        fs::create_dir_all(&target).unwrap();
-        for entry in fs::read_dir(root().join("examples/wildcard/before")).unwrap() {
-            let path = entry.unwrap().path();
-            let file = path.file_name().unwrap();
-            if file != "matrix.yaml" && file != "access.yaml" {
-                fs::copy(&path, target.join(file)).unwrap();
-            }
-        }
-        let mut access = fs::read_to_string(root().join("examples/wildcard/before/access.yaml"));
-        let access = access.as_mut().unwrap();
+        copy(&target);
+        let mut access = fs::read_to_string(target.join("access.yaml")).unwrap();
+        fs::remove_file(target.join("access.yaml")).unwrap();
         if side == "after" {
             let comment = name.replace('\n', "\u{fffd}");
             let line = "reply, close_ticket, export_customers]}} # ";
@@ -210,12 +196,22 @@ fn review(folder: &Path, name: &str) -> String {
                 "{line}{} @team https://evil.example </details>",
                 comment.trim()
             );
-            *access = access.replace("reply, close_ticket]}}", &line);
+            access = access.replace("reply, close_ticket]}}", &line);
         }
         fs::write(target.join(format!("{name}.yaml")), access).unwrap();
         target
     });
     diff(folder, &sides)
+}
+
+/// A project without a matrix.
+fn copy(target: &Path) {
+    fs::create_dir_all(target).unwrap();
+    for entry in fs::read_dir(root().join("examples/wildcard/before")).unwrap() {
+        let path = entry.unwrap().path();
+        fs::copy(&path, target.join(path.file_name().unwrap())).unwrap();
+    }
+    fs::remove_file(target.join("matrix.yaml")).unwrap();
 }
 
 fn diff(folder: &Path, sides: &[PathBuf; 2]) -> String {

@@ -8,6 +8,7 @@ use crate::{
     syntax::{
         Prose,
         node::{Node, Value},
+        table,
     },
 };
 
@@ -178,8 +179,9 @@ impl Names {
                 let expected = expected.filter(|_| !call || named);
                 for pair in pairs {
                     let key = &pair.key;
-                    let place = plain(&key.value, key.span, sources);
-                    if let (Some(expect), Some(place)) = (&expected, place) {
+                    if let Some(expect) = &expected
+                        && let Some(place) = plain(&key.value, key.span, sources)
+                    {
                         self.mention(expect, &key.value, place, sources);
                     }
                     path.push(key.value.clone());
@@ -332,14 +334,12 @@ fn parts(expect: &Expect, text: &str) -> Vec<Part> {
                 .map(|(kind, name, at)| part(kind, name, at, name))
                 .collect()
         }
-        Expect::Outcomes => {
-            let named = text.match_indices(RULE);
-            let named = named.map(|(at, _)| at + RULE.len());
-            named
-                .filter_map(|at| Some((at, text.get(at..)?.split_whitespace().next()?)))
-                .map(|(at, name)| part(Kind::Rule, name, at, name))
-                .collect()
-        }
+        Expect::Outcomes => table::outcomes(text)
+            .filter_map(|cell| {
+                let name = text.get(cell.clone())?.strip_prefix(RULE)?;
+                Some(part(Kind::Rule, name, cell.start + RULE.len(), name))
+            })
+            .collect(),
         Expect::Argument(..) | Expect::MatrixSurface(_) => Vec::new(),
     }
 }

@@ -97,6 +97,18 @@ pub(crate) fn read(text: Prose, cx: &mut Reader<'_>) -> Option<Table> {
     })
 }
 
+/// The cells of a table that is sound, row by row, as bytes of its text.
+pub(crate) fn outcomes(text: &str) -> impl Iterator<Item = Range<usize>> {
+    let mut rows = lines(text)
+        .map(|line| words(text, &line))
+        .filter(|row| !row.is_empty());
+    let columns = rows.next().map_or(0, |header| header.len() - 1);
+    rows.flat_map(move |row| {
+        let names = row.len().saturating_sub(columns);
+        row.into_iter().skip(names)
+    })
+}
+
 /// Reports rows and columns that match nothing, are missing, or come twice.
 pub(crate) fn check(
     table: &Table,

@@ -82,7 +82,7 @@ fn names_inside_scalars_have_their_own_places() {
                 principal.team == \"payments\"\n    surfaces: {s: {risk: [read]}}\n  \
                 y:\n    when: >-\n      !('a b' in principal.tags)\n      && \"late\" in \
                 principal.tags\n\
-                matrices:\n  m:\n    server: s\n    expect: |\n      .    c\n      one  rule:x\n    calls:\n      one: {get: {}}\n      \
+                matrices:\n  m:\n    server: s\n    expect: |\n      .    c\n      one  rule:x\n      of rule:x  allow\n    calls:\n      one: {get: {}}\n      \
                 two: {method: GET, path: /}\n    others: {c: [get]}\n";
     let files = [("a.yaml".to_owned(), yaml.as_bytes().to_vec())];
     let sources = SourceMap::from_files(files.into());
@@ -119,5 +119,7 @@ fn names_inside_scalars_have_their_own_places() {
     // A role, a call of a matrix, and a list of others.
     assert_eq!(count("surface s/get=get"), 3);
     assert_eq!(count("server s=s"), 3);
+    // An outcome, and not the name of a call.
+    assert_eq!(count("rule x=x"), 1);
     assert!(!found.iter().any(|it| it.contains("method")), "{found:#?}");
 }
