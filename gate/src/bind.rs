@@ -408,7 +408,7 @@ where
         });
     };
     let object = value.as_object()?;
-    if object.refuse_case_variants([name]).is_err() {
+    if object.refuse_case_variants(&[name]).is_err() {
         return Some(vec![name.to_owned()]);
     }
     let found = variant(object.get(name)?, path)?;

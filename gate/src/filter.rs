@@ -244,7 +244,7 @@ fn parse(body: &[u8]) -> Result<json::Document<'_>, FilterError> {
 
 fn refuse_variants(object: Object<'_>, names: &[&str]) -> Result<(), FilterError> {
     object
-        .refuse_case_variants(names.iter().copied())
+        .refuse_case_variants(names)
         .map_err(FilterError::Json)
 }
 

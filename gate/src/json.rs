@@ -147,17 +147,6 @@ impl<'d> Value<'d> {
         matches!(self.node.kind, NodeKind::Null)
     }
 
-    /// Whether this is the string `text`; most that are not are told by their length.
-    fn is_text(&self, text: &str) -> bool {
-        match &self.node.kind {
-            NodeKind::Text(Some(decoded)) => **decoded == *text,
-            NodeKind::Text(None) => {
-                self.node.span().len() == text.len() + 2 && self.as_text() == Some(text)
-            }
-            _ => false,
-        }
-    }
-
     /// The member `key` of this value, if it is an object that has it.
     pub fn get(&self, key: &str) -> Option<Value<'d>> {
         self.as_object()?.get(key)
@@ -245,18 +234,18 @@ pub struct Member<'d> {
 impl<'d> Object<'d> {
     /// The members in the order of the source.
     pub fn members(&self) -> Members<'d> {
-        Members(self.0.children())
+        Members(self.pairs())
     }
 
     /// The value of `key`, compared with the decoded keys.
     pub fn get(&self, key: &str) -> Option<Value<'d>> {
-        let mut children = self.0.children();
-        loop {
-            let (name, value) = (children.next_value()?, children.next_value()?);
-            if name.is_text(key) {
-                return Some(value);
-            }
-        }
+        let mut pairs = self.pairs();
+        let found = pairs.find(|(name, _)| name.is_text(self.0.source, key));
+        found.map(|(_, value)| value)
+    }
+
+    fn pairs(&self) -> Pairs<'d> {
+        Pairs(self.0.children())
     }
 
     /// The number of members.
@@ -281,21 +270,14 @@ impl<'d> Object<'d> {
     ///
     /// Go servers match keys by Unicode simple folding, where U+017F is an `s` and U+212A a `k`;
     /// `names` are expected to be ASCII.
-    #[expect(
-        clippy::needless_pass_by_value,
-        reason = "callers pass arrays and iterators"
-    )]
-    pub fn refuse_case_variants<'n>(
-        &self,
-        names: impl IntoIterator<Item = &'n str> + Clone,
-    ) -> Result<(), JsonError> {
-        for member in self.members() {
-            let key = member.key;
-            let plain = key.is_ascii();
-            let mut names = names.clone().into_iter();
-            if names.any(|name| folds_equal(key, plain, name) && key != name) {
+    pub fn refuse_case_variants(&self, names: &[&str]) -> Result<(), JsonError> {
+        for (key, _) in self.pairs() {
+            let first = key.first_byte(self.0.source);
+            // Nearly all are told apart by their first letter.
+            let varies = |name| may_fold_equal(first, name) && key.varies(self.0.source, name);
+            if names.iter().any(|name| varies(name)) {
                 return Err(JsonError {
-                    at: member.key_span.start,
+                    at: key.start as usize,
                     what: JsonFault::CaseVariant,
                 });
             }
@@ -318,19 +300,36 @@ impl<'d> Iterator for Values<'d> {
 
 /// The members of an object, in the order of the source.
 #[derive(Clone, Debug)]
-pub struct Members<'d>(Children<'d>);
+pub struct Members<'d>(Pairs<'d>);
 
 impl<'d> Iterator for Members<'d> {
     type Item = Member<'d>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let key = self.0.next_value()?;
-        let value = self.0.next_value()?;
+        let (key, value) = self.0.next()?;
+        let NodeKind::Text(decoded) = &key.kind else {
+            return None;
+        };
         Some(Member {
-            key: key.as_text()?,
+            key: text(value.source, key, decoded.as_deref()),
             key_span: key.span(),
             value,
         })
+    }
+}
+
+/// The nodes of keys, each with its value.
+#[derive(Clone, Debug)]
+struct Pairs<'d>(Children<'d>);
+
+impl<'d> Iterator for Pairs<'d> {
+    type Item = (&'d Node, Value<'d>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        // A key has nothing below it.
+        let (key, rest) = self.0.rest.split_first()?;
+        self.0.rest = rest;
+        Some((key, self.0.next_value()?))
     }
 }
 
@@ -467,6 +466,36 @@ impl Node {
     fn span(&self) -> Range<usize> {
         self.start as usize..self.end as usize
     }
+
+    /// What a string holds, decoded, as bytes; empty for what is none.
+    fn bytes<'d>(&'d self, source: &'d str) -> &'d [u8] {
+        match &self.kind {
+            NodeKind::Text(Some(decoded)) => decoded.as_bytes(),
+            NodeKind::Text(None) => {
+                let inner = self.start as usize + 1..(self.end as usize).saturating_sub(1);
+                source.as_bytes().get(inner).unwrap_or_default()
+            }
+            _ => &[],
+        }
+    }
+
+    /// Whether this, which is a string, says `text`.
+    fn is_text(&self, source: &str, text: &str) -> bool {
+        self.bytes(source) == text.as_bytes()
+    }
+
+    fn first_byte(&self, source: &str) -> Option<u8> {
+        self.bytes(source).first().copied()
+    }
+
+    /// Whether this, which is a key, is not a name but folds to the same.
+    fn varies(&self, source: &str, name: &str) -> bool {
+        let NodeKind::Text(decoded) = &self.kind else {
+            return false;
+        };
+        let key = text(source, self, decoded.as_deref());
+        key != name && folds_equal(key, name)
+    }
 }
 
 /// A text that is a value of its own, outside any document.
@@ -516,15 +545,18 @@ fn text<'d>(source: &'d str, node: &'d Node, decoded: Option<&'d str>) -> &'d st
     decoded.unwrap_or_else(|| source.get(inner).unwrap_or_default())
 }
 
-/// Whether a key folds to the same as a name; `plain` says that it is ASCII.
-fn folds_equal(key: &str, plain: bool, name: &str) -> bool {
-    // Most keys are told apart by their length: what folds to a plain key is no shorter.
-    if plain && key.len() == name.len() {
-        return key.eq_ignore_ascii_case(name);
+/// Whether a key that begins with `first` can fold to the same as a name.
+fn may_fold_equal(first: Option<u8>, name: &str) -> bool {
+    match (first, name.as_bytes().first()) {
+        (Some(one), Some(other)) if one.is_ascii() && other.is_ascii() => {
+            one.eq_ignore_ascii_case(other)
+        }
+        _ => true,
     }
-    if plain && (key.len() > name.len() || name.is_ascii()) {
-        return false;
-    }
+}
+
+/// Whether a key folds to the same as a name.
+fn folds_equal(key: &str, name: &str) -> bool {
     let fold = |c: char| match c {
         '\u{17f}' => 's',
         '\u{212a}' => 'k',

@@ -60,18 +60,30 @@ pub(crate) async fn send(
     worker: &Worker,
     active: &Active,
     permit: Permit,
+    outbound: Outbound<'_>,
+    identity: Option<&Identity>,
+) -> Result<Inflow, Refusal> {
+    if permit.crossing().is_some() {
+        return Box::pin(across(worker, active, permit, outbound, identity)).await;
+    }
+    onward(worker, active, permit, outbound, identity).await
+}
+
+/// Sends a request to a server of the other era.
+async fn across(
+    worker: &Worker,
+    active: &Active,
+    permit: Permit,
     mut outbound: Outbound<'_>,
     identity: Option<&Identity>,
 ) -> Result<Inflow, Refusal> {
-    let Some(crossing) = permit.crossing() else {
-        return onward(worker, active, permit, outbound, identity).await;
-    };
-    match crossing {
-        Crossing::Here(message) => {
+    match permit.crossing() {
+        None => onward(worker, active, permit, outbound, identity).await,
+        Some(Crossing::Here(message)) => {
             let body = message.clone().map(Bytes::from);
             Ok(here(body, None, outbound.headers))
         }
-        Crossing::Modern { headers, .. } => {
+        Some(Crossing::Modern { headers, .. }) => {
             strip(&mut outbound.headers);
             for (name, value) in headers {
                 let name = HeaderName::try_from(name.as_str());
@@ -81,7 +93,7 @@ pub(crate) async fn send(
             }
             onward(worker, active, permit, outbound, identity).await
         }
-        Crossing::Legacy { discovers, .. } => {
+        Some(Crossing::Legacy { discovers, .. }) => {
             let discovers = *discovers;
             let caller = identity.map_or([0; 32], Identity::caller);
             let held = match worker.shared.bridge.session(worker, active, caller).await {
@@ -136,7 +148,7 @@ async fn onward(
 ) -> Result<Inflow, Refusal> {
     match &active.way {
         Way::Connect(target) => worker.upstream.send(target, permit, outbound).await,
-        Way::Run(launch) => stdio::send(worker, launch, permit, outbound, identity).await,
+        Way::Run(launch) => Box::pin(stdio::send(worker, launch, permit, outbound, identity)).await,
     }
 }
 

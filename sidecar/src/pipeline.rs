@@ -47,7 +47,7 @@ pub(crate) use tunnel::Slot;
 /// A request whose token, when it carries one, is verified.
 #[derive(Debug)]
 struct Identified {
-    received: Received,
+    received: Box<Received>,
     identity: Option<Arc<Identity>>,
     /// What it says, where it is a token of a sidecar.
     capability: Option<Box<Capability>>,
@@ -98,7 +98,8 @@ async fn stages(
         return refuse(&worker, exchange, &refused);
     }
     if token_endpoint::is_asked(&worker.shared, &request) {
-        return token_endpoint::serve(&worker, exchange, peer.on_loopback, request).await;
+        let answered = token_endpoint::serve(&worker, exchange, peer.on_loopback, request);
+        return Box::pin(answered).await;
     }
     if let Some(document) = metadata::document(&worker.shared, &request) {
         return close_metadata(exchange, document);
@@ -137,7 +138,7 @@ async fn forward_if_allowed(
 async fn identify(
     worker: &Worker,
     exchange: &mut Exchange,
-    received: Received,
+    received: Box<Received>,
 ) -> Result<Identified, Refused> {
     if let Some(token) = token_endpoint::shown(&received.head.headers) {
         let shared = &worker.shared;
@@ -154,7 +155,7 @@ async fn identify(
             Err(reason) => Err(received.refuse(exchange, reason)),
         };
     }
-    let Received { head, now, .. } = &received;
+    let Received { head, now, .. } = &*received;
     let asking = Asking {
         active: &received.active,
         method: head.method.as_str(),

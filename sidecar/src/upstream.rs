@@ -208,7 +208,7 @@ impl Upstream {
             let is_new = idle.is_none();
             let mut connection = match idle {
                 Some(connection) => connection,
-                None => self.connect(target).await?,
+                None => Box::pin(self.connect(target)).await?,
             };
             target
                 .write_head(outbound, plain, Some(body.len() as u64), connection.head())

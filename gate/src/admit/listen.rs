@@ -6,7 +6,7 @@ use latchkey_engine::{
     index::{Surface, SurfaceKind},
 };
 
-use super::{Facts, Outcome, Permit, Stage, Verdict};
+use super::{Facts, Outcome, Stage, Verdict};
 use crate::{
     classify::{self, Source},
     filter::FilterKind,
@@ -103,6 +103,6 @@ impl Stage<'_> {
         let source = Source::Parts(classify::members(parts), None);
         let facts = Facts::of(self.gate, self.inbound, self.identity);
         let verdict = self.surface(facts, reply.clone(), surface, &source);
-        matches!(verdict.outcome, Outcome::Forward(Permit { .. }))
+        matches!(verdict.outcome, Outcome::Forward(_))
     }
 }

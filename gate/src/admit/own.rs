@@ -177,12 +177,12 @@ fn related(root: Value<'_>) -> Result<Option<Value<'_>>, Reason> {
         return Ok(None);
     };
     let unread = |_| Reason::StateInvalid;
-    meta.refuse_case_variants([RELATED_TASK]).map_err(unread)?;
+    meta.refuse_case_variants(&[RELATED_TASK]).map_err(unread)?;
     let Some(task) = meta.get(RELATED_TASK) else {
         return Ok(None);
     };
     let task = task.as_object().ok_or(Reason::StateInvalid)?;
-    task.refuse_case_variants(["taskId"]).map_err(unread)?;
+    task.refuse_case_variants(&["taskId"]).map_err(unread)?;
     Ok(task.get("taskId"))
 }
 

@@ -12,9 +12,12 @@ use crate::{
 
 /// Leave to forward one request, once, to its server's upstream URL. Only
 /// [`admit`](super::admit) makes one, and the filter for an answer of this side's own; it cannot be
-/// copied.
+/// copied. Boxed, because it goes from stage to stage.
 #[derive(Debug)]
-pub struct Permit {
+pub struct Permit(Box<Terms>);
+
+#[derive(Debug)]
+struct Terms {
     server: ServerId,
     rewritten: Option<Vec<u8>>,
     filter: Option<Filter>,
@@ -46,6 +49,21 @@ pub struct Charge {
 }
 
 impl Permit {
+    /// For a request whose answer goes to its caller as `reply` says, and which owes nothing yet.
+    fn plain(server: ServerId, reply: Reply) -> Self {
+        Self(Box::new(Terms {
+            server,
+            rewritten: None,
+            filter: None,
+            charges: Vec::new(),
+            reply,
+            bond: None,
+            crossing: None,
+            streams: false,
+            tunnels: false,
+        }))
+    }
+
     /// For protocol traffic.
     pub(super) fn protocol(
         server: ServerId,
@@ -53,37 +71,23 @@ impl Permit {
         filter: Option<Filter>,
         reply: Reply,
     ) -> Self {
-        Self {
-            server,
-            rewritten: None,
-            filter,
-            charges: Vec::new(),
-            reply,
-            bond: None,
-            crossing: None,
-            streams: false,
-            tunnels: false,
-        }
+        let mut permit = Self::plain(server, reply);
+        permit.0.filter = filter;
+        permit
     }
 
     /// For the answer to a request of a server that its client is not shown.
     pub(crate) fn answer(server: ServerId, body: Vec<u8>, bond: Bond) -> Self {
-        Self {
-            server,
-            rewritten: Some(body),
-            filter: None,
-            charges: Vec::new(),
-            reply: Reply::Rpc {
-                id: None,
-                modern: false,
-                silent: true,
-                unknown: Unknown::Method,
-            },
-            bond: Some(bond),
-            crossing: None,
-            streams: false,
-            tunnels: false,
-        }
+        let silent = Reply::Rpc {
+            id: None,
+            modern: false,
+            silent: true,
+            unknown: Unknown::Method,
+        };
+        let mut permit = Self::plain(server, silent);
+        permit.0.rewritten = Some(body);
+        permit.0.bond = Some(bond);
+        permit
     }
 
     /// For a call of a surface.
@@ -99,38 +103,31 @@ impl Permit {
             Reply::Http => None,
             Reply::Rpc { .. } => Some(FilterKind::Call),
         };
-        let filter = kind.map(|kind| Filter { server, kind });
-        Self {
-            server,
-            rewritten,
-            filter,
-            charges,
-            reply,
-            bond: None,
-            crossing: None,
-            streams: false,
-            tunnels: false,
-        }
+        let mut permit = Self::plain(server, reply);
+        permit.0.rewritten = rewritten;
+        permit.0.filter = kind.map(|kind| Filter { server, kind });
+        permit.0.charges = charges;
+        permit
     }
 
     /// Lets bodies pass that the surface streams.
     pub(super) fn stream(&mut self) {
-        self.streams = true;
+        self.0.streams = true;
     }
 
     /// Lets the connection become a WebSocket, as the request asks.
     pub(super) fn tunnel(&mut self) {
-        self.tunnels = true;
+        self.0.tunnels = true;
     }
 
     /// Sends these bytes in place of the ones that came.
     pub(super) fn rewrite(&mut self, body: String) {
-        self.rewritten = Some(body.into_bytes());
+        self.0.rewritten = Some(body.into_bytes());
     }
 
     /// Sends it to a server of the other era, so changed.
     pub(crate) fn cross(&mut self, crossing: Crossing, body: Option<String>) {
-        self.crossing = Some(Box::new(crossing));
+        self.0.crossing = Some(Box::new(crossing));
         if let Some(body) = body {
             self.rewrite(body);
         }
@@ -139,24 +136,25 @@ impl Permit {
     /// How it gets to a server of the other era; none where the server is of its own.
     #[must_use]
     pub fn crossing(&self) -> Option<&Crossing> {
-        self.crossing.as_deref()
+        self.0.crossing.as_deref()
     }
 
     /// Says what the handles of the exchange are bound to.
     pub(super) fn bind(&mut self, bond: Bond) {
-        self.bond = Some(bond);
+        self.0.bond = Some(bond);
     }
 
     /// The server that the request may go to.
     #[must_use]
     pub fn server(&self) -> ServerId {
-        self.server
+        self.0.server
     }
 
     /// What goes upstream.
     #[must_use]
     pub fn body(&self) -> Body<'_> {
-        self.rewritten
+        self.0
+            .rewritten
             .as_deref()
             .map_or(Body::Original, Body::Rewritten)
     }
@@ -165,13 +163,13 @@ impl Permit {
     /// says which.
     #[must_use]
     pub fn streams(&self) -> bool {
-        self.streams
+        self.0.streams
     }
 
     /// Whether the connection becomes a WebSocket if the server agrees.
     #[must_use]
     pub fn tunnels(&self) -> bool {
-        self.tunnels
+        self.0.tunnels
     }
 
     /// What must happen to the answer before the caller sees it; pass it to
@@ -179,32 +177,32 @@ impl Permit {
     /// [`Viewer::line`](crate::filter::Viewer::line). `None` passes the answer as it comes.
     #[must_use]
     pub fn filter(&self) -> Option<Filter> {
-        self.filter
+        self.0.filter
     }
 
     /// What the handles of an MCP exchange are bound to. The session and the event that the request
     /// goes upstream with are the ones that this names, and no others.
     #[must_use]
     pub fn bond(&self) -> Option<&Bond> {
-        self.bond.as_ref()
+        self.0.bond.as_ref()
     }
 
     /// What the limiter owes before the request goes on; all must hold.
     #[must_use]
     pub fn obligations(&self) -> &[Charge] {
-        &self.charges
+        &self.0.charges
     }
 
     /// Whether no answer is expected.
     #[must_use]
     pub fn is_notification(&self) -> bool {
-        matches!(self.reply, Reply::Rpc { silent: true, .. })
+        matches!(self.0.reply, Reply::Rpc { silent: true, .. })
     }
 
     /// The answer when a later stage refuses after all: a limit, the upstream, the audit. The
     /// caller is told it as it is, whatever the server discloses: the call itself was allowed.
     #[must_use]
     pub fn refusal(&self, reason: Reason) -> Refusal {
-        Refusal::plain(reason, self.reply.clone())
+        Refusal::plain(reason, self.0.reply.clone())
     }
 }

@@ -52,7 +52,7 @@ impl Stage<'_> {
         own.filter(|task| {
             let facts = Facts::of(self.gate, self.inbound, self.identity);
             let verdict = self.follow(facts, reply.clone(), task);
-            matches!(verdict.outcome, Outcome::Forward(Permit { .. }))
+            matches!(verdict.outcome, Outcome::Forward(_))
         })
         .collect()
     }

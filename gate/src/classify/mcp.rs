@@ -199,7 +199,9 @@ fn envelope(root: Value<'_>) -> Result<Envelope<'_>, Fault> {
     let object = root
         .as_object()
         .ok_or(Fault::Envelope("a message is an object"))?;
-    object.refuse_case_variants(ENVELOPE).map_err(Fault::Json)?;
+    object
+        .refuse_case_variants(&ENVELOPE)
+        .map_err(Fault::Json)?;
     if object.get("jsonrpc").and_then(|it| it.as_text()) != Some("2.0") {
         return Err(Fault::Envelope("`jsonrpc` is not \"2.0\""));
     }
@@ -239,14 +241,14 @@ fn modern(params: Option<Object<'_>>) -> Result<Option<&str>, Fault> {
     let Some(params) = params else {
         return Ok(None);
     };
-    params.refuse_case_variants(PARAMS).map_err(Fault::Json)?;
+    params.refuse_case_variants(&PARAMS).map_err(Fault::Json)?;
     let Some(meta) = params.get("_meta") else {
         return Ok(None);
     };
     let meta = meta
         .as_object()
         .ok_or(Fault::Envelope("`_meta` is not an object"))?;
-    meta.refuse_case_variants([VERSION_KEY, CAPABILITIES_KEY])
+    meta.refuse_case_variants(&[VERSION_KEY, CAPABILITIES_KEY])
         .map_err(Fault::Json)?;
     let Some(version) = meta.get(VERSION_KEY) else {
         return Ok(None);
@@ -440,7 +442,7 @@ fn completion<'d>(
             "a completion refers to a prompt or resource",
         ))?;
     reference
-        .refuse_case_variants(["type", "name", "uri"])
+        .refuse_case_variants(&["type", "name", "uri"])
         .map_err(Fault::Json)?;
     let kind = text(Some(reference), "type")?;
     let (surface, unknown): (Option<SurfaceId>, _) = match kind {

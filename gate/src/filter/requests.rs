@@ -1,7 +1,12 @@
 //! What a server asks its client for, on any stream and in results that wait for input.
 
+use std::sync::LazyLock;
+
 use latchkey_engine::{index::SurfaceKind, reason::Reason};
-use memchr::{memchr2, memchr2_iter, memmem};
+use memchr::{
+    memchr2, memchr2_iter,
+    memmem::{self, Finder},
+};
 
 use super::{
     Edit, FilterError, FilterKind, Line, Object, Value, Viewer, parse, refuse_variants, replaced,
@@ -251,7 +256,7 @@ fn may_elicit(rules: &Elicitation, params: Object<'_>) -> bool {
 /// that is all.
 pub(crate) fn capabilities(rules: &ServerRequests, said: Object<'_>) -> Option<String> {
     const NAMES: [&str; 4] = ["sampling", "roots", "tasks", "elicitation"];
-    if said.refuse_case_variants(NAMES).is_err() {
+    if said.refuse_case_variants(&NAMES).is_err() {
         return Some("{}".to_owned());
     }
     let mut changed = false;
@@ -314,11 +319,16 @@ fn refusal(id: &str) -> Vec<u8> {
     .into_bytes()
 }
 
+/// Prepared once, because every answer is searched for them.
+static WORDS: LazyLock<[Finder<'static>; 5]> = LazyLock::new(|| {
+    let words = ["\\u00", "\"error\"", "\"Error\"", "\"ERROR\"", "cacheScope"];
+    words.map(|word| Finder::new(word))
+});
+
 /// Whether the answer to a call may hold anything that is decided or sealed: a cheap look, which
 /// neither escapes in keys nor capital letters get past.
 #[must_use]
 pub fn needs_look(body: &[u8]) -> bool {
-    let has = |word: &str| memmem::find(body, word.as_bytes()).is_some();
     let around = |letter: u8, before: usize, word: &str| {
         let mut places = memchr2_iter(letter, letter.to_ascii_uppercase(), body);
         places.any(|at| {
@@ -328,10 +338,7 @@ pub fn needs_look(body: &[u8]) -> bool {
         })
     };
     // The rarest letter of each word is looked for first.
-    has("\\u00")
-        || ["\"error\"", "\"Error\"", "\"ERROR\"", "cacheScope"]
-            .iter()
-            .any(|it| has(it))
+    WORDS.iter().any(|word| word.find(body).is_some())
         || around(b'q', 7, "inputrequests")
         || around(b'q', 2, "requeststate")
         || around(b'k', 3, "taskid")

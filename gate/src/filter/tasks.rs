@@ -1,7 +1,9 @@
 //! Tasks in what a server says: each caller is told of its own, under the ids that it was given.
 
+use std::sync::LazyLock;
+
 use latchkey_engine::index::SurfaceKind;
-use memchr::memmem;
+use memchr::memmem::Finder;
 
 use super::{Edit, FilterError, Object, Value, Viewer, parse, refuse_variants, replaced};
 use crate::{classify::RELATED_TASK, json::splice, task::Task};
@@ -177,10 +179,14 @@ impl Viewer<'_> {
     }
 }
 
+/// Prepared once, because every call is searched for them.
+static WORDS: LazyLock<[Finder<'static>; 2]> =
+    LazyLock::new(|| ["\"task\"", "\\u00"].map(|word| Finder::new(word)));
+
 /// Whether a call may ask to run as a task: a cheap look.
 #[must_use]
 pub fn wants_task(request: &[u8]) -> bool {
-    memmem::find(request, b"\"task\"").is_some() || memmem::find(request, b"\\u00").is_some()
+    WORDS.iter().any(|word| word.find(request).is_some())
 }
 
 /// The capability of tasks with sessions: tools may run as tasks, and nothing else.

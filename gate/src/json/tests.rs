@@ -157,7 +157,7 @@ fn case_variants_of_known_keys_are_refused() {
         let source = serde_json::json!({ key: 1, "method": 2 }).to_string();
         let document = parse(source.as_bytes()).expect("valid");
         let object = document.root().as_object().expect("object");
-        let error = object.refuse_case_variants(names).expect_err(key);
+        let error = object.refuse_case_variants(&names).expect_err(key);
         assert_eq!(error.what, JsonFault::CaseVariant);
         assert!(
             source
@@ -171,7 +171,7 @@ fn case_variants_of_known_keys_are_refused() {
             .root()
             .as_object()
             .expect("object")
-            .refuse_case_variants(names)
+            .refuse_case_variants(&names)
             .is_ok()
     );
 }

@@ -13,6 +13,9 @@ use super::{Left, Throttled, pool_word};
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const STATE: HeaderName = HeaderName::from_static("ratelimit");
 
+/// What one limit takes of a field, most often.
+const ROOM: usize = 64;
+
 /// The state of the rates that a call fell under.
 #[derive(Debug, Default)]
 pub struct Told(Vec<Left>);
@@ -34,7 +37,8 @@ impl Told {
         if self.0.is_empty() {
             return;
         }
-        let (mut policy, mut state) = (String::new(), String::new());
+        let room = ROOM * self.0.len();
+        let (mut policy, mut state) = (String::with_capacity(room), String::with_capacity(room));
         for (at, left) in self.0.iter().enumerate() {
             let Obligation::Rate {
                 pool,

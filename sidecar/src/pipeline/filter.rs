@@ -50,13 +50,13 @@ struct Arrived<'a> {
 pub(super) async fn pass(
     worker: &Arc<Worker>,
     mut exchange: Box<Exchange>,
-    forwarded: Forwarded,
+    forwarded: Box<Forwarded>,
 ) -> Response<Answer> {
     let Forwarded {
         inflow,
         mut reader,
         asked,
-    } = forwarded;
+    } = *forwarded;
     let Inflow {
         response,
         filter,
@@ -91,7 +91,7 @@ pub(super) async fn pass(
         return arrived.called(reader, filter, exchange).await;
     }
     match read(&mut arrived.incoming, arrived.most, arrived.pause).await {
-        Ok(body) => arrived.filtered(reader, filter, body, exchange).await,
+        Ok(body) => Box::pin(arrived.filtered(reader, filter, body, exchange)).await,
         Err((_, unread)) => arrived.unreadable(exchange, unread),
     }
 }
@@ -155,7 +155,7 @@ impl<'a> Arrived<'a> {
         match look(&mut self.incoming, sealed, self.most, self.pause).await {
             Looked::Whole(body) => self.whole(exchange, body).await,
             Looked::Passed(first) => self.passed(exchange, first),
-            Looked::Filtered(body) => self.filtered(reader, filter, body, exchange).await,
+            Looked::Filtered(body) => Box::pin(self.filtered(reader, filter, body, exchange)).await,
             Looked::Unread(unread) => self.unreadable(exchange, unread),
         }
     }

@@ -36,9 +36,8 @@ use crate::{
 };
 
 /// What the tool server answers.
-#[expect(clippy::large_enum_variant, reason = "an answer is the rule")]
 pub(super) enum Sent {
-    Answer(Forwarded),
+    Answer(Box<Forwarded>),
     Tunnel(Box<Switched>),
 }
 
@@ -94,7 +93,7 @@ pub(super) async fn forward(
         upload,
         peer,
         ..
-    } = received;
+    } = *received;
     let bond = permit.bond().cloned();
     let request = body.clone();
     let asks = |it: Filter| matches!(it.kind, FilterKind::Call | FilterKind::Task);
@@ -139,11 +138,11 @@ pub(super) async fn forward(
                 denied,
                 crossing,
             };
-            Ok(Sent::Answer(Forwarded {
+            Ok(Sent::Answer(Box::new(Forwarded {
                 inflow,
                 reader,
                 asked,
-            }))
+            })))
         }
         Err(refusal) => Err(bounced(exchange, refusal)),
     }
@@ -171,7 +170,7 @@ pub(super) async fn turn(
     Ok(
         match tunnel::open(worker, exchange, identified, permit).await? {
             Opened::Tunnel(switched) => Sent::Tunnel(switched),
-            Opened::Answer(inflow) => Sent::Answer(Forwarded {
+            Opened::Answer(inflow) => Sent::Answer(Box::new(Forwarded {
                 inflow: *inflow,
                 reader: Reader {
                     active,
@@ -182,7 +181,7 @@ pub(super) async fn turn(
                     crossing: None,
                 },
                 asked,
-            }),
+            })),
         },
     )
 }

@@ -29,7 +29,8 @@ use crate::{
     upload::{Patience, Upload},
 };
 
-/// A request whose body is complete and within its limits, or passes as it comes.
+/// A request whose body is complete and within its limits, or passes as it comes. Boxed, because it
+/// goes from stage to stage.
 #[derive(Debug)]
 pub(super) struct Received {
     pub(super) active: Arc<Active>,
@@ -47,21 +48,21 @@ pub(super) async fn receive(
     exchange: &mut Exchange,
     peer: Arc<Peer>,
     request: Request<Incoming>,
-) -> Result<Received, Refused> {
+) -> Result<Box<Received>, Refused> {
     let Some(active) = worker.shared.active() else {
         exchange.facts.reason = Reason::PolicyUnavailable;
         return Err(Refusal::http(Reason::PolicyUnavailable).into());
     };
     exchange.under(&active);
     let (head, body) = request.into_parts();
-    let mut received = Received {
+    let mut received = Box::new(Received {
         active,
         head,
         body: Bytes::new(),
         upload: None,
         peer,
         now: now(),
-    };
+    });
     if let Err((reason, detail)) = received.take(worker, exchange, body).await {
         let refused = received.refuse(exchange, reason);
         exchange.facts.detail = Some(detail);

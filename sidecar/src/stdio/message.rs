@@ -58,7 +58,7 @@ impl<'a> Message<'a> {
     pub(super) fn sort(&self) -> Option<Sort<'_>> {
         let object = self.object()?;
         let envelope = ["jsonrpc", "id", "method", "params", "result", "error"];
-        object.refuse_case_variants(envelope).ok()?;
+        object.refuse_case_variants(&envelope).ok()?;
         if object.get("jsonrpc")?.as_text()? != "2.0" {
             return None;
         }

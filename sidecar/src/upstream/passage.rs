@@ -42,7 +42,7 @@ impl Upstream {
             let is_new = idle.is_none();
             let mut connection = match idle {
                 Some(connection) => connection,
-                None => self.connect(target).await?,
+                None => Box::pin(self.connect(target)).await?,
             };
             target
                 .write_head(outbound, false, upload.length(), connection.head())
