@@ -408,10 +408,10 @@ where
         });
     };
     let object = value.as_object()?;
-    if object.refuse_case_variants(&[name]).is_err() {
+    let Ok(member) = object.get_only(name) else {
         return Some(vec![name.to_owned()]);
-    }
-    let found = variant(object.get(name)?, path)?;
+    };
+    let found = variant(member?, path)?;
     Some([vec![name.to_owned()], found].concat())
 }
 

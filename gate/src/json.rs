@@ -244,6 +244,24 @@ impl<'d> Object<'d> {
         found.map(|(_, value)| value)
     }
 
+    /// The value of `key`; another key that folds to the same is refused, as by
+    /// [`Object::refuse_case_variants`].
+    pub fn get_only(&self, key: &str) -> Result<Option<Value<'d>>, JsonError> {
+        let source = self.0.source;
+        let mut found = None;
+        for (name, value) in self.pairs() {
+            if !may_fold_equal(name.first_byte(source), key) {
+                continue;
+            }
+            if name.is_text(source, key) {
+                found = Some(value);
+            } else if name.varies(source, key) {
+                return Err(name.variant());
+            }
+        }
+        Ok(found)
+    }
+
     fn pairs(&self) -> Pairs<'d> {
         Pairs(self.0.children())
     }
@@ -276,10 +294,7 @@ impl<'d> Object<'d> {
             // Nearly all are told apart by their first letter.
             let varies = |name| may_fold_equal(first, name) && key.varies(self.0.source, name);
             if names.iter().any(|name| varies(name)) {
-                return Err(JsonError {
-                    at: key.start as usize,
-                    what: JsonFault::CaseVariant,
-                });
+                return Err(key.variant());
             }
         }
         Ok(())
@@ -495,6 +510,13 @@ impl Node {
         };
         let key = text(source, self, decoded.as_deref());
         key != name && folds_equal(key, name)
+    }
+
+    fn variant(&self) -> JsonError {
+        JsonError {
+            at: self.start as usize,
+            what: JsonFault::CaseVariant,
+        }
     }
 }
 

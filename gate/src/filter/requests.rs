@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use latchkey_engine::{index::SurfaceKind, reason::Reason};
 use memchr::{
-    memchr2, memchr2_iter,
+    memchr_iter, memchr2,
     memmem::{self, Finder},
 };
 
@@ -319,29 +319,41 @@ fn refusal(id: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-/// Prepared once, because every answer is searched for them.
-static WORDS: LazyLock<[Finder<'static>; 5]> = LazyLock::new(|| {
-    let words = ["\\u00", "\"error\"", "\"Error\"", "\"ERROR\"", "cacheScope"];
-    words.map(|word| Finder::new(word))
-});
+/// What a letter may be hidden behind: an escape of ASCII.
+static ESCAPE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\\u00"));
+
+/// The keys whose values are decided or sealed.
+const KEYS: [&[u8]; 5] = [
+    b"error",
+    b"cacheScope",
+    b"inputRequests",
+    b"requestState",
+    b"taskId",
+];
 
 /// Whether the answer to a call may hold anything that is decided or sealed: a cheap look, which
 /// neither escapes in keys nor capital letters get past.
 #[must_use]
 pub fn needs_look(body: &[u8]) -> bool {
-    let around = |letter: u8, before: usize, word: &str| {
-        let mut places = memchr2_iter(letter, letter.to_ascii_uppercase(), body);
-        places.any(|at| {
-            let from = at.checked_sub(before);
-            let found = from.and_then(|from| body.get(from..from + word.len()));
-            found.is_some_and(|it| it.eq_ignore_ascii_case(word.as_bytes()))
-        })
+    let is_key = |quote: usize| {
+        let rest = body.get(quote + 1..).unwrap_or_default();
+        KEYS.iter().any(|key| says(rest, key))
     };
-    // The rarest letter of each word is looked for first.
-    WORDS.iter().any(|word| word.find(body).is_some())
-        || around(b'q', 7, "inputrequests")
-        || around(b'q', 2, "requeststate")
-        || around(b'k', 3, "taskid")
+    ESCAPE.find(body).is_some() || memchr_iter(b'"', body).any(is_key)
+}
+
+/// Whether a text, up to its quote, folds to the same as a key: in whatever case, and with the two
+/// letters outside ASCII that fold to `s` and `k`.
+fn says(mut text: &[u8], key: &[u8]) -> bool {
+    for letter in key {
+        text = match text {
+            [said, rest @ ..] if said.eq_ignore_ascii_case(letter) => rest,
+            [0xc5, 0xbf, rest @ ..] if letter.eq_ignore_ascii_case(&b's') => rest,
+            [0xe2, 0x84, 0xaa, rest @ ..] if letter.eq_ignore_ascii_case(&b'k') => rest,
+            _ => return false,
+        };
+    }
+    text.first() == Some(&b'"')
 }
 
 /// Whether the beginning of a message shows that it holds a result, and no error before it.

@@ -294,6 +294,7 @@ fn a_quick_look_misses_nothing_that_is_decided() {
         r#"{"error":{"code":-32042}}"#,
         r#"{"Error":{"code":-32042}}"#,
         r#"{"\u0065rror":{"code":-32042}}"#,
+        "{\"ta\u{17f}\u{212a}Id\":1}",
     ] {
         assert!(needs_look(body.as_bytes()), "{body}");
     }
