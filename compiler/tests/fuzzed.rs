@@ -1,9 +1,11 @@
-//! The corpora of the fuzz targets `parse` and `check`, replayed by the same functions.
+//! The corpora of the fuzz targets `parse`, `check` and `import`, replayed by the same functions.
 
 #![expect(clippy::expect_used, reason = "a test may stop")]
 
 use std::{fs, path::Path};
 
+#[path = "fuzzed/import.rs"]
+mod import;
 #[path = "fuzzed/project.rs"]
 mod project;
 
@@ -55,4 +57,9 @@ fn the_corpus_of_parse_is_replayed() {
 #[test]
 fn the_corpus_of_check_is_replayed() {
     replay("check", project::check);
+}
+
+#[test]
+fn the_corpus_of_import_is_replayed() {
+    replay("import", import::import);
 }

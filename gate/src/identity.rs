@@ -169,10 +169,11 @@ impl Vouched {
         Ok(&self.identity)
     }
 
-    /// The identity on a stream for which it was shown already what its token is bound to.
-    #[must_use]
-    pub fn known(&self) -> &Arc<Identity> {
-        &self.identity
+    /// The identity on a stream for which it was shown already what its token is bound to, when
+    /// tokens that are bound so are taken now.
+    pub fn again(&self) -> Result<&Arc<Identity>, TokenError> {
+        self.confirmation.is_taken(self.rules)?;
+        Ok(&self.identity)
     }
 
     /// The first instant at which the token is no longer accepted.

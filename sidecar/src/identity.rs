@@ -111,7 +111,10 @@ impl Callers {
         if vouched.expires_at() <= now {
             return Err(Reason::TokenExpired);
         }
-        Ok(Some(Arc::clone(vouched.known())))
+        let identity = vouched
+            .again()
+            .map_err(|error| IdentityError::from(error).reason)?;
+        Ok(Some(Arc::clone(identity)))
     }
 
     async fn by_token(

@@ -75,13 +75,18 @@ impl Confirmation {
     /// A token that is bound to a key is refused as a bearer token, and one that is not bound to
     /// a key is refused with a proof: else the proof would say nothing.
     pub fn check(&self, shown: &Shown, rules: [ProofRule; 2]) -> Result<(), TokenError> {
-        if !rules.iter().all(|rule| rule.takes(self)) || self.key != shown.key {
-            return Err(TokenError::ProofRequired);
-        }
-        if self.certificate.is_some() && self.certificate != shown.certificate {
+        self.is_taken(rules)?;
+        let held = self.certificate.is_none() || self.certificate == shown.certificate;
+        if self.key != shown.key || !held {
             return Err(TokenError::ProofRequired);
         }
         Ok(())
+    }
+
+    /// Checks the binding against what the policy asks for.
+    pub fn is_taken(&self, rules: [ProofRule; 2]) -> Result<(), TokenError> {
+        let taken = rules.iter().all(|rule| rule.takes(self));
+        taken.then_some(()).ok_or(TokenError::ProofRequired)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::{thread::sleep, time::Duration};
 
+use latchkey_gate::token::ProofRule;
 use serde_json::{Value, json};
 
 use crate::{
@@ -93,6 +94,18 @@ fn a_call_ends_with_the_bundle_that_denies_it() {
     let detail = event["detail"].as_str().unwrap();
     assert!(detail.contains("decided again"), "{event}");
     assert_eq!(event["event_id"], last["error"]["data"]["request_id"]);
+}
+
+#[test]
+fn a_call_ends_with_the_bundle_that_asks_for_a_proof() {
+    let rig = Rig::with(&release(1, true), "");
+    let mut stream = begun(&rig, &token("bob"));
+    let mut strict = release(2, true);
+    strict.settings.proof = ProofRule::Bound;
+    swap(&rig, &strict);
+    let last = message(&rest(&mut stream));
+    assert_eq!(last["error"]["data"]["code"], "unauthenticated", "{last}");
+    assert_eq!(rig.events().pop().unwrap()["reason"], "unauthenticated");
 }
 
 #[test]
