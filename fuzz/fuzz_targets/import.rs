@@ -1,5 +1,5 @@
 //! No document makes the readers of OpenAPI and of Kubernetes exports panic, and what they take
-//! becomes a project without an error.
+//! can be imported again without a change.
 #![no_main]
 
 /// What is done with the bytes, as the replay of the corpus does it.
