@@ -63,10 +63,10 @@ pub(crate) async fn send(
     outbound: Outbound<'_>,
     identity: Option<&Identity>,
 ) -> Result<Inflow, Refusal> {
-    if permit.crossing().is_some() {
-        return Box::pin(across(worker, active, permit, outbound, identity)).await;
-    }
-    onward(worker, active, permit, outbound, identity).await
+    let Some(crossing) = permit.crossing().cloned() else {
+        return onward(worker, active, permit, outbound, identity).await;
+    };
+    Box::pin(across(worker, active, permit, crossing, outbound, identity)).await
 }
 
 /// Sends a request to a server of the other era.
@@ -74,27 +74,26 @@ async fn across(
     worker: &Worker,
     active: &Active,
     permit: Permit,
+    crossing: Crossing,
     mut outbound: Outbound<'_>,
     identity: Option<&Identity>,
 ) -> Result<Inflow, Refusal> {
-    match permit.crossing() {
-        None => onward(worker, active, permit, outbound, identity).await,
-        Some(Crossing::Here(message)) => {
-            let body = message.clone().map(Bytes::from);
+    match crossing {
+        Crossing::Here(message) => {
+            let body = message.map(Bytes::from);
             Ok(here(body, None, outbound.headers))
         }
-        Some(Crossing::Modern { headers, .. }) => {
+        Crossing::Modern { headers, .. } => {
             strip(&mut outbound.headers);
             for (name, value) in headers {
                 let name = HeaderName::try_from(name.as_str());
-                if let (Ok(name), Ok(value)) = (name, HeaderValue::from_str(value)) {
+                if let (Ok(name), Ok(value)) = (name, HeaderValue::from_str(&value)) {
                     outbound.headers.insert(name, value);
                 }
             }
             onward(worker, active, permit, outbound, identity).await
         }
-        Some(Crossing::Legacy { discovers, .. }) => {
-            let discovers = *discovers;
+        Crossing::Legacy { discovers, .. } => {
             let caller = identity.map_or([0; 32], Identity::caller);
             let held = match worker.shared.bridge.session(worker, active, caller).await {
                 Ok(held) => held,
