@@ -77,7 +77,9 @@ fn lower_selection(model: &Model, selection: &Selection<'_>) -> Result<Index, Un
         schemas: ids.take_schemas(),
         scopes: ids.take_scopes(),
     };
-    let bindings = Bindings::new(&columns, index.bounds());
+    // Laying out the bindings takes the most memory of all: what is done with goes before.
+    drop((ids, conditions));
+    let bindings = Bindings::new(columns, index.bounds());
     index.bindings = bindings.map_err(|why| Unresolved {
         kind: "bindings",
         name: why.to_owned(),

@@ -187,12 +187,12 @@ fn each_rule_of_the_tables_is_proved() {
         ("bindings", "id", |it| {
             let mut columns = it.bindings.columns();
             columns.conditions[0] = Some(FormulaId(999));
-            it.bindings = Bindings::new(&columns, it.bounds()).unwrap();
+            it.bindings = Bindings::new(columns, it.bounds()).unwrap();
         }),
         ("bindings", "id", |it| {
             let mut bounds = it.bounds();
             bounds.tags += 1;
-            it.bindings = Bindings::new(&it.bindings.columns(), bounds).unwrap();
+            it.bindings = Bindings::new(it.bindings.columns(), bounds).unwrap();
         }),
         ("rules", "64", |it| {
             let rate = |count| Obligation::rate(count, 1);
@@ -240,7 +240,7 @@ fn bindings_that_cannot_be_laid_out_are_refused() {
         let (_, index) = worlds(1).next().unwrap();
         let mut columns = index.bindings.columns();
         spoil(&mut columns);
-        let error = Bindings::new(&columns, index.bounds()).unwrap_err();
+        let error = Bindings::new(columns, index.bounds()).unwrap_err();
         assert!(error.contains(what), "{error} has no {what:?}");
     }
 }

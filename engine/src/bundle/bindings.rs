@@ -61,9 +61,10 @@ impl Wire for Lists<RoleId> {
 
 impl Bindings {
     /// Lays out bindings that are given one by one; the error says what is wrong with them.
-    pub fn new(columns: &BindingColumns, bounds: Bounds) -> Result<Self, &'static str> {
+    pub fn new(columns: BindingColumns, bounds: Bounds) -> Result<Self, &'static str> {
         let mut section = Writer::default();
-        write(columns, bounds, &mut section)?;
+        write(&columns, bounds, &mut section)?;
+        drop(columns);
         let mut reader = Reader::new(&section.bytes, 0);
         read(bounds, &mut reader).map_err(|error| error.what)
     }
@@ -410,9 +411,9 @@ mod tests {
             columns(&[&[two], &[one, two, group], &[group]]),
             columns(&vec![&[one, group][..]; 40]),
         ] {
-            let bindings = Bindings::new(&given, BOUNDS).unwrap();
+            let bindings = Bindings::new(given.clone(), BOUNDS).unwrap();
             assert_eq!(lines(&bindings.columns()), lines(&given));
-            let again = Bindings::new(&bindings.columns(), BOUNDS).unwrap();
+            let again = Bindings::new(bindings.columns(), BOUNDS).unwrap();
             assert_eq!(again, bindings);
         }
     }
@@ -430,7 +431,7 @@ mod tests {
             &[],
         ] {
             assert!(
-                Bindings::new(&columns(&[wrong]), BOUNDS).is_err(),
+                Bindings::new(columns(&[wrong]), BOUNDS).is_err(),
                 "{wrong:?}"
             );
         }

@@ -31,6 +31,7 @@ pub fn encode(index: &Index) -> Result<Vec<u8>, EncodeError> {
             });
         }
     }
+    file.bytes.reserve_exact(bodies.bytes.len());
     file.bytes.append(&mut bodies.bytes);
     Ok(file.bytes)
 }

@@ -53,7 +53,7 @@ impl World {
         index.roles = Names::roles(self, &permissions);
         let (role_sets, columns) = names.bindings(self, &lowered);
         index.role_sets = role_sets;
-        let bindings = Bindings::new(&columns, index.bounds());
+        let bindings = Bindings::new(columns, index.bounds());
         index.bindings = bindings.unwrap_or_else(|why| panic!("{why}"));
         index.rules = names.rules(self, &permissions, &lowered);
         index
