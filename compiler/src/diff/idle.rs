@@ -22,7 +22,7 @@ use super::{
     outcome::{self, Actor, Outcome, Question},
     texts,
     view::{Membership, View},
-    world::{self, Class, Known, Side},
+    world::{self, Kind, Known, Side},
 };
 
 mod contradiction;
@@ -75,9 +75,9 @@ pub fn find(gate: &Gate, known: &BTreeSet<Entry>) -> Idle {
         unlocked: true,
         ..Side::new(gate)
     };
-    let classes = world::classes(&base, &base);
+    let classes = world::kinds(&base);
     let mut search = Search {
-        homes: classes.iter().map(Class::scopes).collect(),
+        homes: classes.iter().map(Kind::scopes).collect(),
         speaks_of: speaks_of(&classes),
         classes,
         chains: base.reads_chain(),
@@ -107,7 +107,7 @@ fn ids(count: usize) -> impl Iterator<Item = u32> {
 struct Search<'a> {
     /// The policy without what was found idle already.
     base: Side<'a>,
-    classes: Vec<Class>,
+    classes: Vec<Kind>,
     chains: bool,
     /// Where callers belong.
     homes: BTreeSet<Actor>,
@@ -366,7 +366,7 @@ impl<'a> Search<'a> {
             permissions.iter().find(public),
             permissions.iter().find(|it| !public(it)),
         ];
-        let is_meant = |class: &Class| {
+        let is_meant = |class: &Kind| {
             doors.iter().flatten().any(|(surface, operation, _)| {
                 let permission = (surface.as_str(), operation.as_deref());
                 let question =
@@ -385,7 +385,7 @@ impl<'a> Search<'a> {
 
     /// Where in a chain a class is asked about: alone, anywhere, and on surfaces whose calls take
     /// place where their caller belongs, behind somebody of each other scope that counts.
-    fn standings(&self, class: &Class, surface: &str, within: ScopeId) -> Vec<Standing> {
+    fn standings(&self, class: &Kind, surface: &str, within: ScopeId) -> Vec<Standing> {
         let mut all = vec![(false, None)];
         all.extend(self.chains.then_some((true, None)));
         if !self.base.takes_scope_from_caller(surface) {
@@ -530,7 +530,7 @@ fn given(side: &Side<'_>, id: BindingId) -> Vec<PermissionId> {
 }
 
 /// The classes that each subject can mean.
-fn speaks_of(classes: &[Class]) -> HashMap<Subject, Vec<usize>> {
+fn speaks_of(classes: &[Kind]) -> HashMap<Subject, Vec<usize>> {
     let mut found: HashMap<Subject, Vec<usize>> = HashMap::new();
     for (at, class) in classes.iter().enumerate() {
         let mut add = |subject| found.entry(subject).or_default().push(at);

@@ -1,6 +1,7 @@
 //! Two policies side by side: callers by class, surfaces by name.
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
@@ -434,6 +435,101 @@ fn of<T: Copy + Ord>(pairs: &[(PrincipalId, T)], principal: PrincipalId) -> BTre
 
 /// All callers of either policy, by class.
 pub(super) fn classes(old: &Side<'_>, new: &Side<'_>) -> Vec<Class> {
+    let classes = by_knowledge(old, new, Members::add).into_iter();
+    classes
+        .filter_map(|(known, members)| members.into_class(known))
+        .collect()
+}
+
+/// Callers that no decision of one policy tells apart, but by groups of their tokens.
+#[derive(Debug)]
+pub(super) struct Kind {
+    /// The first of their names, as a report names them.
+    pub(super) subject: Box<str>,
+    known: Arc<Known>,
+}
+
+/// All callers of one policy, by kind: in the order of their classes.
+pub(super) fn kinds(side: &Side<'_>) -> Vec<Kind> {
+    let first = |least: &mut Option<Box<str>>, caller: &Caller<'_>| {
+        let name = caller.label();
+        if least.as_deref().is_none_or(|least| *name < *least) {
+            *least = Some(name.into());
+        }
+    };
+    let kinds = by_knowledge(side, side, first).into_iter();
+    kinds
+        .filter_map(|([known, _], subject)| subject.map(|subject| Kind { subject, known }))
+        .collect()
+}
+
+impl Kind {
+    /// The scope of its callers, for both sides of a question.
+    pub(super) fn scopes(&self) -> [Option<ScopeId>; 2] {
+        [self.known.facts().and_then(|facts| facts.scope); 2]
+    }
+
+    /// What the policy knows of its callers, for both sides of a question.
+    pub(super) fn known(&self) -> [&Known; 2] {
+        [&self.known; 2]
+    }
+}
+
+/// Somebody who may call.
+enum Caller<'a> {
+    /// Of an identity that one of the policies declares.
+    Declared {
+        issuer: &'a str,
+        subject: &'a str,
+        /// The name of the principal.
+        name: &'a str,
+        /// Whether both policies give it this name.
+        both: bool,
+    },
+    /// Of an identity that none declares.
+    Stranger { issuer: &'a str, subject: &'a str },
+    /// Without an identity.
+    Nobody,
+}
+
+impl<'a> Caller<'a> {
+    /// How a report names it.
+    fn label(&self) -> Cow<'a, str> {
+        match self {
+            Self::Declared { name, .. } => Cow::Borrowed(name),
+            Self::Stranger { issuer, .. } => Cow::Owned(format!("undeclared:{issuer}")),
+            Self::Nobody => Cow::Borrowed("anonymous"),
+        }
+    }
+
+    fn sample(&self) -> Sample {
+        match *self {
+            Self::Nobody => Sample::Anonymous,
+            Self::Stranger { issuer, subject } => Sample::Identity {
+                issuer: issuer.to_owned(),
+                subject: subject.to_owned(),
+                principal: None,
+            },
+            Self::Declared {
+                issuer,
+                subject,
+                name,
+                both,
+            } => Sample::Identity {
+                issuer: issuer.to_owned(),
+                subject: subject.to_owned(),
+                principal: both.then(|| name.to_owned()),
+            },
+        }
+    }
+}
+
+/// Every caller of either policy, added to the others of whom the policies know the same.
+fn by_knowledge<M: Default>(
+    old: &Side<'_>,
+    new: &Side<'_>,
+    add: impl Fn(&mut M, &Caller<'_>),
+) -> BTreeMap<[Arc<Known>; 2], M> {
     let names = old.reads_names() || new.reads_names();
     let same = std::ptr::eq(old, new);
     let known = |issuer: &str, subject: &str| {
@@ -451,40 +547,28 @@ pub(super) fn classes(old: &Side<'_>, new: &Side<'_>) -> Vec<Class> {
     }
     // Stable, so that of the names by both policies the new one is the last.
     identities.sort_by_key(|(issuer, subject, _)| (*issuer, *subject));
-    let mut classes: BTreeMap<[Arc<Known>; 2], Members> = BTreeMap::new();
+    let mut classes: BTreeMap<[Arc<Known>; 2], M> = BTreeMap::new();
     for names in identities.chunk_by(|one, other| (one.0, one.1) == (other.0, other.1)) {
-        let (Some((_, _, first)), Some((issuer, subject, last))) = (names.first(), names.last())
+        let (Some((_, _, first)), Some((issuer, subject, name))) = (names.first(), names.last())
         else {
             continue;
         };
-        let (issuer, subject, label) = (*issuer, *subject, (*last).to_owned());
-        let both = same || names.len() == 2;
-        let principal = (both && first == last).then(|| label.clone());
-        let members = classes.entry(known(issuer, subject)).or_default();
-        members.add(label, || Sample::Identity {
-            issuer: issuer.to_owned(),
-            subject: subject.to_owned(),
-            principal,
-        });
-        let identity = (issuer.to_owned(), subject.to_owned());
-        members.identities.push(identity);
+        let caller = Caller::Declared {
+            issuer,
+            subject,
+            name,
+            both: (same || names.len() == 2) && first == name,
+        };
+        add(classes.entry(known(issuer, subject)).or_default(), &caller);
     }
-    for (issuer, subject) in strangers(old, new) {
-        let members = classes.entry(known(&issuer, &subject)).or_default();
-        members.add(format!("undeclared:{issuer}"), || Sample::Identity {
-            issuer: issuer.clone(),
-            subject: subject.clone(),
-            principal: None,
-        });
-        members.strangers.push((issuer, subject));
+    for (issuer, subject) in &strangers(old, new) {
+        let caller = Caller::Stranger { issuer, subject };
+        add(classes.entry(known(issuer, subject)).or_default(), &caller);
     }
     let nobody = Arc::new(Known::Anonymous);
-    let members = classes.entry([Arc::clone(&nobody), nobody]).or_default();
-    members.add("anonymous".to_owned(), || Sample::Anonymous);
-    let classes = classes.into_iter();
+    let nobody = classes.entry([Arc::clone(&nobody), nobody]).or_default();
+    add(nobody, &Caller::Nobody);
     classes
-        .filter_map(|(known, members)| members.into_class(known))
-        .collect()
 }
 
 /// Who is of a class.
@@ -498,9 +582,19 @@ struct Members {
 }
 
 impl Members {
-    fn add(&mut self, label: String, sample: impl FnOnce() -> Sample) {
-        self.subjects.push(label);
-        self.sample.get_or_insert_with(sample);
+    fn add(&mut self, caller: &Caller<'_>) {
+        self.subjects.push(caller.label().into_owned());
+        self.sample.get_or_insert_with(|| caller.sample());
+        let identity = |issuer: &str, subject: &str| (issuer.to_owned(), subject.to_owned());
+        match caller {
+            Caller::Declared {
+                issuer, subject, ..
+            } => self.identities.push(identity(issuer, subject)),
+            Caller::Stranger { issuer, subject } => {
+                self.strangers.push(identity(issuer, subject));
+            }
+            Caller::Nobody => {}
+        }
     }
 
     fn into_class(mut self, known: [Arc<Known>; 2]) -> Option<Class> {

@@ -120,18 +120,19 @@ fn inherited(
     for side in written.into_iter().flatten() {
         let mut open = vec![cause.name.clone()];
         while let Some(name) = open.pop() {
-            let Some(role) = side.model.roles.get(&name) else {
+            let Some(role) = side.model.roles.get(name.as_str()) else {
                 continue;
             };
             if gives(role) {
                 below.insert(name);
             }
             // Roles do not inherit each other in a circle: that is an error (LK3001).
-            open.extend(role.inherits.iter().map(|it| it.value.clone()));
+            open.extend(role.inherits.iter().map(|it| it.value.to_string()));
         }
     }
     let sides = below.into_iter().filter_map(|name| {
-        let has = written.map(|side| side.is_some_and(|it| it.model.roles.contains_key(&name)));
+        let has =
+            written.map(|side| side.is_some_and(|it| it.model.roles.contains_key(name.as_str())));
         let how = match has {
             [false, true] => How::Added,
             [true, false] => How::Removed,

@@ -51,8 +51,8 @@ impl Search<'_> {
                 let Some((first, second)) = pair.filter(|it| told.insert(*it)) else {
                     continue;
                 };
-                let subject = self.classes.get(class).and_then(|it| it.subjects.first());
-                let subject = subject.cloned().unwrap_or_default();
+                let subject = self.classes.get(class).map(|it| it.subject.to_string());
+                let subject = subject.unwrap_or_default();
                 let Some(left) = self.to_confirm.checked_sub(1) else {
                     self.idle.skipped += 1;
                     return;
