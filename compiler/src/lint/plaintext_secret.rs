@@ -72,9 +72,10 @@ pub(super) fn check(project: &Project, sources: &SourceMap, found: &mut Vec<Diag
 
 /// The words of a text that are long enough, each with its place.
 fn words(text: &str) -> impl Iterator<Item = (usize, &str)> {
-    let part = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'=' | b'_' | b'-');
     let mut from = 0;
-    let pieces = text.as_bytes().split(move |b| !part(b));
+    let pieces = text
+        .as_bytes()
+        .split(|b| !PART.get(usize::from(*b)).is_some_and(|it| *it));
     let long = pieces.filter_map(move |piece| {
         let at = from;
         from += piece.len() + 1;
@@ -82,6 +83,22 @@ fn words(text: &str) -> impl Iterator<Item = (usize, &str)> {
     });
     long.filter_map(|range| Some((range.start, text.get(range)?)))
 }
+
+/// Which bytes are part of a word: every byte of every text is asked.
+#[expect(
+    clippy::indexing_slicing,
+    reason = "it is done while compiling, and every byte is below 256"
+)]
+static PART: [bool; 256] = {
+    let mut part = [false; 256];
+    let mut byte = 0_u8;
+    while byte < 128 {
+        part[byte as usize] =
+            byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=' | b'_' | b'-');
+        byte += 1;
+    }
+    part
+};
 
 /// What a word is that looks like a secret.
 fn secret(text: &str, at: usize, word: &str) -> Option<&'static str> {
@@ -93,7 +110,11 @@ fn secret(text: &str, at: usize, word: &str) -> Option<&'static str> {
     if !word.bytes().any(|b| b.is_ascii_digit()) {
         return None;
     }
-    let known = PREFIXES.iter().find(|(prefix, _)| {
+    let first = |text: &str| text.bytes().next();
+    let alike = PREFIXES
+        .iter()
+        .filter(|(prefix, _)| first(prefix) == first(word));
+    let known = { alike }.find(|(prefix, _)| {
         let rest = word.strip_prefix(prefix).unwrap_or_default();
         rest.len() >= REST && rest.bytes().any(|b| b.is_ascii_digit())
     });
@@ -121,12 +142,13 @@ fn key(text: &str, at: usize) -> &str {
 /// Whether a word is long, mixed, and without a pattern.
 fn is_random(word: &str) -> bool {
     let count = |class: fn(&u8) -> bool| word.bytes().filter(class).count();
-    let digits = count(u8::is_ascii_digit);
-    let mixed = digits >= 3
-        && count(u8::is_ascii_lowercase) >= 3
-        && count(u8::is_ascii_uppercase) >= 3
-        && !word.contains("//");
-    word.len() >= RANDOM && mixed && entropy(word) >= ENTROPY
+    let mixed = || {
+        count(u8::is_ascii_digit) >= 3
+            && count(u8::is_ascii_lowercase) >= 3
+            && count(u8::is_ascii_uppercase) >= 3
+            && !word.contains("//")
+    };
+    word.len() >= RANDOM && mixed() && entropy(word) >= ENTROPY
 }
 
 /// The entropy of the characters of a word, in bits for each.
