@@ -4,7 +4,10 @@
 //! binding, that a rule speaks of a permission, that a test of a condition decides a call by
 //! holding, or by not holding. What no call at all could show, by the exact analysis, is no point.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use latchkey_engine::time::Time;
 
@@ -250,7 +253,7 @@ fn grants(model: &Model, rows: &Rows<'_>) -> Vec<Candidate> {
 }
 
 /// The scopes that a call of a permission can take place in, where the policy says so itself.
-fn scopes(model: &Model, permission: &Permission) -> BTreeSet<Scope> {
+fn scopes(model: &Model, permission: &Permission) -> BTreeSet<Arc<Scope>> {
     let server = model.servers.get(&permission.surface.server);
     let (Some(server), Some(surface)) = (server, model.surface(&permission.surface)) else {
         return BTreeSet::new();
@@ -259,7 +262,9 @@ fn scopes(model: &Model, permission: &Permission) -> BTreeSet<Scope> {
         ScopeSource::Map {
             exact, prefixes, ..
         } => exact.values().chain(prefixes.values()).cloned().collect(),
-        ScopeSource::Server | ScopeSource::Unscoped => BTreeSet::from([server.scope.value.clone()]),
+        ScopeSource::Server | ScopeSource::Unscoped => {
+            BTreeSet::from([Arc::clone(&server.scope.value)])
+        }
         // The caller's own scope: whoever calls, it is another.
         ScopeSource::Principal | ScopeSource::Force { .. } => {
             let principals = model.principals.values().map(|it| it.scope.clone());

@@ -30,6 +30,7 @@ pub mod resolve;
 pub mod source;
 pub mod suggest;
 pub mod syntax;
+pub mod text;
 pub mod truth;
 mod yaml;
 
@@ -48,30 +49,36 @@ pub struct Checked {
     pub sink: diag::Sink,
 }
 
+/// What is wrong with a project, and the text that it points into.
+#[derive(Debug)]
+pub struct Findings {
+    /// Its text.
+    pub sources: source::SourceMap,
+    /// Its project file.
+    pub project: project::Project,
+    /// What was found.
+    pub sink: diag::Sink,
+}
+
+/// From so many bytes on the texts of a project are not kept.
+const LARGE: usize = 4 * 1024 * 1024;
+
 /// Reads and checks a project. Lints about dates use `today`; nothing else depends on it.
 pub fn check(tree: &dyn source::Tree, today: Time) -> Checked {
-    checked(tree, today, lint::Depth::Quick)
-}
-
-/// The same with every lint, also those that compare the policy with itself without an entry.
-pub fn check_thoroughly(tree: &dyn source::Tree, today: Time) -> Checked {
-    checked(tree, today, lint::Depth::Thorough)
-}
-
-fn checked(tree: &dyn source::Tree, today: Time, depth: lint::Depth) -> Checked {
     let mut sink = diag::Sink::new();
     let (sources, project) = project::open(tree, &mut sink);
     let syntax = syntax::parse(&sources, &project, &mut sink);
-    let name = project.name.as_ref().map_or("", |name| name.value.as_str());
-    let model = resolve::resolve(name, &syntax, &sources, &mut sink);
+    let model = resolve::resolve(project.title(), &syntax, &sources, &mut sink);
     let sound = model.and_then(|model| Some((prove::prove(&model, &mut sink)?, model)));
     let meant = sound.as_ref().map(|(gate, model)| (model, gate));
+    let texts = lint::Texts::read(&project, &sources);
+    let when = (today, lint::Depth::Quick);
     lint::run(
         (&project, &syntax),
         meant,
-        &sources,
+        (texts, &sources),
         &mut sink,
-        (today, depth),
+        when,
     );
     let model = sound.map(|(_, model)| model);
     Checked {
@@ -82,3 +89,43 @@ fn checked(tree: &dyn source::Tree, today: Time, depth: lint::Depth) -> Checked 
         sink,
     }
 }
+
+/// The same with every lint, also those that compare the policy with itself without an entry, and
+/// nothing is kept but what was found: what a stage has made goes when no later one asks for it.
+pub fn findings(tree: &source::Lasting, today: Time) -> Findings {
+    findings_of(tree, today, LARGE)
+}
+
+/// The same, where projects of so many bytes are large.
+fn findings_of(tree: &source::Lasting, today: Time, large: usize) -> Findings {
+    let mut sink = diag::Sink::new();
+    let (mut sources, project) = project::open(&**tree, &mut sink);
+    let mut syntax = syntax::parse(&sources, &project, &mut sink);
+    let texts = lint::Texts::read(&project, &sources);
+    if sources.size() >= large {
+        sources.set_aside(tree);
+    }
+    let model = resolve::resolve(project.title(), &syntax, &sources, &mut sink);
+    syntax.forget_callers();
+    let sound = model.and_then(|model| Some((prove::prove(&model, &mut sink)?, model)));
+    let meant = sound.as_ref().map(|(gate, model)| (model, gate));
+    let when = (today, lint::Depth::Thorough);
+    lint::run(
+        (&project, &syntax),
+        meant,
+        (texts, &sources),
+        &mut sink,
+        when,
+    );
+    // The process ends soon: to take all of it apart takes longer than it is worth.
+    std::mem::forget((syntax, sound));
+    project::changed(&sources, &mut sink);
+    Findings {
+        sources,
+        project,
+        sink,
+    }
+}
+
+#[cfg(test)]
+mod tests;

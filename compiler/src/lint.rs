@@ -128,30 +128,59 @@ pub enum Depth {
     Thorough,
 }
 
-/// Runs every lint on a sound project and what it compiles to, as of `today`; without them only those that look at the
-/// text alone, and the comments that would silence lints are read.
+/// What the texts by themselves tell, whatever they mean.
+#[derive(Debug)]
+pub struct Texts {
+    /// The comments that silence lints.
+    suppressions: suppress::Suppressions,
+    /// Comments that were meant to.
+    malformed: Sink,
+    /// What the lints of texts found.
+    found: Vec<Diagnostic>,
+}
+
+impl Texts {
+    /// Looks at every text.
+    pub fn read(project: &Project, sources: &SourceMap) -> Self {
+        let mut malformed = Sink::new();
+        let suppressions = suppress::read(sources, &mut malformed);
+        let mut found = Vec::new();
+        plaintext_secret::check(project, sources, &mut found);
+        Self {
+            suppressions,
+            malformed,
+            found,
+        }
+    }
+}
+
+/// Runs every lint on a sound project and what it compiles to, as of `today`; without them there
+/// is only what the texts tell.
 pub fn run(
     written: (&Project, &syntax::Project),
     meant: Option<(&Model, &Gate)>,
-    sources: &SourceMap,
+    texts: (Texts, &SourceMap),
     sink: &mut Sink,
     when: (Time, Depth),
 ) {
-    run_unless(written, meant, sources, sink, when, &|| false);
+    run_unless(written, meant, texts, sink, when, &|| false);
 }
 
 /// The same, unless it is told to stop: then it answers `false`, and the sink has not everything.
 pub(crate) fn run_unless(
     (project, syntax): (&Project, &syntax::Project),
     meant: Option<(&Model, &Gate)>,
-    sources: &SourceMap,
+    (texts, sources): (Texts, &SourceMap),
     sink: &mut Sink,
     (today, depth): (Time, Depth),
     stop: &dyn Fn() -> bool,
 ) -> bool {
-    let mut suppressions = suppress::read(sources, sink);
-    let mut found = Vec::new();
-    plaintext_secret::check(project, sources, &mut found);
+    let Texts {
+        mut suppressions,
+        malformed,
+        mut found,
+    } = texts;
+    sink.append(malformed);
     if let Some((model, gate)) = meant {
         let facts = Facts::new(project, syntax, model, today);
         for lint in LINTS {

@@ -13,6 +13,7 @@ use crate::{
     pack::{self, PackError},
     parallel,
     source::{SourceMap, Span},
+    text::Text,
 };
 
 mod bless;
@@ -144,9 +145,9 @@ pub fn run_gates<'m>(
     model: &'m Model,
     gates: &BTreeMap<String, Gate>,
 ) -> Result<Run<'m>, RunError> {
-    let matrices: Vec<(&String, &Matrix)> = model.matrices.iter().collect();
+    let matrices: Vec<(&Text, &Matrix)> = model.matrices.iter().collect();
     let runs = parallel::map_quietly(&matrices, |(name, matrix)| {
-        let gate = gates.get(&matrix.server);
+        let gate = gates.get(matrix.server.as_str());
         gate.map_or_else(|| Ok(Run::default()), |gate| run_matrix(name, matrix, gate))
     });
     let runs = runs.into_iter().collect::<Result<Vec<_>, _>>()?;
@@ -271,13 +272,15 @@ fn read(asks: &str, facts: &str, span: Span) -> Result<Stated, RunError> {
 /// The permission that a call was about.
 pub(crate) fn permission(matrix: &Matrix, actual: &Answer) -> Option<Permission> {
     let surface = actual.surface.as_deref()?;
-    let name = surface.strip_prefix(&matrix.server)?.strip_prefix('/')?;
+    let name = surface
+        .strip_prefix(matrix.server.as_str())?
+        .strip_prefix('/')?;
     Some(Permission {
         surface: SurfaceName {
             server: matrix.server.clone(),
-            name: name.to_owned(),
+            name: name.into(),
         },
-        operation: actual.operation.clone(),
+        operation: actual.operation.as_deref().map(Text::from),
     })
 }
 
@@ -290,7 +293,7 @@ fn compare<'m>(
 ) -> OthersRun<'m> {
     let listed: BTreeSet<&Permission> = others.permissions.keys().collect();
     let name = |permission: &Permission| match &permission.operation {
-        None => permission.surface.name.clone(),
+        None => permission.surface.name.to_string(),
         Some(operation) => format!("{}:{operation}", permission.surface.name),
     };
     let unlisted = reachable

@@ -19,13 +19,16 @@ use latchkey_gate::settings::{IssuerSettings, ServerSettings};
 use crate::{
     calendar::Recurring,
     source::{Span, Spanned},
+    text::Text,
 };
 
 mod few;
+mod permissions;
 mod scope;
 mod surface;
 
 pub use few::Few;
+pub use permissions::Permissions;
 pub use scope::Scope;
 pub use surface::{
     Fact, Operation, Operations, Permission, Schema, ScopeSource, Surface, SurfaceName,
@@ -37,30 +40,41 @@ pub struct Model {
     /// The project's name.
     pub project: String,
     /// Organizations.
-    pub organizations: BTreeMap<String, Organization>,
+    pub organizations: BTreeMap<Text, Organization>,
     /// Issuers.
-    pub issuers: BTreeMap<String, Issuer>,
+    pub issuers: BTreeMap<Text, Issuer>,
     /// Groups.
-    pub groups: BTreeMap<String, Group>,
+    pub groups: BTreeMap<Text, Group>,
     /// Principals.
-    pub principals: BTreeMap<String, Principal>,
+    pub principals: BTreeMap<Text, Principal>,
     /// Schedules.
-    pub schedules: BTreeMap<String, Schedule>,
+    pub schedules: BTreeMap<Text, Schedule>,
     /// What conditions know of the schedules.
     pub worked_out: Arc<Schedules>,
     /// Servers.
-    pub servers: BTreeMap<String, Server>,
+    pub servers: BTreeMap<Text, Server>,
     /// Roles.
-    pub roles: BTreeMap<String, Role>,
+    pub roles: BTreeMap<Text, Role>,
     /// Bindings.
-    pub bindings: BTreeMap<String, Binding>,
+    pub bindings: BTreeMap<Text, Box<Binding>>,
     /// Rules.
-    pub rules: BTreeMap<String, Rule>,
+    pub rules: BTreeMap<Text, Rule>,
     /// Golden matrices.
-    pub matrices: BTreeMap<String, Matrix>,
+    pub matrices: BTreeMap<Text, Matrix>,
 }
 
 impl Model {
+    /// Whether nothing is declared.
+    pub fn is_empty(&self) -> bool {
+        let who = self.organizations.is_empty()
+            && self.issuers.is_empty()
+            && self.groups.is_empty()
+            && self.principals.is_empty();
+        let what = self.servers.is_empty() && self.roles.is_empty() && self.bindings.is_empty();
+        let rest = self.rules.is_empty() && self.schedules.is_empty() && self.matrices.is_empty();
+        who && what && rest
+    }
+
     /// The surface with this name.
     pub fn surface(&self, name: &SurfaceName) -> Option<&Surface> {
         self.servers.get(&name.server)?.surfaces.get(&name.name)
@@ -95,7 +109,7 @@ pub struct Organization {
     /// Its UUID.
     pub id: Option<String>,
     /// Its teams and their places.
-    pub teams: BTreeMap<String, Span>,
+    pub teams: BTreeMap<Text, Span>,
 }
 
 /// Who may say who calls.
@@ -104,7 +118,7 @@ pub struct Issuer {
     /// Its name where it is declared.
     pub span: Span,
     /// The exact `iss` of its tokens.
-    pub url: Spanned<String>,
+    pub url: Spanned<Text>,
     /// The audiences that a token may name.
     pub audiences: BTreeSet<String>,
     /// The algorithms that its tokens may use.
@@ -112,7 +126,7 @@ pub struct Issuer {
     /// Its keys: a JWKS as RFC 8785 text.
     pub keys: String,
     /// The organizations that it may speak for.
-    pub organizations: BTreeSet<String>,
+    pub organizations: BTreeSet<Text>,
     /// Whether subjects that no principal declares may call.
     pub undeclared: bool,
     /// The type of undeclared subjects.
@@ -133,11 +147,11 @@ pub struct Group {
     /// Its name where it is declared.
     pub span: Span,
     /// Its members by Git.
-    pub members: BTreeSet<String>,
+    pub members: Few<Text>,
     /// The issuer and claim value that make a caller a member.
-    pub claim: Option<(String, String)>,
+    pub claim: Option<(Text, Text)>,
     /// Only bindings inside this scope may name it.
-    pub within: Option<Scope>,
+    pub within: Option<Arc<Scope>>,
 }
 
 /// A declared principal.
@@ -148,13 +162,13 @@ pub struct Principal {
     /// Its type.
     pub kind: PrincipalType,
     /// Where it belongs.
-    pub scope: Scope,
+    pub scope: Arc<Scope>,
     /// Issuer and subject of each identity.
-    pub identities: Few<(String, String)>,
+    pub identities: Few<(Text, Text)>,
     /// Its tags.
-    pub tags: Few<String>,
+    pub tags: Few<Text>,
     /// Who answers for it.
-    pub owner: Option<Spanned<String>>,
+    pub owner: Option<Spanned<Text>>,
     /// Suspended in Git.
     pub suspended: bool,
     /// When it may call.
@@ -210,7 +224,7 @@ pub struct Server {
     /// Its name where it is declared.
     pub span: Span,
     /// Where it belongs.
-    pub scope: Spanned<Scope>,
+    pub scope: Spanned<Arc<Scope>>,
     /// How it is spoken to.
     pub transport: Transport,
     /// Its address.
@@ -226,7 +240,7 @@ pub struct Server {
     /// What else holds for it.
     pub settings: ServerSettings,
     /// What can be called.
-    pub surfaces: BTreeMap<String, Surface>,
+    pub surfaces: BTreeMap<Text, Surface>,
 }
 
 /// A role with all that it inherits.
@@ -235,16 +249,16 @@ pub struct Role {
     /// Its name where it is declared.
     pub span: Span,
     /// The roles that it inherits directly.
-    pub inherits: Vec<Spanned<String>>,
+    pub inherits: Vec<Spanned<Text>>,
     /// What it grants by its own words, with the place of the selector.
-    pub own: Arc<BTreeMap<Permission, Span>>,
+    pub own: Arc<Permissions>,
     /// What it grants in all, with the place of one selector that says so.
-    pub permissions: Arc<BTreeMap<Permission, Span>>,
+    pub permissions: Arc<Permissions>,
 }
 
 impl Role {
     /// What it grants by its own words, to change that; what it grants in all does not follow.
-    pub fn own_mut(&mut self) -> &mut BTreeMap<Permission, Span> {
+    pub fn own_mut(&mut self) -> &mut Permissions {
         Arc::make_mut(&mut self.own)
     }
 }
@@ -253,11 +267,11 @@ impl Role {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Who {
     /// One principal.
-    Principal(String),
+    Principal(Text),
     /// All members of a group.
-    Group(String),
+    Group(Text),
     /// All principals with a tag.
-    Tag(String),
+    Tag(Text),
     /// All callers of a type.
     Type(PrincipalType),
     /// Every caller, also an anonymous one.
@@ -302,9 +316,9 @@ pub struct Binding {
     /// Whom it speaks of.
     pub who: Vec<Spanned<Who>>,
     /// The roles that it gives.
-    pub roles: Vec<Spanned<String>>,
+    pub roles: Vec<Spanned<Text>>,
     /// Where it holds.
-    pub scope: Spanned<Scope>,
+    pub scope: Spanned<Arc<Scope>>,
     /// Its condition.
     pub when: Option<Arc<Condition>>,
     /// When it holds.
@@ -312,14 +326,14 @@ pub struct Binding {
     /// Whether it reaches into other organizations.
     pub cross_organization: bool,
     /// Why it exists.
-    pub reason: Option<Arc<str>>,
+    pub reason: Option<Text>,
 }
 
 /// What a rule does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Effect {
     /// Refuses, and says this.
-    Deny(String),
+    Deny(Text),
     /// Adds obligations.
     Require(BTreeSet<Obligation>),
 }
@@ -336,9 +350,9 @@ pub struct Rule {
     /// Whom it leaves out.
     pub except: Vec<Spanned<Who>>,
     /// What it speaks of, with the place of the selector; everything when it has none.
-    pub permissions: BTreeMap<Permission, Span>,
+    pub permissions: Permissions,
     /// Where it holds.
-    pub scope: Scope,
+    pub scope: Arc<Scope>,
     /// Its condition.
     pub when: Option<Arc<Condition>>,
     /// When it holds.
@@ -351,11 +365,16 @@ pub struct Condition {
     /// The whole scalar.
     pub span: Span,
     /// The text as written.
-    pub text: String,
-    /// What was written.
-    pub expression: condition::Expr,
-    /// What it means.
-    pub typed: condition::Typed,
+    pub text: Text,
+    /// What it means; those that say the same share it.
+    pub typed: Arc<condition::Typed>,
+}
+
+impl Condition {
+    /// What was written, read once more: few ask, and it is larger than what it means.
+    pub fn expression(&self) -> Option<condition::Expr> {
+        condition::parse(&self.text).ok()
+    }
 }
 
 /// A table of callers and calls with the outcome that each must have.
@@ -364,7 +383,7 @@ pub struct Matrix {
     /// Its name where it is declared.
     pub span: Span,
     /// The server that is called.
-    pub server: String,
+    pub server: Text,
     /// The time of all its calls.
     pub at: Time,
     /// The callers, in the order of the table's columns.
@@ -381,7 +400,7 @@ pub struct Matrix {
 #[derive(Debug, Clone)]
 pub struct MatrixCaller {
     /// Its name in the matrix.
-    pub name: Spanned<String>,
+    pub name: Spanned<Text>,
     /// `caller`, `on_behalf_of`, `ip`, ... as members of an `eval` line, each as JSON text.
     pub facts: Vec<(&'static str, String)>,
 }
@@ -390,7 +409,7 @@ pub struct MatrixCaller {
 #[derive(Debug, Clone)]
 pub struct MatrixCall {
     /// Its name in the matrix.
-    pub name: Spanned<String>,
+    pub name: Spanned<Text>,
     /// `tool` and `arguments`, or `method`, `path` and `body`, as members of an `eval` line, each
     /// as JSON text with numbers as they are written.
     pub facts: Vec<(&'static str, String)>,
@@ -404,7 +423,7 @@ pub struct Cell {
     /// The position of the call.
     pub call: usize,
     /// `allow`, or the word of a reason.
-    pub expected: Spanned<String>,
+    pub expected: Spanned<Text>,
 }
 
 /// What else a caller may ever reach.
@@ -413,5 +432,5 @@ pub struct Others {
     /// The list.
     pub span: Span,
     /// Surfaces or operations of the matrix's server.
-    pub permissions: BTreeMap<Permission, Span>,
+    pub permissions: Permissions,
 }

@@ -16,6 +16,7 @@ use crate::{
     pack::PackError,
     parallel::{self, Progress},
     source::{SourceMap, Span},
+    text::Text,
 };
 
 mod conditions;
@@ -103,7 +104,7 @@ pub(crate) struct Mutant {
     /// What is changed, as a sentence without its full stop.
     what: String,
     /// The servers on which it can matter; all if absent.
-    servers: Option<BTreeSet<String>>,
+    servers: Option<BTreeSet<Text>>,
     edit: Edit,
 }
 
@@ -127,7 +128,7 @@ impl Plan {
         operator: Operator,
         span: Span,
         what: String,
-        servers: Option<&BTreeSet<String>>,
+        servers: Option<&BTreeSet<Text>>,
         edit: impl Fn(&mut Model) + Send + Sync + 'static,
     ) {
         self.mutants.push(Mutant {
@@ -317,7 +318,7 @@ fn propose(
 }
 
 /// The servers of permissions.
-fn servers_of<'m>(permissions: impl IntoIterator<Item = &'m Permission>) -> BTreeSet<String> {
+fn servers_of<'m>(permissions: impl IntoIterator<Item = &'m Permission>) -> BTreeSet<Text> {
     let names = permissions.into_iter().map(|it| it.surface.server.clone());
     names.collect()
 }

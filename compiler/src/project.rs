@@ -1,6 +1,6 @@
 //! `latchkey.toml`, and opening a project from a tree of files.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use toml::de::{DeTable, DeValue};
 
@@ -10,6 +10,7 @@ use crate::syntax::collection::{List, Names};
 use crate::syntax::node::{Node, Pair, Style, Value};
 use crate::syntax::scalar::{ArgumentName, Count, Label, choice};
 use crate::syntax::shape::{Reader, Shape, record};
+use crate::text::Text;
 
 /// The name of the project file.
 pub const FILE: &str = "latchkey.toml";
@@ -18,13 +19,13 @@ pub const FILE: &str = "latchkey.toml";
 #[derive(Clone, Debug, Default)]
 pub struct Project {
     /// The name of the project.
-    pub name: Option<Spanned<String>>,
+    pub name: Option<Spanned<Text>>,
     /// Which files are read.
     pub include: Vec<Glob>,
     /// Levels of lints, by slug.
     pub levels: Levels,
     /// Trusted keys by name, as given.
-    pub trust: BTreeMap<String, Spanned<String>>,
+    pub trust: BTreeMap<Text, Spanned<Text>>,
     /// How much one entry may reach.
     pub bounds: Option<Bounds>,
     /// Whether a file or folder could not be read, so that names may be declared out of sight.
@@ -32,6 +33,11 @@ pub struct Project {
 }
 
 impl Project {
+    /// The name, or nothing where there is none.
+    pub(crate) fn title(&self) -> &str {
+        self.name.as_ref().map_or("", |name| name.value.as_str())
+    }
+
     /// Whether a path is one of the policy files.
     pub fn includes(&self, path: &str) -> bool {
         self.include.iter().any(|glob| glob.matches(path))
@@ -67,9 +73,9 @@ pub fn open(tree: &dyn Tree, sink: &mut Sink) -> (SourceMap, Project) {
             || path.rsplit('/').next() == Some("jwks.json")
             || wanted.includes(path)
     };
-    let (sources, unreadable) = load(tree, paths.iter().filter(named), sink);
+    let (sources, missing) = load(tree, paths.iter().filter(named), sink);
     let project = Project {
-        unreadable,
+        unreadable: missing,
         ..project(&sources, sink)
     };
     (sources, project)
@@ -82,26 +88,22 @@ fn load<'a>(
     sink: &mut Sink,
 ) -> (SourceMap, bool) {
     let mut files = BTreeMap::new();
-    let mut unreadable = false;
+    let mut missing = false;
     for path in paths {
         match tree.read(path) {
             Ok(bytes) => {
                 files.insert(path.clone(), bytes);
             }
             Err(error) => {
-                unreadable = true;
-                let message = format!("`{path}` cannot be read: {error}");
-                sink.push(
-                    Diagnostic::global(&codes::UNREADABLE_FILE, message)
-                        .help("a policy is checked whole or not at all"),
-                );
+                missing = true;
+                sink.push(unreadable(path, error));
             }
         }
     }
     let sources = SourceMap::from_files(files);
     for (id, file) in sources.files() {
         if file.text().len() > MAX_FILE_BYTES {
-            unreadable = true;
+            missing = true;
             let message = format!("`{}` is larger than 4 MiB", file.path());
             sink.push(
                 Diagnostic::new(&codes::FILE_TOO_LARGE, Span::new(id, 0..0), message)
@@ -116,7 +118,28 @@ fn load<'a>(
             );
         }
     }
-    (sources, unreadable)
+    (sources, missing)
+}
+
+/// Reports each file that a finding points into and that is no longer what was checked.
+pub(crate) fn changed(sources: &SourceMap, sink: &mut Sink) {
+    let files: BTreeSet<FileId> = sink.places().map(|it| it.file).collect();
+    for file in files.into_iter().filter_map(|id| sources.file(id)) {
+        // It is asked for now, so that nothing changes any more while the findings are shown.
+        let _ = file.text();
+        if file.is_lost() {
+            sink.push(unreadable(
+                file.path(),
+                "it changed while it was checked; try again",
+            ));
+        }
+    }
+}
+
+fn unreadable(path: &str, why: impl std::fmt::Display) -> Diagnostic {
+    let message = format!("`{path}` cannot be read: {why}");
+    Diagnostic::global(&codes::UNREADABLE_FILE, message)
+        .help("a policy is checked whole or not at all")
 }
 
 record! {
@@ -127,7 +150,7 @@ record! {
         /// Levels of lints: `allow`, `warn` or `deny` by slug.
         lints "lints": Names<Spanned<LintLevel>, ArgumentName>;
         /// Keys that releases of this project may be signed with, by name.
-        trust "trust": Names<Spanned<String>>;
+        trust "trust": Names<Spanned<Text>>;
         /// How much one entry may reach.
         bounds "bounds": Option<Bounds>;
     }
@@ -149,7 +172,7 @@ record! {
         /// Its name.
         name "name": Spanned<Label>;
         /// Globs of the files that belong to it; `**/*.yaml` if absent.
-        include "include": Option<List<Spanned<String>>>;
+        include "include": Option<List<Spanned<Text>>>;
     }
 }
 
@@ -217,7 +240,7 @@ fn settle(file: ProjectFile, cx: &mut Reader<'_>) -> Project {
         .iter()
         .map(|(name, key)| (name.clone(), key.value.clone()))
         .collect();
-    let name = file.project.name.map(|name| name.to_string());
+    let name = file.project.name.map(|name| name.text().clone());
     Project {
         name: Some(name),
         include,
@@ -232,7 +255,7 @@ fn everything() -> Vec<Glob> {
     Glob::new("**/*.yaml").into_iter().collect()
 }
 
-fn glob(pattern: &Spanned<String>, cx: &mut Reader<'_>) -> Option<Glob> {
+fn glob(pattern: &Spanned<Text>, cx: &mut Reader<'_>) -> Option<Glob> {
     let glob = match Glob::new(pattern) {
         Ok(glob) => glob,
         Err(why) => {
@@ -257,7 +280,7 @@ fn glob(pattern: &Spanned<String>, cx: &mut Reader<'_>) -> Option<Glob> {
 }
 
 fn level(
-    slug: &Spanned<String>,
+    slug: &Spanned<Text>,
     level: Spanned<LintLevel>,
     cx: &mut Reader<'_>,
 ) -> Option<(String, Level)> {
@@ -292,13 +315,13 @@ fn level(
         LintLevel::Warn => Level::Warn,
         LintLevel::Deny => Level::Deny,
     };
-    Some((slug.value.clone(), level))
+    Some((slug.value.to_string(), level))
 }
 
 /// TOML as a spanned tree, so that the same tables of keys serve both.
 fn table_value(file: FileId, table: &DeTable<'_>, sink: &mut Sink) -> Value {
     let pairs = table.iter().map(|(key, value)| {
-        let name = Spanned::new(key.get_ref().to_string(), Span::new(file, key.span()));
+        let name = Spanned::new(Text::from(&**key.get_ref()), Span::new(file, key.span()));
         let mut node = node(file, value, sink);
         node.blame = name.span;
         Pair {
@@ -312,7 +335,7 @@ fn table_value(file: FileId, table: &DeTable<'_>, sink: &mut Sink) -> Value {
 fn node(file: FileId, value: &toml::Spanned<DeValue<'_>>, sink: &mut Sink) -> Node {
     let span = Span::new(file, value.span());
     let value = match value.get_ref() {
-        DeValue::String(text) => Value::Text(text.to_string(), Style::Double),
+        DeValue::String(text) => Value::Text(Text::from(&**text), Style::Double),
         DeValue::Boolean(value) => Value::Bool(*value),
         DeValue::Integer(number) => Value::Number(number.as_str().to_owned()),
         DeValue::Float(number) => Value::Number(number.as_str().to_owned()),

@@ -41,7 +41,7 @@ fn finding(error: &GateError, server: &Server) -> Option<Diagnostic> {
     let GateError::Surface(name, what) = error else {
         return None;
     };
-    let surface = server.surfaces.get(name)?;
+    let surface = server.surfaces.get(name.as_str())?;
     let message = format!("`{name}` cannot be enforced: {what}");
     Some(
         Diagnostic::new(&codes::SURFACE_NOT_ENFORCEABLE, surface.span, message)

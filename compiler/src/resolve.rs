@@ -4,15 +4,19 @@
 //! policy to mean something is checked here; what is merely unwise is a lint's business.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     rc::Rc,
+    sync::Arc,
 };
+
+use latchkey_engine::condition;
 
 use crate::{
     diag::{Code, Diagnostic, Sink, codes, suggest::Guesses},
     model::{Model, Role, Scope},
     source::{FileId, SourceMap, Span, Spanned},
     syntax::{self, Entry, Names, ScopePath},
+    text::Text,
 };
 
 mod bindings;
@@ -97,7 +101,7 @@ pub(crate) fn as_far_as_it_goes(
 /// names that it gave before. No entry of another file is looked at again: only what is found in
 /// this file, by itself, is reported.
 pub(crate) fn again(
-    (file, before): (FileId, &BTreeSet<String>),
+    (file, before): (FileId, &BTreeSet<Text>),
     model: &mut Model,
     syntax: &syntax::Project,
     sources: &SourceMap,
@@ -125,26 +129,22 @@ pub(crate) fn again(
 }
 
 /// Removes the entries that have one of these names and are `old`.
-fn take_out<T>(
-    entries: &mut BTreeMap<String, T>,
-    names: &BTreeSet<String>,
-    old: impl Fn(&T) -> bool,
-) {
+fn take_out<T>(entries: &mut BTreeMap<Text, T>, names: &BTreeSet<Text>, old: impl Fn(&T) -> bool) {
     for name in names {
-        if entries.get(name).is_some_and(&old) {
-            entries.remove(name);
+        if entries.get(name.as_str()).is_some_and(&old) {
+            entries.remove(name.as_str());
         }
     }
 }
 
 /// Some roles with what they inherit, also from others that have all of theirs.
 fn inherited(
-    mut roles: BTreeMap<String, Role>,
-    others: &BTreeMap<String, Role>,
-) -> BTreeMap<String, Role> {
-    let own: BTreeSet<String> = roles.keys().cloned().collect();
+    mut roles: BTreeMap<Text, Role>,
+    others: &BTreeMap<Text, Role>,
+) -> BTreeMap<Text, Role> {
+    let own: BTreeSet<Text> = roles.keys().cloned().collect();
     let parents = roles.values().flat_map(|it| &it.inherits);
-    let parents: Vec<(String, Role)> = parents
+    let parents: Vec<(Text, Role)> = parents
         .filter_map(|it| others.get_key_value(&it.value))
         .map(|(name, role)| {
             let whole = Role {
@@ -159,7 +159,7 @@ fn inherited(
         roles.entry(name).or_insert(role);
     }
     inherit(&mut roles);
-    roles.retain(|name, _| own.contains(name));
+    roles.retain(|name, _| own.contains(name.as_str()));
     roles
 }
 
@@ -176,6 +176,10 @@ struct Resolver<'a> {
     /// The file whose entries alone are looked at.
     only: Option<FileId>,
     guesses: Guesses<'a>,
+    /// What the latest condition of these words means.
+    meanings: HashMap<Text, Arc<condition::Typed>>,
+    /// The scopes that were asked for and exist.
+    scopes: HashMap<ScopePath, Arc<Scope>>,
     /// Every tag of a principal, once one was asked for.
     tags: Option<Rc<BTreeSet<&'a str>>>,
 }
@@ -233,6 +237,8 @@ impl<'a> Resolver<'a> {
             flawed: BTreeSet::new(),
             only: None,
             guesses: Guesses::default(),
+            meanings: HashMap::new(),
+            scopes: HashMap::new(),
             tags: None,
         }
     }
@@ -241,7 +247,7 @@ impl<'a> Resolver<'a> {
     fn entries<T>(
         &self,
         section: &'a Names<T>,
-    ) -> impl Iterator<Item = (&'a String, &'a Entry<T>)> + use<'a, T> {
+    ) -> impl Iterator<Item = (&'a Text, &'a Entry<T>)> + use<'a, T> {
         let all = self.only.is_none().then(|| section.iter());
         let names = self.only.map(|file| self.syntax.names_of(file));
         let own = names.into_iter().flatten();
@@ -277,7 +283,7 @@ impl<'a> Resolver<'a> {
     fn known<T>(
         &mut self,
         (code, section, noun): Kind,
-        name: &Spanned<String>,
+        name: &Spanned<Text>,
         known: &'a Names<T>,
     ) -> bool {
         if known.get(&name.value).is_some() {
@@ -285,7 +291,7 @@ impl<'a> Resolver<'a> {
         }
         self.unsure = true;
         if !self.syntax.may_declare(section, &name.value) {
-            let names = known.keys().map(String::as_str);
+            let names = known.keys().map(Text::as_str);
             let best = self.guesses.closest(section, &name.value, names);
             let help = format!("declare it under `{section}`, or correct the name");
             let message = format!("there is no {noun} `{}`", name.value);
@@ -295,23 +301,30 @@ impl<'a> Resolver<'a> {
     }
 
     /// The scope that a path names; reports an unknown organization or team.
-    fn scope(&mut self, path: &Spanned<ScopePath>) -> Option<Scope> {
-        let (organization, team) = match &path.value {
-            ScopePath::Platform => return Some(Scope::Platform),
-            ScopePath::Organization(organization) => (organization, None),
-            ScopePath::Team(organization, team) => (organization, Some(team)),
+    fn scope(&mut self, path: &Spanned<ScopePath>) -> Option<Arc<Scope>> {
+        if let Some(known) = self.scopes.get(&path.value) {
+            return Some(Arc::clone(known));
+        }
+        let scope = Arc::new(self.new_scope(path)?);
+        self.scopes.insert(path.value.clone(), Arc::clone(&scope));
+        Some(scope)
+    }
+
+    fn new_scope(&mut self, path: &Spanned<ScopePath>) -> Option<Scope> {
+        let Some((organization, team)) = path.value.parts() else {
+            return Some(Scope::Platform);
         };
-        let name = Spanned::new(organization.clone(), path.span);
+        let name = Spanned::new(Text::from(organization), path.span);
         let syntax = self.syntax;
         if !self.known(places::ORGANIZATION, &name, &syntax.organizations) {
             return None;
         }
         let Some(team) = team else {
-            return Some(Scope::Organization(organization.clone()));
+            return Some(Scope::Organization(name.value));
         };
         let teams = &syntax.organizations.get(organization)?.teams;
         if teams.contains_key(team) {
-            return Some(Scope::Team(organization.clone(), team.clone()));
+            return Some(Scope::Team(name.value, team.into()));
         }
         self.unsure = true;
         if self.syntax.may_hold(team) {
@@ -324,7 +337,7 @@ impl<'a> Resolver<'a> {
             .collect();
         let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
         let help = format!("declare the team under `organizations.{organization}.teams`");
-        let name = Spanned::new(path.value.to_string(), path.span);
+        let name = Spanned::new(path.value.to_string().into(), path.span);
         self.report(unknown(
             places::ORGANIZATION.0,
             &name,
@@ -342,7 +355,7 @@ type Kind = (&'static Code, &'static str, &'static str);
 /// A finding about a name that does not exist.
 fn unknown(
     code: &'static Code,
-    name: &Spanned<String>,
+    name: &Spanned<Text>,
     message: String,
     known: &[&str],
     help: String,
@@ -354,7 +367,7 @@ fn unknown(
 /// The same with the name that was evidently meant.
 fn guessed(
     code: &'static Code,
-    name: &Spanned<String>,
+    name: &Spanned<Text>,
     message: String,
     best: Option<&str>,
     help: String,

@@ -6,10 +6,12 @@ use std::io;
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
+mod aside;
 mod folder;
 mod glob;
 mod overlay;
 
+pub use aside::Lasting;
 pub use folder::Folder;
 pub use glob::Glob;
 pub use overlay::Overlay;
@@ -114,9 +116,13 @@ pub struct Position {
 #[derive(Debug)]
 pub struct File {
     path: String,
-    text: String,
+    /// Nothing while it is set aside.
+    text: OnceLock<String>,
+    /// How many bytes the text has.
+    size: usize,
     invalid_at: Option<usize>,
     lines: OnceLock<Vec<usize>>,
+    aside: Option<aside::Aside>,
 }
 
 impl File {
@@ -125,9 +131,27 @@ impl File {
         &self.path
     }
 
-    /// The text; bytes that are not UTF-8 are replaced, see [`File::invalid_at`].
+    /// The text; bytes that are not UTF-8 are replaced, see [`File::invalid_at`]. One that was set
+    /// aside is read again, and is empty where that comes to something else, see
+    /// [`File::is_lost`].
     pub fn text(&self) -> &str {
-        &self.text
+        self.text.get_or_init(|| {
+            let aside = self.aside.as_ref();
+            aside.map_or_else(String::new, |it| it.read(&self.path))
+        })
+    }
+
+    /// Whether the text was set aside, asked for again, and is no longer what it was.
+    pub fn is_lost(&self) -> bool {
+        self.aside.as_ref().is_some_and(aside::Aside::is_lost)
+    }
+
+    fn set_aside(&mut self, tree: &Lasting) {
+        if self.invalid_at.is_none() && self.size <= MAX_FILE_BYTES {
+            self.aside = Some(aside::Aside::new(tree, self.text()));
+            self.text = OnceLock::new();
+            self.lines = OnceLock::new();
+        }
     }
 
     /// The offset of the first byte that is not UTF-8.
@@ -137,11 +161,11 @@ impl File {
 
     /// The line and column of a byte offset; past the end it is the end.
     pub fn position(&self, offset: usize) -> Position {
-        let offset = offset.min(self.text.len());
+        let offset = offset.min(self.text().len());
         let starts = self.line_starts();
         let line = starts.partition_point(|&start| start <= offset);
         let start = starts.get(line.saturating_sub(1)).copied().unwrap_or(0);
-        let before = self.text.get(start..).unwrap_or_default();
+        let before = self.text().get(start..).unwrap_or_default();
         let column = before
             .char_indices()
             .take_while(|(at, _)| start + at < offset)
@@ -158,14 +182,14 @@ impl File {
         let starts = self.line_starts();
         let index = (line as usize).checked_sub(1)?;
         let start = *starts.get(index)?;
-        let end = starts.get(index + 1).copied().unwrap_or(self.text.len());
-        let text = self.text.get(start..end)?;
+        let end = starts.get(index + 1).copied().unwrap_or(self.text().len());
+        let text = self.text().get(start..end)?;
         Some(start..start + text.trim_end_matches(['\n', '\r']).len())
     }
 
     fn line_starts(&self) -> &[usize] {
         self.lines.get_or_init(|| {
-            let breaks = self.text.match_indices('\n').map(|(at, _)| at + 1);
+            let breaks = self.text().match_indices('\n').map(|(at, _)| at + 1);
             std::iter::once(0).chain(breaks).collect()
         })
     }
@@ -194,9 +218,17 @@ impl SourceMap {
         }
     }
 
+    /// Leaves the texts where they were read from, until somebody asks for one of them. Those that
+    /// others hold as well, and those that were not read as they are, stay.
+    pub(crate) fn set_aside(&mut self, tree: &Lasting) {
+        for file in self.files.iter_mut().filter_map(Arc::get_mut) {
+            file.set_aside(tree);
+        }
+    }
+
     /// How many bytes all texts have together.
     pub(crate) fn size(&self) -> usize {
-        self.files.iter().map(|it| it.text.len()).sum()
+        self.files.iter().map(|it| it.size).sum()
     }
 
     /// All files with their ids, in the order of the paths.
@@ -227,7 +259,7 @@ impl SourceMap {
     /// The text under a span, or the empty string when the span is of another map.
     pub fn text(&self, span: Span) -> &str {
         self.file(span.file)
-            .and_then(|file| file.text.get(span.range()))
+            .and_then(|file| file.text().get(span.range()))
             .unwrap_or_default()
     }
 
@@ -302,9 +334,11 @@ fn file(path: String, bytes: Vec<u8>) -> File {
     };
     File {
         path,
-        text,
+        size: text.len(),
+        text: OnceLock::from(text),
         invalid_at,
         lines: OnceLock::new(),
+        aside: None,
     }
 }
 

@@ -180,7 +180,7 @@ struct Plan {
 impl Plan {
     fn changes(&self, project: Project<'_>) -> Vec<Change> {
         let binding_place = |name: &String| {
-            let binding = project.model.bindings.get(name);
+            let binding = project.model.bindings.get(name.as_str());
             binding.map_or_else(String::new, |it| project.sources.place(it.span))
         };
         let bindings = self.bindings.iter().map(|name| Change::RemoveBinding {
@@ -193,7 +193,7 @@ impl Plan {
             place: binding_place(binding),
         });
         let narrowed = self.permissions.iter().map(|((role, server), unused)| {
-            let entry = project.model.roles.get(role);
+            let entry = project.model.roles.get(role.as_str());
             Change::NarrowRole {
                 role: role.clone(),
                 server: server.clone(),

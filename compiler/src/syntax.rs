@@ -1,6 +1,6 @@
 //! The language as written: typed entries with exact places, before names are resolved.
 
-use std::collections::{BTreeMap, BTreeSet, btree_map::Entry as Slot};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
@@ -9,6 +9,7 @@ use crate::diag::{Diagnostic, Sink, codes, suggest};
 use crate::parallel;
 use crate::project;
 use crate::source::{FileId, SourceMap, Span};
+use crate::text::Text;
 
 pub mod binding;
 pub mod collection;
@@ -67,10 +68,14 @@ use shape::{Reader, Shape, expect_map, listed, not_enforced};
 /// neighbours.
 pub fn parse(sources: &SourceMap, project: &project::Project, sink: &mut Sink) -> Project {
     let mut read = Project::default();
+    let mut files = Vec::new();
     for part in parts(sources, project, false) {
         sink.append(part.sink);
-        read.take(part.file, part.written, &mut Reader::new(sources, sink));
+        files.push((part.file, part.written));
     }
+    read.take_all(files, &mut Reader::new(sources, sink));
+    // Only what is read again file by file asks for them.
+    read.names_of = BTreeMap::new();
     read.finish(project, &mut Reader::new(sources, sink));
     read
 }
@@ -172,14 +177,14 @@ macro_rules! sections {
         pub struct Project {
             $($(#[doc = $doc])+ pub $name: Names<$type>,)+
             /// The lock of each server that names one.
-            pub locks: BTreeMap<String, Lock>,
+            pub locks: BTreeMap<Text, Lock>,
             /// The JSON Web Key Set of each issuer, inline or from its file, as JSON text.
-            pub key_sets: BTreeMap<String, Json>,
+            pub key_sets: BTreeMap<Text, Json>,
             gaps: Gaps,
             /// What could not be read of each file by itself; it is among the gaps.
             gaps_of: BTreeMap<FileId, Gaps>,
             /// The names of the entries of each file, of whatever section: sorted, none twice.
-            names_of: BTreeMap<FileId, Vec<String>>,
+            names_of: BTreeMap<FileId, Vec<Text>>,
             /// How many entries were refused because their name was taken.
             repeated: usize,
         }
@@ -201,8 +206,7 @@ macro_rules! sections {
             fn section(&mut self, pair: &node::Pair, cx: &mut Reader<'_>) {
                 match pair.key.value.as_str() {
                     $(stringify!($name) => {
-                        let entries = self.$name.entries_mut();
-                        merge(stringify!($name), entries, &mut self.gaps, &pair.value, cx);
+                        merge(stringify!($name), &mut self.$name, &mut self.gaps, &pair.value, cx);
                     })+
                     _ => self.unknown_section(pair, cx),
                 }
@@ -210,19 +214,39 @@ macro_rules! sections {
 
             /// Adds what another file says.
             pub(crate) fn take(&mut self, file: FileId, other: Self, cx: &mut Reader<'_>) {
-                let Self { gaps, $($name,)+ .. } = other;
-                if !gaps.is_empty() {
-                    self.gaps_of.insert(file, gaps);
+                self.note(file, &other);
+                $(for entry in other.$name.into_entries() {
+                    let repeated = self.$name.insert(entry);
+                    self.repeated += usize::from(repeated.is_some());
+                    repeated.map(|it| refuse(stringify!($name), &it, &mut self.gaps, cx));
+                })+
+            }
+
+            /// Adds what all files say, by file.
+            pub(crate) fn take_all(&mut self, files: Vec<(FileId, Self)>, cx: &mut Reader<'_>) {
+                let mut all = Self::default();
+                $(let mut $name = Vec::new();)+
+                for (file, other) in files {
+                    all.note(file, &other);
+                    $($name.extend(other.$name.into_entries());)+
                 }
-                let names = self.names_of.entry(file).or_default();
-                $(names.extend($name.keys().cloned());)+
+                $(for repeated in all.$name.extend($name) {
+                    all.repeated += 1;
+                    refuse(stringify!($name), &repeated, &mut all.gaps, cx);
+                })+
+                *self = all;
+            }
+
+            /// Notes of a file which names it gives, and what could not be read of it.
+            fn note(&mut self, file: FileId, written: &Self) {
+                if !written.gaps.is_empty() {
+                    self.gaps_of.insert(file, written.gaps.clone());
+                }
+                let mut names = Vec::with_capacity(0 $(+ written.$name.len())+);
+                $(names.extend(written.$name.keys().cloned());)+
                 names.sort_unstable();
                 names.dedup();
-                names.shrink_to_fit();
-                $(for entry in $name.into_entries().into_values() {
-                    let entries = self.$name.entries_mut();
-                    self.repeated += add(stringify!($name), entries, &mut self.gaps, entry, cx);
-                })+
+                self.names_of.insert(file, names);
             }
 
             /// Whether an entry of this file has a name that another file gives as well.
@@ -233,12 +257,12 @@ macro_rules! sections {
             }
 
             /// Removes what a file says, and answers the names of its entries.
-            fn forget(&mut self, file: FileId) -> BTreeSet<String> {
+            fn forget(&mut self, file: FileId) -> BTreeSet<Text> {
                 self.gaps_of.remove(&file);
                 let names = self.names_of.remove(&file).unwrap_or_default();
                 for name in &names {
                     $(if self.$name.get(name).is_some_and(|it| it.name.span.file == file) {
-                        self.$name.entries_mut().remove(name);
+                        self.$name.remove(name);
                     })+
                 }
                 names.into_iter().collect()
@@ -313,6 +337,14 @@ impl Project {
         !self.gaps.lost && self.gaps.broken.is_empty() && self.gaps.unread.is_empty()
     }
 
+    /// Lets go of who calls and what is bound, most of a large project: once names are resolved,
+    /// only the other sections are asked for.
+    pub(crate) fn forget_callers(&mut self) {
+        self.groups = Names::default();
+        self.principals = Names::default();
+        self.bindings = Names::default();
+    }
+
     fn unread(&mut self, text: &str) {
         mend::words_of(text, &mut self.gaps.unread);
         // An unread part without a single word is still unread.
@@ -338,7 +370,7 @@ impl Project {
         };
         cx.sink.push(found.did_you_mean(key, key.span, known));
         let mut read = pair.clone();
-        meant.clone_into(&mut read.key.value);
+        read.key.value = Text::from(meant);
         self.section(&read, cx);
     }
 
@@ -352,7 +384,7 @@ impl Project {
     }
 
     /// The names of the entries of a file, of whatever section.
-    pub(crate) fn names_of(&self, file: FileId) -> impl Iterator<Item = &String> {
+    pub(crate) fn names_of(&self, file: FileId) -> impl Iterator<Item = &Text> {
         self.names_of.get(&file).into_iter().flatten()
     }
 
@@ -364,7 +396,7 @@ impl Project {
         file: FileId,
         written: Self,
         cx: &mut Reader<'_>,
-    ) -> Option<BTreeSet<String>> {
+    ) -> Option<BTreeSet<Text>> {
         let here = |project: &Self| {
             let organizations = project.organizations.values().map(|it| it.name.span);
             let issuers = project.issuers.values().map(|it| it.name.span);
@@ -426,7 +458,7 @@ fn key_set(issuer: &Issuer, cx: &mut Reader<'_>) -> Option<Json> {
 #[derive(Clone, Debug, Default)]
 struct Gaps {
     /// Entries with a mistake, by section and name; most are there in part.
-    broken: BTreeSet<(&'static str, String)>,
+    broken: BTreeSet<(&'static str, Text)>,
     /// Where in them the mistakes are.
     holes: Vec<Hole>,
     /// The words of what could not be read.
@@ -473,7 +505,7 @@ impl Gaps {
 /// Adds the entries of one section of a file.
 fn merge<T: Shape>(
     section: &'static str,
-    entries: &mut BTreeMap<String, Arc<Entry<T>>>,
+    names: &mut Names<T>,
     gaps: &mut Gaps,
     node: &Node,
     cx: &mut Reader<'_>,
@@ -483,43 +515,33 @@ fn merge<T: Shape>(
         gaps.unread.insert(String::new());
         mend::words_of(cx.sources.text(node.span), &mut gaps.unread);
     }
-    for pair in pairs.unwrap_or_default() {
-        let entry = match read_entry::<T, Label>(pair, cx) {
-            Some(entry) => entry,
-            None => match gaps.mend(section, pair, cx) {
-                Some(entry) => entry,
-                None => continue,
-            },
-        };
-        add(section, entries, gaps, Arc::new(entry), cx);
+    let pairs = pairs.unwrap_or_default();
+    let mut entries = Vec::with_capacity(pairs.len());
+    for pair in pairs {
+        let entry = read_entry::<T, Label>(pair, cx);
+        let entry = entry.or_else(|| gaps.mend(section, pair, cx));
+        entries.extend(entry.map(Arc::new));
+    }
+    for repeated in names.extend(entries) {
+        refuse(section, &repeated, gaps, cx);
     }
 }
 
-/// Adds one entry; a name that is there already is refused. How many were refused.
-fn add<T>(
+/// Reports an entry whose name another one has.
+fn refuse<T>(
     section: &'static str,
-    entries: &mut BTreeMap<String, Arc<Entry<T>>>,
+    [first, entry]: &[Arc<Entry<T>>; 2],
     gaps: &mut Gaps,
-    entry: Arc<Entry<T>>,
     cx: &mut Reader<'_>,
-) -> usize {
-    match entries.entry(entry.name.value.clone()) {
-        Slot::Occupied(first) => {
-            let message = format!("`{section}` already has an entry `{}`", first.key());
-            mend::words_of(cx.sources.text(entry.whole), &mut gaps.unread);
-            cx.sink.push(
-                Diagnostic::new(&codes::DUPLICATE_ENTRY, entry.name.span, message)
-                    .label("declared again here")
-                    .also(first.get().name.span, "first declared here")
-                    .help("rename one of them, or merge them"),
-            );
-            1
-        }
-        Slot::Vacant(slot) => {
-            slot.insert(entry);
-            0
-        }
-    }
+) {
+    let message = format!("`{section}` already has an entry `{}`", first.name.value);
+    mend::words_of(cx.sources.text(entry.whole), &mut gaps.unread);
+    cx.sink.push(
+        Diagnostic::new(&codes::DUPLICATE_ENTRY, entry.name.span, message)
+            .label("declared again here")
+            .also(first.name.span, "first declared here")
+            .help("rename one of them, or merge them"),
+    );
 }
 
 #[cfg(test)]

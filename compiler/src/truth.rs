@@ -20,11 +20,13 @@ use crate::{
     diag::{Levels, Severity},
     diff,
     matrix::{self, RunError, outcome},
-    model::{Binding, Model, Period, Permission, Role, Server, Surface, SurfaceName, Who},
+    model::{
+        Binding, Model, Period, Permission, Permissions, Role, Server, Surface, SurfaceName, Who,
+    },
     mutate::{self, MutateError},
     pack,
     parallel::Progress,
-    source::{Memory, SourceMap, Span, Spanned},
+    source::{Memory, SourceMap, Spanned},
     yaml,
 };
 
@@ -98,7 +100,7 @@ pub fn write(
     progress: Progress<'_>,
 ) -> Result<String, TruthError> {
     let mut drafts = Vec::new();
-    let mut names: BTreeSet<String> = model.matrices.keys().cloned().collect();
+    let mut names: BTreeSet<String> = model.matrices.keys().map(ToString::to_string).collect();
     for server in &wish.servers {
         drafts.extend(drafted(model, server, wish.at, &mut names)?);
     }
@@ -194,7 +196,7 @@ fn callers(model: &Model, server: &str) -> Vec<(String, Json)> {
             let issuer = principal.identities.first().map(|(issuer, _)| issuer);
             caller = json!({ "principal": name, "issuer": issuer });
         }
-        callers.push((name.clone(), caller));
+        callers.push((name.to_string(), caller));
     }
     for (group, facts) in &model.groups {
         let Some((issuer, value)) = &facts.claim else {
@@ -257,11 +259,14 @@ fn calls(model: &Model, name: &str, at: Time) -> Result<Vec<(String, Json)>, Tru
             found.push((finding.surface, mutate::call_json(&finding.witness)));
         }
     }
-    for permission in everything(name, server).into_keys() {
+    for permission in everything(name, server).keys() {
         let surface = permission.surface.to_string();
-        if !called.contains(&(surface.clone(), permission.operation.clone())) {
+        if !called.contains(&(
+            surface.clone(),
+            permission.operation.as_deref().map(str::to_owned),
+        )) {
             let facts = server.surfaces.get(&permission.surface.name);
-            found.extend(facts.map(|facts| (surface, plain(&permission, facts))));
+            found.extend(facts.map(|facts| (surface, plain(permission, facts))));
         }
     }
     found.sort_by(|a, b| a.0.cmp(&b.0));
@@ -321,10 +326,10 @@ fn filled(template: &str) -> String {
 }
 
 /// Every permission of a server.
-fn everything(name: &str, server: &Server) -> BTreeMap<Permission, Span> {
+fn everything(name: &str, server: &Server) -> Permissions {
     let permissions = server.surfaces.iter().flat_map(|(surface, facts)| {
         facts.permissions(&SurfaceName {
-            server: name.to_owned(),
+            server: name.into(),
             name: surface.clone(),
         })
     });
@@ -353,15 +358,17 @@ fn grant_everything(model: &mut Model, name: &str, server: &Server) {
         who: kinds
             .map(|kind| Spanned::new(Who::Type(kind), span))
             .to_vec(),
-        roles: vec![Spanned::new("everything".to_owned(), span)],
+        roles: vec![Spanned::new("everything".into(), span)],
         scope: server.scope.clone(),
         when: None,
         dates: Period::default(),
         cross_organization: true,
         reason: None,
     };
-    model.roles.insert("everything".to_owned(), role);
-    model.bindings.insert("everything".to_owned(), binding);
+    model.roles.insert("everything".into(), role);
+    model
+        .bindings
+        .insert("everything".into(), Box::new(binding));
 }
 
 /// Writes down what a run found.

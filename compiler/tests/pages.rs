@@ -3,19 +3,23 @@
 
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
+use std::sync::Arc;
+
 use latchkey::{
-    Checked, check_thoroughly,
+    Findings,
     diag::{
         Levels, Report, Severity, codes,
         examples::{Example, examples},
     },
-    source::SourceMap,
+    findings,
+    source::{Lasting, SourceMap},
 };
 use latchkey_engine::time::Time;
 
 fn checked(example: &Example) -> (SourceMap, Report) {
     let today = Time::parse("2026-12-01").expect("a date");
-    let Checked { sources, sink, .. } = check_thoroughly(&example.files, today);
+    let tree: Lasting = Arc::new(example.files.clone());
+    let Findings { sources, sink, .. } = findings(&tree, today);
     (sources, sink.finish(&Levels::new()))
 }
 

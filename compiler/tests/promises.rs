@@ -2,11 +2,11 @@
 
 #![expect(clippy::expect_used, reason = "a test may stop")]
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use latchkey::{
     diag::{Report, Severity, codes},
-    source::Memory,
+    source::{Lasting, Memory},
 };
 use latchkey_engine::time::Time;
 
@@ -99,13 +99,13 @@ const TOML: &str = "[project]\nname = \"acme\"\n";
 const ORG: &str = "organizations:\n  acme: {teams: {payments: {}}}\n";
 
 fn report(toml: &str, yaml: &str) -> Report {
-    let tree = Memory::from_iter([
+    let tree: Lasting = Arc::new(Memory::from_iter([
         ("latchkey.toml", toml),
         ("org.yaml", ORG),
         ("policy.yaml", yaml),
-    ]);
+    ]));
     let today = Time::parse("2026-12-01").expect("a date");
-    let checked = latchkey::check_thoroughly(&tree, today);
+    let checked = latchkey::findings(&tree, today);
     checked.sink.finish(&checked.project.levels)
 }
 

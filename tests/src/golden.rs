@@ -139,9 +139,9 @@ fn cells(name: &str, matrix: &Matrix) -> Vec<Cell> {
         members.extend(facts.map(|(key, value)| format!("\"{key}\":{value}")));
         Cell {
             matrix: name.to_owned(),
-            caller: caller.name.value.clone(),
-            call: call.name.value.clone(),
-            expected: it.expected.value.clone(),
+            caller: caller.name.value.to_string(),
+            call: call.name.value.to_string(),
+            expected: it.expected.value.to_string(),
             stated: serde_json::from_str(&format!("{{{}}}", members.join(","))).unwrap(),
         }
     };

@@ -7,10 +7,13 @@ mod arguments;
 mod condition;
 mod people;
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
-use latchkey::model::{
-    Binding, Effect, Model, Permission, Rule, Scope, ScopeSource, Server, Surface, SurfaceName,
+use latchkey::{
+    model::{
+        Binding, Effect, Model, Permission, Rule, Scope, ScopeSource, Server, Surface, SurfaceName,
+    },
+    text::Text,
 };
 use latchkey_engine::{
     index::{Access, PrincipalType, Risk, SurfaceKind, Unlock},
@@ -102,14 +105,14 @@ pub fn evaluate(model: &Model, overlay: &Overlay, stated: &Stated, now: Time) ->
     let Some(mut people) = people(model, stated) else {
         return refuse("principal_unknown");
     };
-    let server = &model.servers[&stated.server];
+    let server = &model.servers[stated.server.as_str()];
     let found = find(stated, server);
     let Some((name, surface, variables)) = found else {
         return refuse("surface_unmatched");
     };
     let name = SurfaceName {
-        server: stated.server.clone(),
-        name: name.to_owned(),
+        server: stated.server.as_str().into(),
+        name: name.into(),
     };
     let revoked = |id: &String| overlay.revoked_tokens.contains(id);
     if stated.token_id.as_ref().is_some_and(revoked) {
@@ -154,7 +157,7 @@ fn find<'a>(
     server: &'a Server,
 ) -> Option<(&'a str, &'a Surface, serde_json::Map<String, Value>)> {
     let plain = |name: &Option<String>, kind: SurfaceKind| {
-        let (key, surface) = server.surfaces.get_key_value(name.as_ref()?)?;
+        let (key, surface) = server.surfaces.get_key_value(name.as_deref()?)?;
         (surface.kind == kind).then(|| (key.as_str(), surface, serde_json::Map::new()))
     };
     let routed = server.surfaces.iter().filter_map(|(name, surface)| {
@@ -279,7 +282,9 @@ impl<'a> Reference<'a> {
         let mut values = self.arguments.texts(&operations.argument.value)?;
         values.sort();
         values.dedup();
-        let known = values.iter().all(|it| operations.values.contains_key(it));
+        let known = values
+            .iter()
+            .all(|it| operations.values.contains_key(it.as_str()));
         known.then(|| values.into_iter().map(Some).collect())
     }
 
@@ -293,7 +298,7 @@ impl<'a> Reference<'a> {
         } else if known().any(|it| it.declared.is_none() && !it.issuer.undeclared) {
             Some("principal_unknown")
         } else if declared.any(|(name, it)| {
-            let overlaid = self.overlay.suspended.contains(name);
+            let overlaid = self.overlay.suspended.iter().any(|it| it == *name);
             it.suspended || overlaid || !within(it.dates.dates, self.now)
         }) {
             Some("principal_suspended")
@@ -305,10 +310,12 @@ impl<'a> Reference<'a> {
     fn scopes(&self) -> Option<Vec<Scope>> {
         let own = self.own.clone();
         let scopes = match &self.surface.scope {
-            ScopeSource::Server | ScopeSource::Unscoped => vec![self.server.scope.value.clone()],
+            ScopeSource::Server | ScopeSource::Unscoped => {
+                vec![Scope::clone(&self.server.scope.value)]
+            }
             ScopeSource::Principal => vec![own?],
             ScopeSource::Force { team: false, .. } => {
-                vec![Scope::Organization(own?.organization()?.to_owned())]
+                vec![Scope::Organization(own?.organization()?.into())]
             }
             ScopeSource::Force { team: true, .. } => vec![own.filter(|it| it.team().is_some())?],
             ScopeSource::Map {
@@ -319,13 +326,16 @@ impl<'a> Reference<'a> {
                 let mapped = |text: &String| {
                     let mut best = prefixes
                         .iter()
-                        .filter(|it| text.starts_with(it.0))
+                        .filter(|it| text.starts_with(it.0.as_str()))
                         .collect();
-                    let longest = |all: &mut Vec<(&'a String, &'a Scope)>| {
+                    let longest = |all: &mut Vec<(&'a Text, &'a Arc<Scope>)>| {
                         all.sort_by_key(|it| it.0.len());
                         all.last().map(|it| it.1)
                     };
-                    exact.get(text).or_else(|| longest(&mut best)).cloned()
+                    exact
+                        .get(text.as_str())
+                        .or_else(|| longest(&mut best))
+                        .map(|it| Scope::clone(it))
                 };
                 let texts = self.arguments.texts(&argument.value)?;
                 texts.iter().map(mapped).collect::<Option<Vec<_>>>()?
@@ -386,13 +396,13 @@ impl<'a> Reference<'a> {
                 && within(binding.dates.dates, self.now)
                 && self.holds(binding.when.as_deref(), scope, false)
         });
-        bindings.map(|(name, _)| name.clone()).collect()
+        bindings.map(|(name, _)| name.to_string()).collect()
     }
 
     fn permission(&self, operation: Option<&str>) -> Permission {
         Permission {
             surface: self.name.clone(),
-            operation: operation.map(str::to_owned),
+            operation: operation.map(Text::from),
         }
     }
 
@@ -411,7 +421,7 @@ impl<'a> Reference<'a> {
         if let Some((name, _)) =
             rules.find(|(_, rule)| denies(rule) && self.matches(rule, scopes, operations))
         {
-            *rule = Some(name.clone());
+            *rule = Some(name.to_string());
             return "denied_by_policy";
         }
         let listed = |operation: &Option<String>| {

@@ -1,6 +1,7 @@
 //! Tokens that say what a stated call says of its callers.
 
 use latchkey::model::Model;
+use latchkey::text::Text;
 use latchkey_gate::{
     call::{Stated, StatedCaller},
     token::mint::Mint,
@@ -23,10 +24,10 @@ pub fn token(model: &Model, stated: &Stated) -> Option<String> {
     let mut chain: Vec<&StatedCaller> = stated.caller.iter().chain(&stated.on_behalf_of).collect();
     let subject = chain.pop()?;
     let (issuer, name) = identity(model, subject);
-    let entry = &model.issuers[&issuer];
+    let entry = &model.issuers[issuer.as_str()];
     let now = seconds();
     let mut claims = Map::new();
-    claims.insert("iss".into(), entry.url.value.clone().into());
+    claims.insert("iss".into(), entry.url.value.as_str().into());
     claims.insert("sub".into(), name.into());
     claims.insert(
         "aud".into(),
@@ -50,7 +51,7 @@ pub fn token(model: &Model, stated: &Stated) -> Option<String> {
         .rev()
         .fold(None, |inner: Option<Value>, actor| {
             let (from, subject) = identity(model, actor);
-            let mut act = json!({"sub": subject, "iss": model.issuers[&from].url.value});
+            let mut act = json!({"sub": subject, "iss": model.issuers[from.as_str()].url.value});
             if let Some(inner) = inner {
                 act["act"] = inner;
             }
@@ -70,9 +71,10 @@ fn identity(model: &Model, caller: &StatedCaller) -> (String, String) {
             caller.subject.clone().unwrap(),
         );
     };
-    let mut identities = model.principals[principal].identities.iter();
-    let named = |it: &&(String, String)| caller.issuer.as_ref().is_none_or(|name| *name == it.0);
-    identities.find(named).unwrap().clone()
+    let mut identities = model.principals[principal.as_str()].identities.iter();
+    let named = |it: &&(Text, Text)| caller.issuer.as_ref().is_none_or(|name| *name == it.0);
+    let (issuer, subject) = identities.find(named).unwrap();
+    (issuer.to_string(), subject.to_string())
 }
 
 /// Seconds since 1970.

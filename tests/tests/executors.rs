@@ -118,7 +118,7 @@ impl Gates {
         Self {
             whole: open(pack::ALL),
             slices: servers
-                .map(|it| (it.clone(), open(&pack::slice_name(it))))
+                .map(|it| (it.to_string(), open(&pack::slice_name(it))))
                 .collect(),
         }
     }

@@ -15,6 +15,7 @@ use crate::{
     diff::access::{self, Access, Named, Query},
     model::{Permission, SurfaceName},
     source::Span,
+    text::Text,
 };
 
 mod csv;
@@ -175,10 +176,10 @@ fn parsed(exact: &str) -> Option<Permission> {
     let (name, operation) = rest.split_once(":call")?;
     Some(Permission {
         surface: SurfaceName {
-            server: server.to_owned(),
-            name: name.to_owned(),
+            server: server.into(),
+            name: name.into(),
         },
-        operation: operation.strip_prefix(':').map(str::to_owned),
+        operation: operation.strip_prefix(':').map(Text::from),
     })
 }
 

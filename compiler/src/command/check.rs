@@ -1,12 +1,15 @@
 //! `latchkey check`: everything that is wrong with a project.
 
+use std::sync::Arc;
+
 use latchkey_engine::time::Time;
 
 use super::{Exit, Failure, Terminal, diff::revision, ending, folder, formats, now, style};
 use crate::{
-    Checked,
+    Findings,
     cli::{Format, Global},
     diag::{Report, render},
+    source::Lasting,
 };
 
 mod dirty;
@@ -66,14 +69,11 @@ pub fn run(args: &Args, global: &Global, terminal: &mut Terminal<'_>) -> Result<
     } else {
         None
     };
-    let Checked {
+    let Findings {
         sources,
         project,
-        syntax,
-        model,
         sink,
-    } = crate::check_thoroughly(&folder, args.today());
-    super::leave((syntax, model));
+    } = crate::findings(&(Arc::new(folder) as Lasting), args.today());
     let report = sink.finish(&project.levels);
     print(&report, &sources, global, terminal)?;
     if let Some(said) = said {

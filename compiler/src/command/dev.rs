@@ -27,6 +27,7 @@ use crate::{
     matrix,
     model::Model,
     pack::{self, Facts},
+    text::Text,
 };
 use tokens::Issuer;
 
@@ -165,7 +166,9 @@ impl Bench<'_> {
         }
         let server = self.server(&model)?;
         self.issuer.take_over(&mut model);
-        if let (Some(url), Some(entry)) = (&self.args.upstream, model.servers.get_mut(&server)) {
+        if let (Some(url), Some(entry)) =
+            (&self.args.upstream, model.servers.get_mut(server.as_str()))
+        {
             entry.upstream.clone_from(url);
         }
         let mut files =
@@ -197,10 +200,10 @@ impl Bench<'_> {
     }
 
     fn server(&self, model: &Model) -> Result<String, Failure> {
-        let names: Vec<&str> = model.servers.keys().map(String::as_str).collect();
+        let names: Vec<&str> = model.servers.keys().map(Text::as_str).collect();
         let all = names.join(", ");
         match (&self.args.server, names.as_slice()) {
-            (Some(name), _) if model.servers.contains_key(name) => Ok(name.clone()),
+            (Some(name), _) if model.servers.contains_key(name.as_str()) => Ok(name.clone()),
             (Some(name), _) => Err(Failure::usage(format!("there is no server `{name}`"))
                 .help(format!("the servers are {all}"))),
             (None, [only]) => Ok((*only).to_owned()),

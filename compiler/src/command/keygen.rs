@@ -79,6 +79,6 @@ pub(super) fn project_name(global: &Global) -> Option<String> {
     // Elsewhere there may be anything, and much of it.
     global.directory.join(project::FILE).is_file().then(|| {
         let (_, project) = project::open(&folder, &mut Sink::new());
-        project.name.map(|name| name.value)
+        project.name.map(|name| name.value.into())
     })?
 }

@@ -9,6 +9,7 @@ use crate::{
     cli::{Format, Global},
     command::progress::Bar,
     project::Project,
+    text::Text,
     truth::{self, TruthError, Wish},
 };
 
@@ -52,14 +53,19 @@ pub fn run(args: &Args, global: &Global, terminal: &mut Terminal<'_>) -> Result<
         Err(exit) => return Ok(exit),
     };
     let known = &project.model.servers;
-    if let Some(unknown) = args.server.iter().find(|name| !known.contains_key(*name)) {
-        let names: Vec<_> = known.keys().map(String::as_str).collect();
+    if let Some(unknown) = args
+        .server
+        .iter()
+        .find(|name| !known.contains_key(name.as_str()))
+    {
+        let names: Vec<_> = known.keys().map(Text::as_str).collect();
         return Err(Failure::usage(format!("there is no server `{unknown}`"))
             .help(format!("the servers are {}", names.join(", "))));
     }
-    let tested = |name: &String| project.model.matrices.values().any(|it| it.server == *name);
+    let tested = |name: &Text| project.model.matrices.values().any(|it| it.server == *name);
     let servers = if args.server.is_empty() {
-        known.keys().filter(|name| !tested(name)).cloned().collect()
+        let untested = known.keys().filter(|name| !tested(name));
+        untested.map(ToString::to_string).collect()
     } else {
         args.server.iter().cloned().collect()
     };

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Code, Diagnostic, Severity};
+use crate::source::Span;
 
 /// What `latchkey.toml` says about one lint.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -78,6 +79,15 @@ impl Sink {
             .iter()
             .any(|found| found.severity == Severity::Error);
         shown || self.omitted_errors > 0
+    }
+
+    /// Every place that a finding marks or would edit.
+    pub(crate) fn places(&self) -> impl Iterator<Item = Span> {
+        self.found.iter().flat_map(|found| {
+            let labels = found.labels.iter().map(|label| label.span);
+            let edits = found.fixes.iter().flat_map(|fix| &fix.edits);
+            labels.chain(edits.map(|edit| edit.span))
+        })
     }
 
     /// How many findings of a code were kept so far.

@@ -111,13 +111,13 @@ fn known(facts: &Facts<'_>, found: &[Diagnostic]) -> BTreeSet<Entry> {
         .rules
         .iter()
         .filter(|(_, rule)| told(rule.span) || facts.is_over(rule.dates.dates));
-    let rules = rules.map(|(name, _)| Entry::Rule(name.clone()));
+    let rules = rules.map(|(name, _)| Entry::Rule(name.to_string()));
     let bindings = facts
         .model
         .bindings
         .iter()
         .filter(|(_, binding)| told(binding.span) || facts.is_over(binding.dates.dates));
-    let bindings = bindings.map(|(name, _)| Entry::Binding(name.clone()));
+    let bindings = bindings.map(|(name, _)| Entry::Binding(name.to_string()));
     let limits = limited(facts, found);
     rules.chain(bindings).chain(limits).collect()
 }
@@ -143,7 +143,9 @@ fn limited(facts: &Facts<'_>, found: &[Diagnostic]) -> Vec<Entry> {
                 .any(|outer| pointless.iter().any(|inner| within(outer, inner)))
         })
     });
-    rules.map(|(name, _)| Entry::Rule(name.clone())).collect()
+    rules
+        .map(|(name, _)| Entry::Rule(name.to_string()))
+        .collect()
 }
 
 /// There were too many to compare.
@@ -172,19 +174,19 @@ impl Left<'_> {
         let mut less = model.clone();
         match entry {
             Entry::Binding(name) if whole => {
-                less.bindings.remove(name);
+                less.bindings.remove(name.as_str());
             }
             Entry::Rule(name) if whole => {
-                less.rules.remove(name);
+                less.rules.remove(name.as_str());
             }
             Entry::Binding(name) => {
-                let Some(binding) = less.bindings.get_mut(name) else {
+                let Some(binding) = less.bindings.get_mut(name.as_str()) else {
                     return Ok(None);
                 };
                 binding.when = None;
             }
             Entry::Rule(name) => {
-                let Some(rule) = less.rules.get_mut(name) else {
+                let Some(rule) = less.rules.get_mut(name.as_str()) else {
                     return Ok(None);
                 };
                 rule.when = None;
@@ -234,7 +236,7 @@ fn idle_binding(model: &Model, name: &str, why: &Why) -> Option<Diagnostic> {
             let message = format!("the binding `{name}` adds nothing to `{other}`");
             let found = Diagnostic::new(&codes::REDUNDANT_BINDING, binding.span, message)
                 .help("remove the narrower one, or narrow the wider one");
-            match model.bindings.get(other) {
+            match model.bindings.get(other.as_str()) {
                 Some(wide) => found.also(wide.span, "this one gives all of it"),
                 None => found,
             }

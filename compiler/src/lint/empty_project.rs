@@ -4,7 +4,7 @@ use super::Facts;
 use crate::diag::{Diagnostic, codes};
 
 pub(super) fn check(facts: &Facts<'_>, found: &mut Vec<Diagnostic>) {
-    if !facts.syntax.is_empty() {
+    if !facts.model.is_empty() {
         return;
     }
     let message = "no file of this project has an entry: everything is refused";

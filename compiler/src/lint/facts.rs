@@ -12,6 +12,7 @@ use crate::{
     project::Project,
     source::Span,
     syntax::{self, Entry, Selector},
+    text::Text,
 };
 
 /// A project, and what follows from it.
@@ -27,7 +28,7 @@ pub(super) struct Facts<'a> {
     /// What some binding gives that is not over.
     pub(super) granted: BTreeSet<&'a Permission>,
     /// The bindings that name a subject.
-    pub(super) bound: HashMap<&'a Who, Vec<&'a str>>,
+    pub(super) bound: HashMap<&'a Who, Vec<(&'a Text, &'a Binding)>>,
     /// The bound groups that list a principal among their members.
     groups_of: HashMap<&'a str, Vec<&'a Who>>,
     live: Live<'a>,
@@ -76,7 +77,7 @@ struct Live<'a> {
 impl<'a> Live<'a> {
     fn add(&mut self, principal: &'a Principal) {
         self.types.insert(principal.kind);
-        self.tags.extend(principal.tags.iter().map(String::as_str));
+        self.tags.extend(principal.tags.iter().map(Text::as_str));
         let issuers = principal.identities.iter().map(|id| id.0.as_str());
         self.issuers.extend(issuers);
     }
@@ -91,10 +92,10 @@ impl<'a> Facts<'a> {
         today: Time,
     ) -> Self {
         let mut roles = BTreeSet::new();
-        let mut bound: HashMap<&Who, Vec<&str>> = HashMap::new();
+        let mut bound: HashMap<&Who, Vec<(&Text, &Binding)>> = HashMap::new();
         for (name, binding) in &model.bindings {
             for who in &binding.who {
-                bound.entry(&who.value).or_default().push(name);
+                bound.entry(&who.value).or_default().push((name, binding));
             }
             if !over(binding.dates.dates, today) {
                 roles.extend(binding.roles.iter().map(|it| it.value.as_str()));
@@ -196,8 +197,8 @@ impl<'a> Facts<'a> {
 
     /// The declared principals that a subject surely means.
     pub(super) fn members(&self, who: &'a Who) -> Vec<(&'a str, &'a Principal)> {
-        let find = |name| self.model.principals.get_key_value(name);
-        let named = |(name, principal): (&'a String, &'a Principal)| (name.as_str(), principal);
+        let find = |name: &Text| self.model.principals.get_key_value(name);
+        let named = |(name, principal): (&'a Text, &'a Principal)| (name.as_str(), principal);
         let all = self.model.principals.iter().map(named);
         match who {
             Who::Principal(name) => find(name).map(named).into_iter().collect(),

@@ -18,8 +18,11 @@ pub(super) fn check(facts: &Facts<'_>, found: &mut Vec<Diagnostic>) {
         let (Effect::Deny(_), Some(when), Some(text)) = (&rule.effect, &rule.when, written) else {
             continue;
         };
+        let Some(expression) = when.expression() else {
+            continue;
+        };
         let mut listed = Vec::new();
-        blocked(&when.expression, true, &mut listed);
+        blocked(&expression, true, &mut listed);
         if let Some((path, span)) = listed
             .into_iter()
             .find(|(path, _)| is_open(facts, rule, path))

@@ -48,5 +48,5 @@ fn reached(
     };
     let carried = |issuer: &str| principal.identities.iter().any(|it| it.0 == issuer);
     let groups = || !facts.groups_of(name).is_empty() || claims.iter().any(|it| carried(it));
-    bound(Who::Principal(name.to_owned())) || bound(Who::Type(principal.kind)) || tags() || groups()
+    bound(Who::Principal(name.into())) || bound(Who::Type(principal.kind)) || tags() || groups()
 }

@@ -4,6 +4,7 @@ use super::Facts;
 use crate::{
     diag::{Diagnostic, codes},
     model::{Binding, Who},
+    text::Text,
 };
 
 /// How many other bindings of a subject are looked at; more would make the check slow.
@@ -14,12 +15,13 @@ pub(super) fn check(facts: &Facts<'_>, found: &mut Vec<Diagnostic>) {
         if facts.is_over(binding.dates.dates) {
             continue;
         }
-        let wider = candidates(facts, binding).into_iter().find_map(|other| {
-            let wide = facts.model.bindings.get(other)?;
-            // Of two that say the same, the later name is the one to remove.
-            let same = || name.as_str() < other && covers(facts, binding, wide);
-            (other != name && covers(facts, wide, binding) && !same()).then_some((other, wide))
-        });
+        let wider = candidates(facts, binding)
+            .into_iter()
+            .find(|(other, wide)| {
+                // Of two that say the same, the later name is the one to remove.
+                let same = || name < *other && covers(facts, binding, wide);
+                *other != name && covers(facts, wide, binding) && !same()
+            });
         if let Some((other, wide)) = wider {
             let message = format!("the binding `{name}` adds nothing to `{other}`");
             found.push(
@@ -32,7 +34,7 @@ pub(super) fn check(facts: &Facts<'_>, found: &mut Vec<Diagnostic>) {
 }
 
 /// Bindings that name the first subject of this one, or a set that it surely belongs to.
-fn candidates<'a>(facts: &Facts<'a>, binding: &'a Binding) -> Vec<&'a str> {
+fn candidates<'a>(facts: &Facts<'a>, binding: &'a Binding) -> Vec<(&'a Text, &'a Binding)> {
     let Some(first) = binding.who.first() else {
         return Vec::new();
     };
@@ -82,16 +84,14 @@ fn includes(facts: &Facts<'_>, outer: &Who, inner: &Who) -> bool {
     let Who::Principal(name) = inner else {
         return false;
     };
-    let Some(principal) = facts.model.principals.get(name) else {
-        return false;
-    };
+    let principal = || facts.model.principals.get(name);
     match outer {
         Who::Group(group) => {
             let group = facts.model.groups.get(group);
             group.is_some_and(|group| group.members.contains(name))
         }
-        Who::Tag(tag) => principal.tags.contains(tag),
-        Who::Type(kind) => principal.kind == *kind,
+        Who::Tag(tag) => principal().is_some_and(|it| it.tags.contains(tag)),
+        Who::Type(kind) => principal().is_some_and(|it| it.kind == *kind),
         Who::Everyone => true,
         Who::Principal(_) => false,
     }

@@ -43,7 +43,8 @@ fn unmapped(surface: &Surface) -> Vec<String> {
     // A list argument gives the scope of each of its elements.
     let shape = shape.and_then(|it| it.items.as_deref().or(Some(it)));
     let mapped = |value: &&String| {
-        exact.contains_key(*value) || prefixes.keys().any(|it| value.starts_with(it.as_str()))
+        exact.contains_key(value.as_str())
+            || prefixes.keys().any(|it| value.starts_with(it.as_str()))
     };
     let values = shape.iter().flat_map(|it| &it.values);
     values

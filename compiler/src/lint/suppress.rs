@@ -64,10 +64,11 @@ impl Suppressions {
         let Some(span) = finding.primary() else {
             return false;
         };
-        let line = sources.position(span).line;
+        let of_file = |it: &&mut Suppression| it.slug == finding.code.slug && it.file == span.file;
         let mut silenced = false;
-        for each in &mut self.0 {
-            if each.slug == finding.code.slug && each.file == span.file && each.line == line {
+        // The line is asked for last: where no comment is, the text need not be at hand.
+        for each in self.0.iter_mut().filter(of_file) {
+            if each.line == sources.position(span).line {
                 each.used = true;
                 silenced = true;
             }

@@ -40,7 +40,7 @@ fn tested<'a>(matrices: &[&'a Matrix], server: &'a Server) -> BTreeSet<&'a str> 
             serde_json::from_str(value).ok()
         };
         if let Some(called) = text("tool").or_else(|| text("prompt")) {
-            let named = server.surfaces.get_key_value(&called);
+            let named = server.surfaces.get_key_value(called.as_str());
             let named =
                 named.filter(|(_, it)| matches!(it.kind, SurfaceKind::Tool | SurfaceKind::Prompt));
             tested.extend(named.map(|(name, _)| name.as_str()));

@@ -12,6 +12,7 @@ use super::{
     strings,
 };
 use crate::model::{Model, Scope};
+use crate::text::Text;
 
 pub(super) fn issuers(model: &Model, ids: &Ids<'_>) -> Result<Vec<Issuer>, Unresolved> {
     let mut issuers = Vec::with_capacity(model.issuers.len());
@@ -21,8 +22,8 @@ pub(super) fn issuers(model: &Model, ids: &Ids<'_>) -> Result<Vec<Issuer>, Unres
             organizations.push(ids.scope(&Scope::Organization(organization.clone()))?);
         }
         issuers.push(Issuer {
-            name: name.clone(),
-            url: issuer.url.value.clone(),
+            name: name.to_string(),
+            url: issuer.url.value.to_string(),
             audiences: issuer.audiences.iter().cloned().collect(),
             algorithms: issuer.algorithms.iter().copied().collect(),
             keys: issuer.keys.clone(),
@@ -50,10 +51,10 @@ pub(super) fn groups(
         }
         let claim = match &group.claim {
             None => None,
-            Some((issuer, value)) => Some((ids.issuer(issuer)?, value.clone())),
+            Some((issuer, value)) => Some((ids.issuer(issuer)?, value.to_string())),
         };
         groups.push(Group {
-            name: name.clone(),
+            name: name.to_string(),
             claim,
         });
     }
@@ -66,7 +67,7 @@ pub(super) fn principals(
     ids: &Ids<'_>,
 ) -> Result<Principals, Unresolved> {
     let mut columns = Principals {
-        names: strings(model.principals.keys().map(String::as_str)),
+        names: strings(model.principals.keys().map(Text::as_str)),
         dates: model.principals.values().map(|it| it.dates.dates).collect(),
         ..Principals::default()
     };

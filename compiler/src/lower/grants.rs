@@ -57,7 +57,7 @@ impl Conditions {
         let formula = added.and_then(|added| self.lowered.formula(*added));
         let missing = || Unresolved {
             kind: "condition",
-            name: condition.text.clone(),
+            name: condition.text.to_string(),
         };
         formula.map(Some).ok_or_else(missing)
     }
@@ -106,9 +106,16 @@ pub(super) fn bindings(
     conditions: &Conditions,
     role_sets: &[Vec<RoleId>],
 ) -> Result<BindingColumns, Unresolved> {
+    let count = selection.bindings.len();
     let mut columns = BindingColumns {
         names: strings(selection.bindings.iter().map(|(name, ..)| *name)),
-        ..BindingColumns::default()
+        subject_ends: Vec::with_capacity(count),
+        subjects: Vec::with_capacity(count),
+        roles: Vec::with_capacity(count),
+        scopes: Vec::with_capacity(count),
+        conditions: Vec::with_capacity(count),
+        dates: Vec::with_capacity(count),
+        cross_organization: Vec::with_capacity(count),
     };
     for (name, binding, given) in &selection.bindings {
         columns.subjects.extend(subjects(&binding.who, ids)?);
@@ -159,7 +166,7 @@ pub(super) fn rules(
     let mut rules = Vec::with_capacity(selection.rules.len());
     for (name, rule, touched) in &selection.rules {
         let (effect, message) = match &rule.effect {
-            model::Effect::Deny(message) => (Effect::Deny, Some(message.clone())),
+            model::Effect::Deny(message) => (Effect::Deny, Some(message.to_string())),
             model::Effect::Require(obligations) => {
                 (Effect::Require(obligations.iter().copied().collect()), None)
             }

@@ -16,6 +16,7 @@ use latchkey_gate::settings::Settings;
 
 use super::{Unresolved, numbered, select::Selection};
 use crate::model::{Model, Permission, Scope};
+use crate::text::Text;
 
 /// The ids of everything that an index names.
 #[derive(Debug)]
@@ -60,10 +61,10 @@ impl<'m> Ids<'m> {
         Self {
             scopes: scopes(&selection.scopes, &tree),
             tree,
-            issuers: numbered(model.issuers.keys().map(String::as_str)),
+            issuers: numbered(model.issuers.keys().map(Text::as_str)),
             groups: numbered(selection.groups.iter().copied()),
             tags: numbered(selection.tags.iter().copied()),
-            principals: numbered(model.principals.keys().map(String::as_str)),
+            principals: numbered(model.principals.keys().map(Text::as_str)),
             servers: numbered(selection.servers.keys().copied()),
             roles: numbered(selection.roles.keys().copied()),
             numbers: numbered(schemas.iter().copied()),
@@ -174,7 +175,7 @@ fn permissions(selection: &Selection<'_>) -> HashMap<Permission, PermissionId> {
     for (server, facts) in &selection.servers {
         for (name, surface) in &facts.surfaces {
             let name = crate::model::SurfaceName {
-                server: (*server).to_owned(),
+                server: (*server).into(),
                 name: name.clone(),
             };
             for (permission, _) in surface.permissions(&name) {

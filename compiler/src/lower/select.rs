@@ -8,8 +8,11 @@ use std::{
 use latchkey_engine::condition::{Root, Segment};
 
 use crate::{
-    model::{Binding, Condition, Model, Permission, Role, Rule, Scope, ScopeSource, Server, Who},
-    source::Span,
+    model::{
+        Binding, Condition, Model, Permission, Permissions, Role, Rule, Scope, ScopeSource, Server,
+        Who,
+    },
+    text::Text,
 };
 
 /// The servers of an index, and what holds on them.
@@ -39,12 +42,12 @@ impl<'m> Selection<'m> {
             .iter()
             .map(|(name, server)| (name.as_str(), server));
         let mut selection = Self::of(model, servers.collect());
-        selection.groups = model.groups.keys().map(String::as_str).collect();
+        selection.groups = model.groups.keys().map(Text::as_str).collect();
         selection.tags = all_tags(model);
         for (name, organization) in &model.organizations {
             let whole = Cow::Owned(Scope::Organization(name.clone()));
             selection.scopes.insert(whole);
-            let team = |team: &String| Cow::Owned(Scope::Team(name.clone(), team.clone()));
+            let team = |team: &Text| Cow::Owned(Scope::Team(name.clone(), team.as_str().into()));
             selection.scopes.extend(organization.teams.keys().map(team));
         }
         selection
@@ -80,19 +83,21 @@ impl<'m> Selection<'m> {
     }
 
     /// Those of some permissions, which are sorted, that are of the servers.
-    fn held(&self, permissions: &'m BTreeMap<Permission, Span>) -> Vec<&'m Permission> {
+    fn held(&self, permissions: &'m Permissions) -> Vec<&'m Permission> {
         let of_servers = |it: &&Permission| self.servers.contains_key(it.surface.server.as_str());
         permissions.keys().filter(of_servers).collect()
     }
 
-    fn select_roles(&mut self, roles: &'m BTreeMap<String, Role>) {
+    fn select_roles(&mut self, roles: &'m BTreeMap<Text, Role>) {
         let held = roles
             .iter()
             .map(|(name, role)| (name.as_str(), self.held(&role.permissions)));
         self.roles = held.filter(|(_, held)| !held.is_empty()).collect();
     }
 
-    fn select_bindings(&mut self, bindings: &'m BTreeMap<String, Binding>) {
+    fn select_bindings(&mut self, bindings: &'m BTreeMap<Text, Box<Binding>>) {
+        // Most projects have one server, and then all of them are selected.
+        self.bindings.reserve_exact(bindings.len());
         for (name, binding) in bindings {
             let roles = binding.roles.iter().map(|role| role.value.as_str());
             let mut given: Vec<_> = roles.filter(|it| self.roles.contains_key(it)).collect();
@@ -104,7 +109,7 @@ impl<'m> Selection<'m> {
         }
     }
 
-    fn select_rules(&mut self, rules: &'m BTreeMap<String, Rule>) {
+    fn select_rules(&mut self, rules: &'m BTreeMap<Text, Rule>) {
         for (name, rule) in rules {
             let touched = self.held(&rule.permissions);
             if !touched.is_empty() {
@@ -138,7 +143,7 @@ impl<'m> Selection<'m> {
             .iter()
             .any(|condition| reads(condition, "groups"))
         {
-            self.groups = model.groups.keys().map(String::as_str).collect();
+            self.groups = model.groups.keys().map(Text::as_str).collect();
         }
         if conditions.iter().any(|condition| reads(condition, "tags")) {
             self.tags = all_tags(model);
@@ -163,15 +168,15 @@ impl<'m> Selection<'m> {
         let organizations = issuers.flat_map(|issuer| &issuer.organizations);
         let organizations = organizations.cloned().map(Scope::Organization);
         self.scopes.extend(organizations.map(Cow::Owned));
-        let principals = model.principals.values().map(|it| &it.scope);
-        let bindings = self.bindings.iter().map(|(_, it, _)| &it.scope.value);
-        let rules = self.rules.iter().map(|(_, it, _)| &it.scope);
-        let servers = self.servers.values().map(|it| &it.scope.value);
+        let principals = model.principals.values().map(|it| &*it.scope);
+        let bindings = self.bindings.iter().map(|(_, it, _)| &*it.scope.value);
+        let rules = self.rules.iter().map(|(_, it, _)| &*it.scope);
+        let servers = self.servers.values().map(|it| &*it.scope.value);
         let surfaces = self.servers.values().flat_map(|it| it.surfaces.values());
         let mapped = surfaces.filter_map(|surface| match &surface.scope {
             ScopeSource::Map {
                 exact, prefixes, ..
-            } => Some(exact.values().chain(prefixes.values())),
+            } => Some(exact.values().chain(prefixes.values()).map(|it| &**it)),
             _ => None,
         });
         let named = principals.chain(bindings).chain(rules).chain(servers);
@@ -185,7 +190,7 @@ fn all_tags(model: &Model) -> BTreeSet<&str> {
         .principals
         .values()
         .flat_map(|principal| &principal.tags)
-        .map(String::as_str)
+        .map(Text::as_str)
         .collect()
 }
 

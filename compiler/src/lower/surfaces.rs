@@ -1,6 +1,6 @@
 //! What can be called.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use latchkey_engine::{
     id::{ScopeId, ServerId},
@@ -13,6 +13,7 @@ use super::{
     select::Selection,
 };
 use crate::model;
+use crate::text::Text;
 
 pub(super) fn surfaces(
     selection: &Selection<'_>,
@@ -64,7 +65,7 @@ fn operations(facts: &model::Operations) -> Operations {
     Operations {
         argument: facts.argument.value.clone(),
         values: values
-            .map(|(value, operation)| (value.clone(), operation.risk))
+            .map(|(value, operation)| (value.to_string(), operation.risk))
             .collect(),
     }
 }
@@ -106,10 +107,10 @@ fn scope(source: &model::ScopeSource, ids: &Ids<'_>) -> Result<ScopeSource, Unre
 }
 
 fn resolved(
-    map: &BTreeMap<String, model::Scope>,
+    map: &BTreeMap<Text, Arc<model::Scope>>,
     ids: &Ids<'_>,
 ) -> Result<Vec<(String, ScopeId)>, Unresolved> {
     map.iter()
-        .map(|(value, scope)| Ok((value.clone(), ids.scope(scope)?)))
+        .map(|(value, scope)| Ok((value.to_string(), ids.scope(scope)?)))
         .collect()
 }

@@ -237,8 +237,8 @@ fn surfaces(world: &World, server: &str) -> Vec<Item> {
             }
             let mut item = Item::new(name, NAME, kind.noun());
             let surface = SurfaceName {
-                server: server.to_owned(),
-                name: name.to_owned(),
+                server: server.into(),
+                name: name.into(),
             };
             let known = world.meant.as_ref().and_then(|it| it.surface(&surface));
             if let Some(surface) = known {
@@ -345,13 +345,15 @@ fn surfaces_of<'w>(world: &'w World, path: &[String]) -> Vec<&'w Surface> {
         return Vec::new();
     };
     let named = match path {
-        [section, name, ..] if section == "bindings" => model.bindings.get(name).map(|binding| {
-            let roles = binding.roles.iter();
-            let roles = roles.filter_map(|it| model.roles.get(&it.value));
-            let granted = roles.flat_map(|it| it.permissions.keys());
-            granted.map(|it| &it.surface).collect::<BTreeSet<_>>()
-        }),
-        [section, name, ..] if section == "rules" => model.rules.get(name).map(|rule| {
+        [section, name, ..] if section == "bindings" => {
+            model.bindings.get(name.as_str()).map(|binding| {
+                let roles = binding.roles.iter();
+                let roles = roles.filter_map(|it| model.roles.get(&it.value));
+                let granted = roles.flat_map(|it| it.permissions.keys());
+                granted.map(|it| &it.surface).collect::<BTreeSet<_>>()
+            })
+        }
+        [section, name, ..] if section == "rules" => model.rules.get(name.as_str()).map(|rule| {
             let meant = rule.permissions.keys();
             meant.map(|it| &it.surface).collect::<BTreeSet<_>>()
         }),

@@ -18,6 +18,7 @@ use crate::model::{
     Binding, Effect, Model, Period, Permission, Rule, Surface, SurfaceName, Who, risk_name,
     type_name,
 };
+use crate::text::Text;
 
 /// So many lines of a list are shown; the rest is counted.
 const MOST: usize = 12;
@@ -43,7 +44,7 @@ pub(super) fn answer(world: &World, asked: &Asked) -> Json {
     let Some((mut path, key)) = world.key_at(file, asked.offset) else {
         return Json::Null;
     };
-    path.push(key.value.clone());
+    path.push(key.value.to_string());
     let range = wire::range(&world.sources, key.span);
     schema::doc(&path).map_or(Json::Null, |doc| {
         hover(&format!("`{}`: {doc}", key.value), &range)
@@ -65,7 +66,7 @@ fn about(model: &Model, name: &Name) -> Option<String> {
         Kind::Principal => principal(model, full, &mut out)?,
         Kind::Group => group(model, full, &mut out)?,
         Kind::Tag => {
-            let who = Who::Tag(full.to_owned());
+            let who = Who::Tag(full.into());
             let tagged = model
                 .principals
                 .iter()
@@ -129,7 +130,11 @@ fn role(model: &Model, name: &str, out: &mut String) -> Option<()> {
         .bindings
         .iter()
         .filter(|(_, it)| gives(model, it, name));
-    list("held by", holders.map(holders_line), out);
+    list(
+        "held by",
+        holders.map(|(name, it)| holders_line(name, it)),
+        out,
+    );
     Some(())
 }
 
@@ -159,7 +164,7 @@ fn granted_line(model: &Model, permission: &Permission) -> String {
 }
 
 /// Who has what a binding gives, where and when.
-fn holders_line((name, binding): (&String, &Binding)) -> String {
+fn holders_line(name: &Text, binding: &Binding) -> String {
     let who: Vec<String> = binding
         .who
         .iter()
@@ -246,7 +251,7 @@ fn principal(model: &Model, name: &str, out: &mut String) -> Option<()> {
         .groups
         .iter()
         .filter(|(_, it)| it.members.contains(name));
-    let groups: Vec<&String> = groups.map(|(name, _)| name).collect();
+    let groups: Vec<&Text> = groups.map(|(name, _)| name).collect();
     list("groups", groups.iter().map(|it| format!("`{it}`")), out);
     list(
         "tags",
@@ -262,11 +267,11 @@ fn principal(model: &Model, name: &str, out: &mut String) -> Option<()> {
     };
     let bound = model.bindings.iter();
     let bound = bound.filter(|(_, it)| it.who.iter().any(|it| means(&it.value)));
-    list("holds", bound.map(roles_line), out);
+    list("holds", bound.map(|(name, it)| roles_line(name, it)), out);
     Some(())
 }
 
-fn roles_line((name, binding): (&String, &Binding)) -> String {
+fn roles_line(name: &Text, binding: &Binding) -> String {
     let roles: Vec<String> = binding
         .roles
         .iter()
@@ -295,7 +300,7 @@ fn group(model: &Model, name: &str, out: &mut String) -> Option<()> {
             "\nand whoever's token of `{issuer}` names the group `{value}`"
         );
     }
-    held(model, &Who::Group(name.to_owned()), out);
+    held(model, &Who::Group(name.into()), out);
     Some(())
 }
 
@@ -303,7 +308,7 @@ fn group(model: &Model, name: &str, out: &mut String) -> Option<()> {
 fn held(model: &Model, who: &Who, out: &mut String) {
     let bound = model.bindings.iter();
     let bound = bound.filter(|(_, it)| it.who.iter().any(|it| it.value == *who));
-    list("holds", bound.map(roles_line), out);
+    list("holds", bound.map(|(name, it)| roles_line(name, it)), out);
 }
 
 fn server(model: &Model, name: &str, out: &mut String) -> Option<()> {
@@ -327,8 +332,8 @@ fn surface(
     out: &mut String,
 ) -> Option<()> {
     let own = SurfaceName {
-        server: server.to_owned(),
-        name: name.to_owned(),
+        server: server.into(),
+        name: name.into(),
     };
     let surface = model.surface(&own)?;
     let mut permissions = surface.permissions(&own);
@@ -357,7 +362,11 @@ fn surface(
                 let mut roles = roles.filter_map(|it| model.roles.get(&it.value));
                 roles.any(|it| it.permissions.keys().any(wanted))
             });
-            list("callers", granting.map(holders_line), out);
+            list(
+                "callers",
+                granting.map(|(name, it)| holders_line(name, it)),
+                out,
+            );
         }
     }
     let rules = model.rules.iter();

@@ -105,7 +105,7 @@ impl Names {
     ) {
         let matrices = before.and_then(|it| it.get("matrices")?.as_map());
         for pair in matrices.into_iter().flatten() {
-            self.matrices.remove(&pair.key.value);
+            self.matrices.remove(pair.key.value.as_str());
         }
         let start = self.mentions.partition_point(|it| it.span.file < file);
         let end = self.mentions.partition_point(|it| it.span.file <= file);
@@ -160,7 +160,7 @@ impl Names {
         for pair in matrices.into_iter().flatten() {
             if let Some(server) = pair.value.get("server").and_then(Node::as_text) {
                 self.matrices
-                    .insert(pair.key.value.clone(), server.to_owned());
+                    .insert(pair.key.value.to_string(), server.to_owned());
             }
         }
     }
@@ -184,7 +184,7 @@ impl Names {
                     {
                         self.mention(expect, &key.value, place, sources);
                     }
-                    path.push(key.value.clone());
+                    path.push(key.value.to_string());
                     self.node(&pair.value, path, sources);
                     path.pop();
                 }

@@ -56,16 +56,16 @@ impl Reading {
             opened,
             project,
         };
-        let mut trees = BTreeMap::new();
+        let (mut trees, mut files) = (BTreeMap::new(), Vec::new());
         for part in syntax::parts(&sources, &reading.project, true) {
             trees.extend(part.root.map(|it| (part.file, it)));
-            let cx = &mut Reader::new(&sources, &mut reading.together);
-            reading.syntax.take(part.file, part.written, cx);
+            files.push((part.file, part.written));
             if !part.sink.is_empty() {
                 reading.found.insert(part.file, part.sink);
             }
         }
         let cx = &mut Reader::new(&sources, &mut reading.together);
+        reading.syntax.take_all(files, cx);
         reading.syntax.finish(&reading.project, cx);
         (reading, sources, trees)
     }
@@ -92,7 +92,8 @@ impl Reading {
         let sound = gate.is_some();
         let meant = gate.as_ref().map(|gate| (&model, gate));
         let written = (&self.project, &self.syntax);
-        let done = lint::run_unless(written, meant, sources, &mut sink, when, stop);
+        let texts = (lint::Texts::read(&self.project, sources), sources);
+        let done = lint::run_unless(written, meant, texts, &mut sink, when, stop);
         done.then(|| Outcome {
             report: sink.finish(&self.project.levels),
             model,

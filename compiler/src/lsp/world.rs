@@ -25,6 +25,7 @@ use crate::{
     project,
     source::{FileId, Folder, Overlay, SourceMap, Span, Spanned, Tree as _},
     syntax::node::{Node, Value},
+    text::Text,
 };
 
 /// From so many bytes on a whole check is not made between two keys.
@@ -411,7 +412,7 @@ impl World {
         &self,
         file: FileId,
         offset: u32,
-    ) -> Option<(Vec<String>, &Spanned<String>)> {
+    ) -> Option<(Vec<String>, &Spanned<Text>)> {
         let mut node = self.trees.get(&file)?;
         let mut path = Vec::new();
         loop {
@@ -421,7 +422,7 @@ impl World {
                     if offset <= pair.key.span.end {
                         return Some((path, &pair.key));
                     }
-                    path.push(pair.key.value.clone());
+                    path.push(pair.key.value.to_string());
                     node = &pair.value;
                 }
                 Value::List(items) => {

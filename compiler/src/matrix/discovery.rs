@@ -11,6 +11,7 @@ use latchkey_engine::{
 use latchkey_gate::{call::Asker, gate::Gate};
 
 use crate::model::{Permission, SurfaceName};
+use crate::text::Text;
 
 /// The permissions of the server that some call of this caller could have.
 pub fn reachable(gate: &Gate, overlay: &Overlay, asker: &Asker) -> BTreeSet<Permission> {
@@ -52,10 +53,10 @@ pub fn reachable(gate: &Gate, overlay: &Overlay, asker: &Asker) -> BTreeSet<Perm
             if discover(policy, overlay, &call) != Visibility::Never {
                 reachable.insert(Permission {
                     surface: SurfaceName {
-                        server: server.name.clone(),
-                        name: entry.name.clone(),
+                        server: server.name.as_str().into(),
+                        name: entry.name.as_str().into(),
                     },
-                    operation: operation.map(str::to_owned),
+                    operation: operation.map(Text::from),
                 });
             }
         }

@@ -14,6 +14,16 @@ impl<T> Few<T> {
     {
         self.0.iter().any(|it| it.borrow() == wanted)
     }
+
+    /// Takes one away.
+    pub fn remove(&mut self, unwanted: &T)
+    where
+        T: PartialEq,
+    {
+        let mut all = std::mem::take(&mut self.0).into_vec();
+        all.retain(|it| it != unwanted);
+        self.0 = all.into_boxed_slice();
+    }
 }
 
 impl<T> Deref for Few<T> {

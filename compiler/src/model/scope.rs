@@ -1,4 +1,5 @@
 //! Scopes by name.
+use crate::text::Text;
 
 /// The platform, an organization, or a team of one.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -6,9 +7,9 @@ pub enum Scope {
     /// Everything.
     Platform,
     /// One organization.
-    Organization(String),
+    Organization(Text),
     /// One team: organization, then its bare name.
-    Team(String, String),
+    Team(Text, Text),
 }
 
 impl Scope {

@@ -14,14 +14,15 @@ use super::Scope;
 use latchkey_gate::settings::SurfaceSettings;
 
 use crate::source::{Span, Spanned};
+use crate::text::Text;
 
 /// A surface by name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SurfaceName {
     /// Its server.
-    pub server: String,
+    pub server: Text,
     /// Its name in the server.
-    pub name: String,
+    pub name: Text,
 }
 
 impl std::fmt::Display for SurfaceName {
@@ -36,7 +37,7 @@ pub struct Permission {
     /// The surface.
     pub surface: SurfaceName,
     /// The operation; none where the surface has none.
-    pub operation: Option<String>,
+    pub operation: Option<Text>,
 }
 
 impl std::fmt::Display for Permission {
@@ -101,7 +102,7 @@ pub struct Operations {
     /// The argument.
     pub argument: Spanned<ArgumentPath>,
     /// The operations by value.
-    pub values: BTreeMap<String, Operation>,
+    pub values: BTreeMap<Text, Operation>,
 }
 
 /// One operation.
@@ -125,9 +126,9 @@ pub enum ScopeSource {
         /// The argument.
         argument: Spanned<ArgumentPath>,
         /// Exact values.
-        exact: Arc<BTreeMap<String, Scope>>,
+        exact: Arc<BTreeMap<Text, Arc<Scope>>>,
         /// Prefixes, without their star.
-        prefixes: Arc<BTreeMap<String, Scope>>,
+        prefixes: Arc<BTreeMap<Text, Arc<Scope>>>,
     },
     /// The sidecar writes the current actor's organization or team into an argument.
     Force {

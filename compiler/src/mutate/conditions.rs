@@ -14,6 +14,7 @@ use super::{Mutant, Operator, Plan, grants, servers_of};
 use crate::{
     model::{Condition, Model, Permission, SurfaceName},
     source::{SourceMap, Span},
+    text::Text,
 };
 
 /// One way to change an expression.
@@ -54,8 +55,8 @@ impl OwnerKey {
     /// Where a model has the condition.
     pub(super) fn when<'m>(&self, model: &'m mut Model) -> Option<&'m mut Option<Arc<Condition>>> {
         match self {
-            Self::Binding(name) => model.bindings.get_mut(name).map(|it| &mut it.when),
-            Self::Rule(name) => model.rules.get_mut(name).map(|it| &mut it.when),
+            Self::Binding(name) => model.bindings.get_mut(name.as_str()).map(|it| &mut it.when),
+            Self::Rule(name) => model.rules.get_mut(name.as_str()).map(|it| &mut it.when),
         }
     }
 }
@@ -127,7 +128,7 @@ impl Owner<'_> {
 pub(super) type Conditioned<'m> = (
     Owner<'m>,
     &'m Condition,
-    BTreeSet<String>,
+    BTreeSet<Text>,
     BTreeSet<&'m Permission>,
 );
 
@@ -173,14 +174,13 @@ fn mutant(
     condition: &Condition,
     variant: &Variant,
     (environments, sources): (&[Environment], &SourceMap),
-    servers: &BTreeSet<String>,
+    servers: &BTreeSet<Text>,
 ) -> Option<Mutant> {
     let typed = condition::check_everywhere(&variant.expression, environments).ok()?;
     let when = Arc::new(Condition {
         span: condition.span,
-        text: variant.expression.to_string(),
-        expression: variant.expression.clone(),
-        typed,
+        text: variant.expression.to_string().into(),
+        typed: Arc::new(typed),
     });
     let span = place(condition, variant.part, sources);
     let what = format!("{}: {}", owner.name(), variant.what);
@@ -202,7 +202,7 @@ fn mutant(
 
 /// Where a part is written: exactly where the scalar holds the text as it is, the scalar otherwise.
 fn place(condition: &Condition, part: condition::Span, sources: &SourceMap) -> Span {
-    let Some(at) = sources.text(condition.span).find(&condition.text) else {
+    let Some(at) = sources.text(condition.span).find(condition.text.as_str()) else {
         return condition.span;
     };
     let start = condition.span.range().start + at;
@@ -216,12 +216,9 @@ fn part<'c>(condition: &'c Condition, variant: &Variant) -> &'c str {
 
 fn variants(condition: &Condition) -> Vec<Variant> {
     let mut found = Vec::new();
-    walk(
-        &condition.expression,
-        &|expr| expr,
-        &condition.text,
-        &mut found,
-    );
+    if let Some(expression) = condition.expression() {
+        walk(&expression, &|expr| expr, &condition.text, &mut found);
+    }
     found
 }
 

@@ -6,6 +6,7 @@ use latchkey_engine::time::Time;
 
 use super::{Operator, Plan, grants, servers_of};
 use crate::model::{Model, Period};
+use crate::text::Text;
 
 /// A day, in seconds.
 const DAY: i64 = 86_400;
@@ -48,7 +49,7 @@ pub(super) fn plan(model: &Model, plan: &mut Plan) {
 fn period(
     (noun, name): (&str, &str),
     period: &Period,
-    servers: Option<&BTreeSet<String>>,
+    servers: Option<&BTreeSet<Text>>,
     find: Find,
     plan: &mut Plan,
 ) {

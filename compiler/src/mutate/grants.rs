@@ -6,6 +6,7 @@ use super::{Operator, Plan, servers_of};
 use crate::{
     model::{Binding, Model, Permission, Role, SurfaceName, Who},
     resolve,
+    text::Text,
 };
 
 pub(super) fn plan(model: &Model, plan: &mut Plan) {
@@ -47,7 +48,7 @@ pub(super) fn plan(model: &Model, plan: &mut Plan) {
 }
 
 /// The servers on which a binding grants something.
-pub(super) fn servers(model: &Model, binding: &Binding) -> BTreeSet<String> {
+pub(super) fn servers(model: &Model, binding: &Binding) -> BTreeSet<Text> {
     let roles = binding
         .roles
         .iter()
@@ -66,7 +67,7 @@ fn drop_permissions(name: &str, role: &Role, plan: &mut Plan) {
             what,
             Some(&servers),
             move |model| {
-                if let Some(role) = model.roles.get_mut(&name) {
+                if let Some(role) = model.roles.get_mut(name.as_str()) {
                     role.own_mut().remove(&permission);
                 }
                 resolve::inherit(&mut model.roles);
@@ -78,7 +79,7 @@ fn drop_permissions(name: &str, role: &Role, plan: &mut Plan) {
 /// Everything else on the servers that a role speaks of.
 fn widen(model: &Model, name: &str, role: &Role, plan: &mut Plan) {
     for server_name in servers_of(role.permissions.keys()) {
-        let Some(server) = model.servers.get(&server_name) else {
+        let Some(server) = model.servers.get(server_name.as_str()) else {
             continue;
         };
         let span = role
@@ -88,7 +89,7 @@ fn widen(model: &Model, name: &str, role: &Role, plan: &mut Plan) {
         let span = span.map_or(role.span, |(_, span)| *span);
         let all = server.surfaces.iter().flat_map(|(surface, facts)| {
             facts.permissions(&SurfaceName {
-                server: server_name.clone(),
+                server: server_name.as_str().into(),
                 name: surface.clone(),
             })
         });
@@ -106,7 +107,7 @@ fn widen(model: &Model, name: &str, role: &Role, plan: &mut Plan) {
                 what,
                 Some(&servers),
                 move |model| {
-                    if let Some(role) = model.roles.get_mut(&name) {
+                    if let Some(role) = model.roles.get_mut(name.as_str()) {
                         role.own_mut().insert(permission.clone(), span);
                     }
                     resolve::inherit(&mut model.roles);
@@ -116,7 +117,7 @@ fn widen(model: &Model, name: &str, role: &Role, plan: &mut Plan) {
     }
 }
 
-fn drop_subjects(name: &str, binding: &Binding, servers: &BTreeSet<String>, plan: &mut Plan) {
+fn drop_subjects(name: &str, binding: &Binding, servers: &BTreeSet<Text>, plan: &mut Plan) {
     for who in &binding.who {
         let what = format!("binding `{name}` no longer names `{}`", who.value);
         let (name, gone): (String, Who) = (name.to_owned(), who.value.clone());
@@ -126,19 +127,19 @@ fn drop_subjects(name: &str, binding: &Binding, servers: &BTreeSet<String>, plan
             what,
             Some(servers),
             move |model| {
-                let Some(binding) = model.bindings.get_mut(&name) else {
+                let Some(binding) = model.bindings.get_mut(name.as_str()) else {
                     return;
                 };
                 binding.who.retain(|who| who.value != gone);
                 if binding.who.is_empty() {
-                    model.bindings.remove(&name);
+                    model.bindings.remove(name.as_str());
                 }
             },
         );
     }
 }
 
-fn drop_roles(name: &str, binding: &Binding, servers: &BTreeSet<String>, plan: &mut Plan) {
+fn drop_roles(name: &str, binding: &Binding, servers: &BTreeSet<Text>, plan: &mut Plan) {
     if binding.roles.len() < 2 {
         return;
     }
@@ -151,7 +152,7 @@ fn drop_roles(name: &str, binding: &Binding, servers: &BTreeSet<String>, plan: &
             what,
             Some(servers),
             move |model| {
-                if let Some(binding) = model.bindings.get_mut(&name) {
+                if let Some(binding) = model.bindings.get_mut(name.as_str()) {
                     binding.roles.retain(|role| role.value != gone);
                 }
             },

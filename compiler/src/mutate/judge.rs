@@ -15,6 +15,7 @@ use crate::{
     model::{Matrix, Model},
     pack::{self, PackError},
     parallel,
+    text::Text,
 };
 
 /// The original, opened, with what judges its mutants.
@@ -59,7 +60,7 @@ pub(super) fn open(slice: &[u8]) -> Result<Gate, PackError> {
 impl<'m> Bench<'m> {
     /// Opens every server of the original.
     pub(crate) fn new(model: &'m Model, at: Time) -> Result<Self, MutateError> {
-        let names: Vec<&str> = model.servers.keys().map(String::as_str).collect();
+        let names: Vec<&str> = model.servers.keys().map(Text::as_str).collect();
         let opened = parallel::map_quietly(&names, |name| {
             let slice = pack::slice(model, name)?;
             let gate = open(&slice)?;

@@ -67,7 +67,10 @@ impl Layout {
             + 1;
         let line = text.get(start..)?;
         let row_indent: String = line.chars().take_while(|c| *c == ' ').collect();
-        if !line.get(row_indent.len()..)?.starts_with(&call.name.value) {
+        if !line
+            .get(row_indent.len()..)?
+            .starts_with(call.name.value.as_str())
+        {
             return None;
         }
         let before = |span: Span| text.get(start + row_indent.len()..span.range().start);

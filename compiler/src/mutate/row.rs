@@ -14,6 +14,7 @@ use crate::{
     matrix::{self, outcome},
     model::{Matrix, MatrixCall, Model, Permission, SurfaceName},
     source::{SourceMap, Spanned},
+    text::Text,
     yaml,
 };
 
@@ -51,8 +52,8 @@ impl Row {
 /// Names of calls and matrices that are taken.
 #[derive(Debug)]
 pub(crate) struct Names {
-    matrices: BTreeSet<String>,
-    calls: BTreeMap<String, BTreeSet<String>>,
+    matrices: BTreeSet<Text>,
+    calls: BTreeMap<Text, BTreeSet<Text>>,
 }
 
 impl Names {
@@ -68,7 +69,7 @@ impl Names {
     }
 
     fn call(&mut self, matrix: &str, stem: &str) -> String {
-        let taken = self.calls.entry(matrix.to_owned()).or_default();
+        let taken = self.calls.entry(matrix.into()).or_default();
         free(taken, |number| format!("{stem} {number}"))
     }
 
@@ -77,9 +78,9 @@ impl Names {
     }
 }
 
-fn free(taken: &mut BTreeSet<String>, name: impl Fn(usize) -> String) -> String {
+fn free(taken: &mut BTreeSet<Text>, name: impl Fn(usize) -> String) -> String {
     let mut number = 1;
-    while !taken.insert(name(number)) {
+    while !taken.insert(name(number).into()) {
         number += 1;
     }
     name(number)
@@ -111,7 +112,7 @@ pub(super) fn build(
             let line = format!("{}: {}", key(&call), yaml::inline(&call_json(stated)));
             let words: Vec<&str> = cells.iter().map(|(_, word, _)| word.as_str()).collect();
             return Some(Row {
-                matrix: name.clone(),
+                matrix: name.to_string(),
                 paste: layout.row(&call, &line, &words),
                 cells: cells
                     .into_iter()
@@ -130,7 +131,7 @@ fn cells(
     pair: [&Gate; 2],
 ) -> Option<Vec<(Stated, String, bool)>> {
     let call = MatrixCall {
-        name: Spanned::new(String::new(), matrix.span),
+        name: Spanned::new(String::new().into(), matrix.span),
         facts: facts.to_vec(),
     };
     let cell = |caller| {
@@ -330,7 +331,7 @@ fn actor(model: &Model, caller: &StatedCaller) -> Map<String, Json> {
     let declared = caller
         .principal
         .as_ref()
-        .and_then(|name| model.principals.get(name));
+        .and_then(|name| model.principals.get(name.as_str()));
     // Where a principal has one identity, nobody needs to be told its issuer.
     let known = declared.is_some_and(|it| it.identities.len() == 1);
     let issuer = caller.issuer.clone().filter(|_| !known);
@@ -369,17 +370,17 @@ fn called(server: &str, answer: &Answer) -> Option<Permission> {
         .strip_prefix('/')?;
     Some(Permission {
         surface: SurfaceName {
-            server: server.to_owned(),
-            name: name.to_owned(),
+            server: server.into(),
+            name: name.into(),
         },
-        operation: answer.operation.clone(),
+        operation: answer.operation.as_deref().map(Text::from),
     })
 }
 
 /// A permission within its server.
 fn short(permission: &Permission) -> String {
     match &permission.operation {
-        None => permission.surface.name.clone(),
+        None => permission.surface.name.to_string(),
         Some(operation) => format!("{}:{operation}", permission.surface.name),
     }
 }

@@ -52,12 +52,12 @@ pub(crate) fn narrower(name: &str, rule: &Rule, permission: &Permission, span: S
     let servers = Some(servers_of([permission]));
     let (name, permission) = (name.to_owned(), permission.clone());
     let edit = move |model: &mut Model| {
-        let Some(rule) = model.rules.get_mut(&name) else {
+        let Some(rule) = model.rules.get_mut(name.as_str()) else {
             return;
         };
         rule.permissions.remove(&permission);
         if rule.permissions.is_empty() {
-            model.rules.remove(&name);
+            model.rules.remove(name.as_str());
         }
     };
     Mutant {
@@ -81,7 +81,7 @@ fn subjects(name: &str, rule: &Rule, plan: &mut Plan) {
             what,
             Some(&servers),
             move |model| {
-                if let Some(rule) = model.rules.get_mut(&name) {
+                if let Some(rule) = model.rules.get_mut(name.as_str()) {
                     rule.who.clear();
                 }
             },
@@ -97,7 +97,7 @@ fn subjects(name: &str, rule: &Rule, plan: &mut Plan) {
             what,
             Some(&servers),
             move |model| {
-                if let Some(rule) = model.rules.get_mut(&name) {
+                if let Some(rule) = model.rules.get_mut(name.as_str()) {
                     rule.who.retain(|who| who.value != gone);
                 }
             },
@@ -112,7 +112,7 @@ fn subjects(name: &str, rule: &Rule, plan: &mut Plan) {
             what,
             Some(&servers),
             move |model| {
-                if let Some(rule) = model.rules.get_mut(&name) {
+                if let Some(rule) = model.rules.get_mut(name.as_str()) {
                     rule.except.retain(|who| who.value != gone);
                 }
             },

@@ -36,8 +36,11 @@ type Asked<'m> = Vec<super::conditions::Conditioned<'m>>;
 
 fn asked<'m>(model: &'m Model, name: &str) -> Asked<'m> {
     let all = conditions(model).into_iter();
-    all.filter(|(_, when, ..)| when.expression.schedules().contains(&name))
-        .collect()
+    let asks = |when: &Condition| {
+        let expression = when.expression();
+        expression.is_some_and(|it| it.schedules().contains(&name))
+    };
+    all.filter(|(_, when, ..)| asks(when)).collect()
 }
 
 /// A schedule changed in one way.
@@ -146,11 +149,14 @@ fn add(model: &Model, name: &str, asked: &Asked<'_>, change: &Change, plan: &mut
         let environments: Vec<_> = environments
             .map(|it| it.with_schedules(all.clone()))
             .collect();
-        let Ok(typed) = condition::check_everywhere(&when.expression, &environments) else {
+        let typed = when
+            .expression()
+            .map(|it| condition::check_everywhere(&it, &environments));
+        let Some(Ok(typed)) = typed else {
             return;
         };
         let mut when = Condition::clone(when);
-        when.typed = typed;
+        when.typed = Arc::new(typed);
         servers.extend(own.iter().cloned());
         conditions.push((owner.key(), Arc::new(when)));
     }
@@ -162,7 +168,9 @@ fn add(model: &Model, name: &str, asked: &Asked<'_>, change: &Change, plan: &mut
         what,
         Some(&servers),
         move |model| {
-            model.schedules.insert(name.clone(), changed.clone());
+            model
+                .schedules
+                .insert(name.as_str().into(), changed.clone());
             model.worked_out = all.clone();
             for (owner, when) in &conditions {
                 if let Some(place) = owner.when(model) {

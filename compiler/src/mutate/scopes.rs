@@ -7,6 +7,7 @@ use super::{Operator, Plan, grants, servers_of};
 use crate::{
     model::{Model, Scope, ScopeSource},
     source::Span,
+    text::Text,
 };
 
 pub(super) fn plan(model: &Model, plan: &mut Plan) {
@@ -22,7 +23,7 @@ pub(super) fn plan(model: &Model, plan: &mut Plan) {
                 Some(&servers),
                 move |model| {
                     if let Some(binding) = model.bindings.get_mut(&name) {
-                        binding.scope.value = scope.clone();
+                        binding.scope.value = Arc::new(scope.clone());
                     }
                 },
             );
@@ -32,7 +33,7 @@ pub(super) fn plan(model: &Model, plan: &mut Plan) {
     let scoped = model
         .rules
         .iter()
-        .filter(|(_, rule)| rule.scope != Scope::Platform);
+        .filter(|(_, rule)| *rule.scope != Scope::Platform);
     for (name, rule) in scoped {
         let servers = servers_of(rule.permissions.keys());
         for scope in elsewhere(model, &rule.scope) {
@@ -45,7 +46,7 @@ pub(super) fn plan(model: &Model, plan: &mut Plan) {
                 Some(&servers),
                 move |model| {
                     if let Some(rule) = model.rules.get_mut(&name) {
-                        rule.scope = scope.clone();
+                        rule.scope = Arc::new(scope.clone());
                     }
                 },
             );
@@ -63,8 +64,8 @@ fn elsewhere(model: &Model, scope: &Scope) -> Vec<Scope> {
             .organizations
             .get(organization)
             .map(|it| it.teams.keys());
-        let organization = organization.to_owned();
-        let team = move |team: &String| Scope::Team(organization.clone(), team.clone());
+        let organization = Text::from(organization);
+        let team = move |team: &Text| Scope::Team(organization.clone(), team.clone());
         teams.into_iter().flatten().map(team)
     };
     match scope {
@@ -86,8 +87,8 @@ fn maps(model: &Model, server_name: &str, plan: &mut Plan) {
     let Some(server) = model.servers.get(server_name) else {
         return;
     };
-    let servers = BTreeSet::from([server_name.to_owned()]);
-    let mut seen: BTreeMap<(Span, String, bool), Scope> = BTreeMap::new();
+    let servers = BTreeSet::from([Text::from(server_name)]);
+    let mut seen: BTreeMap<(Span, Text, bool), Arc<Scope>> = BTreeMap::new();
     for surface in server.surfaces.values() {
         if let ScopeSource::Map {
             argument,
@@ -113,7 +114,7 @@ fn maps(model: &Model, server_name: &str, plan: &mut Plan) {
             plan.add(Operator::Scope, span, what, Some(&servers), move |model| {
                 let surfaces = model
                     .servers
-                    .get_mut(&server_name)
+                    .get_mut(server_name.as_str())
                     .map(|it| it.surfaces.values_mut());
                 for surface in surfaces.into_iter().flatten() {
                     let ScopeSource::Map {
@@ -125,8 +126,8 @@ fn maps(model: &Model, server_name: &str, plan: &mut Plan) {
                         continue;
                     };
                     let map = if is_prefix { prefixes } else { exact };
-                    if argument.span == span && map.contains_key(&value) {
-                        Arc::make_mut(map).insert(value.clone(), target.clone());
+                    if argument.span == span && map.contains_key(value.as_str()) {
+                        Arc::make_mut(map).insert(value.clone(), Arc::new(target.clone()));
                     }
                 }
             });

@@ -8,6 +8,7 @@ use super::{Operator, Plan};
 use crate::{
     model::{Fact, Model, Server},
     source::Span,
+    text::Text,
 };
 
 pub(super) fn plan(model: &Model, plan: &mut Plan) {
@@ -50,7 +51,7 @@ pub(super) fn plan(model: &Model, plan: &mut Plan) {
 }
 
 /// Facts about arguments. Surfaces that share a fact share its mutants.
-fn facts(name: &str, server: &Server, servers: &BTreeSet<String>, plan: &mut Plan) {
+fn facts(name: &str, server: &Server, servers: &BTreeSet<Text>, plan: &mut Plan) {
     let mut seen: BTreeMap<Span, (&ArgumentPath, &Fact)> = BTreeMap::new();
     for surface in server.surfaces.values() {
         seen.extend(
@@ -67,7 +68,7 @@ fn facts(name: &str, server: &Server, servers: &BTreeSet<String>, plan: &mut Pla
             plan.add(Operator::Check, span, what, Some(servers), move |model| {
                 let surfaces = model
                     .servers
-                    .get_mut(&name)
+                    .get_mut(name.as_str())
                     .map(|it| it.surfaces.values_mut());
                 let facts = surfaces.into_iter().flatten();
                 let facts = facts.flat_map(|surface| surface.arguments.values_mut());

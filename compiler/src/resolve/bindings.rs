@@ -1,9 +1,6 @@
 //! Bindings: who gets which roles, where.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use latchkey_engine::index::Risk;
 
@@ -13,10 +10,11 @@ use crate::{
     model::{Binding, Model, Permission, Scope, ScopeSource, Who},
     source::{Span, Spanned},
     syntax,
+    text::Text,
 };
 
 impl Resolver<'_> {
-    pub(super) fn bindings(&mut self, model: &Model) -> BTreeMap<String, Binding> {
+    pub(super) fn bindings(&mut self, model: &Model) -> BTreeMap<Text, Box<Binding>> {
         let syntax = self.syntax;
         let mut bindings = Vec::new();
         if self.only.is_none() {
@@ -29,7 +27,7 @@ impl Resolver<'_> {
             self.within(&binding, model);
             self.abroad(&binding, entry, model);
             self.wide_destructive(&binding, model);
-            bindings.push((name.clone(), binding));
+            bindings.push((name.clone(), Box::new(binding)));
         }
         bindings.into_iter().collect()
     }
@@ -45,7 +43,7 @@ impl Resolver<'_> {
             self.known(places::ROLE, role, &self.syntax.roles);
         }
         let scope = self.scope(&entry.within);
-        let dates = self.period(entry.not_before.as_ref(), entry.expires.as_ref());
+        let dates = self.period(entry.not_before.as_deref(), entry.expires.as_deref());
         let when = entry.when.as_ref().and_then(|it| {
             let permissions = granted(&roles, model);
             self.condition(it, permissions.keys().copied(), model)
@@ -57,7 +55,7 @@ impl Resolver<'_> {
             when,
             dates,
             cross_organization: entry.cross_organization.is_some_and(|flag| flag.value),
-            reason: entry.reason.as_ref().map(|it| Arc::clone(&it.value)),
+            reason: entry.reason.as_ref().map(|it| it.value.clone()),
             roles,
         })
     }
@@ -193,14 +191,14 @@ impl Resolver<'_> {
 
 /// A permission as some role of a binding grants it.
 struct Granted<'m> {
-    role: &'m Spanned<String>,
+    role: &'m Spanned<Text>,
     span: Span,
     risk: Risk,
 }
 
 /// All that some roles grant, and by which.
 fn granted<'m>(
-    roles: &'m [Spanned<String>],
+    roles: &'m [Spanned<Text>],
     model: &'m Model,
 ) -> BTreeMap<&'m Permission, Granted<'m>> {
     let mut granted = BTreeMap::new();
@@ -222,7 +220,12 @@ fn granted<'m>(
 
 /// The organizations of all whom a subject can mean; empty where nobody can tell.
 fn homes<'m>(who: &Who, model: &'m Model) -> BTreeSet<Option<&'m str>> {
-    let home = |name: &String| model.principals.get(name).map(|it| it.scope.organization());
+    let home = |name: &Text| {
+        model
+            .principals
+            .get(name.as_str())
+            .map(|it| it.scope.organization())
+    };
     match who {
         Who::Principal(name) => home(name).into_iter().collect(),
         Who::Tag(tag) => {

@@ -12,14 +12,18 @@ use crate::{
     diag::{Diagnostic, codes},
     model::{Group, Issuer, Organization, Period, Principal, Scope},
     source::{Span, Spanned},
-    syntax::{self, issuer::Subjects, principal::Identity, scalar::Millis, scalar::Timestamp},
+    syntax::{
+        self, issuer::Subjects, principal::Identity, scalar::Label, scalar::Millis,
+        scalar::Timestamp,
+    },
+    text::Text,
 };
 
 /// The tolerated difference of clocks when an issuer does not say one, in seconds.
 const DEFAULT_SKEW: u32 = 30;
 
 impl Resolver<'_> {
-    pub(super) fn organizations(&mut self) -> BTreeMap<String, Organization> {
+    pub(super) fn organizations(&mut self) -> BTreeMap<Text, Organization> {
         let mut organizations = BTreeMap::new();
         let mut ids: BTreeMap<String, Span> = BTreeMap::new();
         for (name, entry) in self.syntax.organizations.iter() {
@@ -55,7 +59,7 @@ impl Resolver<'_> {
         organizations
     }
 
-    pub(super) fn issuers(&mut self) -> BTreeMap<String, Issuer> {
+    pub(super) fn issuers(&mut self) -> BTreeMap<Text, Issuer> {
         let mut issuers = BTreeMap::new();
         let mut urls: BTreeMap<&str, Span> = BTreeMap::new();
         for (name, entry) in self.syntax.issuers.iter() {
@@ -93,22 +97,22 @@ impl Resolver<'_> {
                 .audiences
                 .iter()
                 .flat_map(|list| list.iter())
-                .map(|each| each.value.clone())
+                .map(|each| each.to_string())
                 .collect(),
             algorithms,
             keys,
             organizations: entry
                 .organizations
                 .iter()
-                .map(|each| each.to_string())
+                .map(|each| each.text().clone())
                 .collect(),
             undeclared: entry
                 .subjects
                 .is_some_and(|each| each.value == Subjects::Any),
             undeclared_type: entry.kind.as_ref().map(|kind| principal_type(kind.value)),
             groups_claim: claims
-                .and_then(|claims| claims.groups.clone())
-                .map(|it| it.value),
+                .and_then(|claims| claims.groups.as_ref())
+                .map(|it| it.to_string()),
             clock_skew: self.seconds(entry.clock_skew.as_ref(), DEFAULT_SKEW),
             max_lifetime: self.seconds(entry.max_lifetime.as_ref(), 0),
             settings,
@@ -132,16 +136,16 @@ impl Resolver<'_> {
         })
     }
 
-    pub(super) fn groups(&mut self) -> BTreeMap<String, Group> {
+    pub(super) fn groups(&mut self) -> BTreeMap<Text, Group> {
         let syntax = self.syntax;
         let mut groups = BTreeMap::new();
         let mut values: BTreeMap<(&str, &str), Span> = BTreeMap::new();
         for (name, entry) in self.entries(&syntax.groups) {
-            let mut members = BTreeSet::new();
+            let mut members = Vec::new();
             for member in entry.members.iter().flat_map(|list| list.iter()) {
                 let member = spanned(member);
                 if self.known(places::PRINCIPAL, &member, &syntax.principals) {
-                    members.insert(member.value);
+                    members.push(member.value);
                 }
             }
             let claim = entry.from.as_ref().and_then(|from| {
@@ -164,7 +168,7 @@ impl Resolver<'_> {
                 name.clone(),
                 Group {
                     span,
-                    members,
+                    members: members.into_iter().collect(),
                     claim,
                     within,
                 },
@@ -174,7 +178,7 @@ impl Resolver<'_> {
     }
 
     /// Whether an issuer exists and lists groups in its tokens.
-    fn group_issuer(&mut self, name: &Spanned<String>) -> bool {
+    fn group_issuer(&mut self, name: &Spanned<Text>) -> bool {
         let syntax = self.syntax;
         if !self.known(places::ISSUER, name, &syntax.issuers) {
             return false;
@@ -203,11 +207,11 @@ impl Resolver<'_> {
 
     pub(super) fn principals(
         &mut self,
-        issuers: &BTreeMap<String, Issuer>,
-    ) -> BTreeMap<String, Principal> {
+        issuers: &BTreeMap<Text, Issuer>,
+    ) -> BTreeMap<Text, Principal> {
         let syntax = self.syntax;
         let mut principals = Vec::new();
-        let mut identities: BTreeMap<(String, String), Span> = BTreeMap::new();
+        let mut identities: BTreeMap<(Text, Text), Span> = BTreeMap::new();
         for (name, entry) in self.entries(&syntax.principals) {
             if name == "everyone" {
                 let message = "`everyone` is every caller, and no principal's name";
@@ -224,7 +228,7 @@ impl Resolver<'_> {
                 if !self.known(places::ISSUER, &issuer, &syntax.issuers) {
                     continue;
                 }
-                self.identity_in_reach(identity, scope.as_ref(), entry.within.span, issuers);
+                self.identity_in_reach(identity, scope.as_deref(), entry.within.span, issuers);
                 let key = (issuer.value, identity.subject.value.clone());
                 if let Some(first) = identities.insert(key.clone(), identity.subject.span) {
                     self.duplicate_identity(identity, first);
@@ -242,7 +246,7 @@ impl Resolver<'_> {
                 kind: principal_type(entry.kind.value),
                 scope,
                 identities: own.into_iter().collect(),
-                tags: tags.map(|tag| tag.to_string()).collect(),
+                tags: tags.map(|tag| tag.text().clone()).collect(),
                 owner,
                 suspended: entry.suspended.is_some_and(|flag| flag.value),
                 dates,
@@ -270,7 +274,7 @@ impl Resolver<'_> {
         identity: &Identity,
         scope: Option<&Scope>,
         within: Span,
-        issuers: &BTreeMap<String, Issuer>,
+        issuers: &BTreeMap<Text, Issuer>,
     ) {
         let (Some(scope), Some(issuer)) = (scope, issuers.get(identity.issuer.as_str())) else {
             return;
@@ -291,7 +295,7 @@ impl Resolver<'_> {
             "the issuer `{}` may not speak for a principal in `{scope}`",
             identity.issuer.value
         );
-        let organizations: Vec<_> = issuer.organizations.iter().map(String::as_str).collect();
+        let organizations: Vec<_> = issuer.organizations.iter().map(Text::as_str).collect();
         self.report(
             Diagnostic::new(&codes::FOREIGN_IDENTITY, identity.issuer.span, message)
                 .also(within, "the principal belongs here")
@@ -331,8 +335,8 @@ impl Resolver<'_> {
 }
 
 /// A name as plain text.
-pub(super) fn spanned<T: std::fmt::Display>(name: &Spanned<T>) -> Spanned<String> {
-    Spanned::new(name.value.to_string(), name.span)
+pub(super) fn spanned(name: &Spanned<Label>) -> Spanned<Text> {
+    Spanned::new(name.value.text().clone(), name.span)
 }
 
 /// A type as the engine knows it.

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use latchkey_engine::condition::{self, Environment, Problem, ProblemKind};
+use latchkey_engine::condition::{self, Environment, Problem, ProblemKind, Typed};
 
 use super::{Resolver, STANDS};
 use crate::{
@@ -10,6 +10,7 @@ use crate::{
     model::{Condition, Model, Permission, Surface, SurfaceName},
     source::Span,
     syntax::Prose,
+    text::Text,
 };
 
 impl Resolver<'_> {
@@ -44,14 +45,23 @@ impl Resolver<'_> {
             Ok(typed) => Some(Arc::new(Condition {
                 span: text.span,
                 text: text.value.clone(),
-                expression,
-                typed,
+                typed: self.shared(&text.value, typed),
             })),
             Err(problems) => {
                 self.typing(text, &problems, &surfaces);
                 None
             }
         }
+    }
+
+    /// What a condition means, held once for all that say it in the same words.
+    fn shared(&mut self, text: &Text, typed: Typed) -> Arc<Typed> {
+        if let Some(known) = self.meanings.get(text).filter(|known| ***known == typed) {
+            return Arc::clone(known);
+        }
+        let typed = Arc::new(typed);
+        self.meanings.insert(text.clone(), Arc::clone(&typed));
+        typed
     }
 
     fn problems(&mut self, text: &Prose, problems: &[Problem]) {

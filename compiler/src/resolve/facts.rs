@@ -83,7 +83,7 @@ impl Resolver<'_> {
         for fact in entry.arguments.values() {
             let name = &fact.name;
             let path: ArgumentPath = match server.transport {
-                Transport::Mcp => vec![name.value.clone()],
+                Transport::Mcp => vec![name.value.to_string()],
                 Transport::Http => name.value.split('.').map(str::to_owned).collect(),
             };
             // A schema that could not be read is no proof that the argument does not exist.
@@ -149,7 +149,7 @@ impl Resolver<'_> {
             match &literal.value {
                 Literal::Text(text) => {
                     self.folded(fold, text, literal.span);
-                    only.insert(text.clone());
+                    only.insert(text.to_string());
                 }
                 Literal::Bool(_) | Literal::Number(_) => {
                     let help = "quote it if it is text; numbers belong into the schema's `enum`";
@@ -239,7 +239,7 @@ impl Resolver<'_> {
         let allowed = &shape.1.values;
         for (value, operation) in &operations.values {
             self.folded(fold, value, operation.span);
-            if !allowed.is_empty() && !allowed.contains(value) {
+            if !allowed.is_empty() && !allowed.iter().any(|it| it == value) {
                 let message = format!("the schema never lets `{path}` be `{value}`");
                 let known = allowed.iter().map(String::as_str);
                 self.report(

@@ -116,7 +116,7 @@ impl Resolver<'_> {
             self.bad(place, "keys would be used too shortly or too long", help);
         }
         Ok(Some(RemoteKeys {
-            uri: set.uri.as_ref().map(|uri| uri.value.clone()),
+            uri: set.uri.as_ref().map(|uri| uri.value.to_string()),
             refresh,
             max_age,
         }))
@@ -135,7 +135,7 @@ impl Resolver<'_> {
                     help,
                 );
             }
-            types.push(each.value.clone());
+            types.push(each.value.to_string());
         }
         types
     }

@@ -9,16 +9,17 @@ use super::{Resolver, callers::spanned, places, selectors::Use, unknown};
 use crate::{
     diag::{Diagnostic, codes},
     matrix::outcome::{CARRIES, RULE, unknown_obligation},
-    model::{Cell, Matrix, MatrixCall, MatrixCaller, Model, Others, Server},
+    model::{Cell, Matrix, MatrixCall, MatrixCaller, Model, Others, Permissions, Server},
     source::Spanned,
     syntax::{
         self,
         matrix::{Actor, Call, Caller},
     },
+    text::Text,
 };
 
 impl Resolver<'_> {
-    pub(super) fn matrices(&mut self, model: &Model) -> BTreeMap<String, Matrix> {
+    pub(super) fn matrices(&mut self, model: &Model) -> BTreeMap<Text, Matrix> {
         let syntax = self.syntax;
         let mut matrices = BTreeMap::new();
         for (name, entry) in self.entries(&syntax.matrices) {
@@ -34,7 +35,7 @@ impl Resolver<'_> {
     fn matrix(
         &mut self,
         entry: &syntax::Entry<syntax::Matrix>,
-        server_name: &str,
+        server_name: &Text,
         server: &Server,
     ) -> Matrix {
         let table = &entry.expect;
@@ -67,7 +68,7 @@ impl Resolver<'_> {
         }
         Matrix {
             span: entry.name.span,
-            server: server_name.to_owned(),
+            server: server_name.clone(),
             at: Time(entry.at.value.0),
             callers,
             calls,
@@ -76,7 +77,7 @@ impl Resolver<'_> {
         }
     }
 
-    fn matrix_caller(&mut self, name: &Spanned<String>, caller: &Caller) -> MatrixCaller {
+    fn matrix_caller(&mut self, name: &Spanned<Text>, caller: &Caller) -> MatrixCaller {
         let mut facts = Vec::new();
         if let Some(actor) = self.actor(&caller.actor) {
             facts.push(("caller", actor.to_string()));
@@ -133,23 +134,23 @@ impl Resolver<'_> {
     fn matrix_others(
         &mut self,
         entry: &syntax::Matrix,
-        caller: &Spanned<String>,
-        server_name: &str,
+        caller: &Spanned<Text>,
+        server_name: &Text,
         server: &Server,
     ) -> Others {
         let Some(listed) = entry.others.get(&caller.value) else {
             return Others {
                 span: caller.span,
-                permissions: BTreeMap::new(),
+                permissions: Permissions::default(),
             };
         };
-        let mut permissions = BTreeMap::new();
+        let mut permissions = Vec::new();
         for name in listed.value.iter() {
             permissions.extend(self.select_name(server_name, server, name, Use::Any));
         }
         Others {
             span: listed.name.span,
-            permissions,
+            permissions: permissions.into_iter().collect(),
         }
     }
 
@@ -157,7 +158,7 @@ impl Resolver<'_> {
     fn called(
         &mut self,
         call: &syntax::Entry<Call>,
-        cells: &[Spanned<String>],
+        cells: &[Spanned<Text>],
         server_name: &str,
         server: &Server,
     ) {
@@ -173,14 +174,14 @@ impl Resolver<'_> {
         if self.syntax.may_hold(&name.value) {
             return;
         }
-        let known: Vec<&str> = server.surfaces.keys().map(String::as_str).collect();
+        let known: Vec<&str> = server.surfaces.keys().map(Text::as_str).collect();
         let message = format!("the server `{server_name}` has no surface `{}`", name.value);
         let help = "correct the name, or expect `surface_unmatched` in the whole row".to_owned();
         let found = unknown(&codes::UNKNOWN_SURFACE, name, message, &known, help);
         self.report(found.also(server.span, "this server"));
     }
 
-    fn outcome(&mut self, expected: &Spanned<String>) {
+    fn outcome(&mut self, expected: &Spanned<Text>) {
         let word = expected.value.as_str();
         let known = || {
             let reasons = Reason::ALL.iter().filter(|it| **it != Reason::Ok);
@@ -202,7 +203,7 @@ impl Resolver<'_> {
         }
         if let Some(rule) = word.strip_prefix(RULE) {
             let name = Spanned::new(
-                rule.to_owned(),
+                Text::from(rule),
                 super::tail(self.sources, expected.span, rule),
             );
             let rules = &self.syntax.rules;
@@ -222,7 +223,7 @@ impl Resolver<'_> {
     }
 }
 
-fn matrix_call(name: &Spanned<String>, call: &Call, server: &Server) -> MatrixCall {
+fn matrix_call(name: &Spanned<Text>, call: &Call, server: &Server) -> MatrixCall {
     // A call that could not be read was refused when it was parsed.
     let value = |node: &syntax::Node| node.to_json().unwrap_or_else(|| "null".to_owned());
     let mut facts = Vec::new();

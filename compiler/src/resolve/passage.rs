@@ -15,7 +15,8 @@ pub(super) fn settings(written: &Written<'_>, server: &Server) -> SurfaceSetting
     SurfaceSettings {
         pin: None,
         body: body.map(|body| {
-            let mut stream: Vec<String> = body.stream.iter().map(|it| it.value.clone()).collect();
+            let mut stream: Vec<String> =
+                body.stream.iter().map(|it| it.value.to_string()).collect();
             stream.sort_unstable();
             let limit = body
                 .limit

@@ -13,14 +13,15 @@ use super::{
 };
 use crate::{
     diag::{Diagnostic, codes},
-    model::{Permission, Role},
-    source::{Span, Spanned},
+    model::{Permissions, Role},
+    source::Spanned,
     syntax::{self, Selector},
+    text::Text,
 };
 
 impl Resolver<'_> {
     /// What each role says by its own words.
-    pub(super) fn roles(&mut self, servers: &Servers) -> BTreeMap<String, Role> {
+    pub(super) fn roles(&mut self, servers: &Servers) -> BTreeMap<Text, Role> {
         let syntax = self.syntax;
         let mut roles = BTreeMap::new();
         for (name, entry) in self.entries(&syntax.roles) {
@@ -44,8 +45,8 @@ impl Resolver<'_> {
         roles
     }
 
-    fn own(&mut self, entry: &syntax::Role, servers: &Servers) -> BTreeMap<Permission, Span> {
-        let mut own = BTreeMap::new();
+    fn own(&mut self, entry: &syntax::Role, servers: &Servers) -> Permissions {
+        let mut own = Vec::new();
         for selector in entry.allow.values() {
             own.extend(self.select(&selector.name, &selector.value, Use::Allow, servers));
         }
@@ -53,14 +54,14 @@ impl Resolver<'_> {
             let selector = Selector::Names(names.value.clone());
             own.extend(self.select(&names.name, &selector, Use::Destructive, servers));
         }
-        own
+        own.into_iter().collect()
     }
 
     /// Reports each cycle once, at its first role by name.
-    pub(super) fn role_cycles(&mut self, roles: &BTreeMap<String, Role>) {
+    pub(super) fn role_cycles(&mut self, roles: &BTreeMap<Text, Role>) {
         let mut settled: BTreeSet<&str> = BTreeSet::new();
         for start in roles.keys() {
-            let mut path: Vec<&Spanned<String>> = Vec::new();
+            let mut path: Vec<&Spanned<Text>> = Vec::new();
             self.walk(start, roles, &mut path, &mut settled);
         }
     }
@@ -68,8 +69,8 @@ impl Resolver<'_> {
     fn walk<'m>(
         &mut self,
         name: &'m str,
-        roles: &'m BTreeMap<String, Role>,
-        path: &mut Vec<&'m Spanned<String>>,
+        roles: &'m BTreeMap<Text, Role>,
+        path: &mut Vec<&'m Spanned<Text>>,
         settled: &mut BTreeSet<&'m str>,
     ) {
         let Some(role) = roles.get(name).filter(|_| !settled.contains(name)) else {
@@ -88,7 +89,7 @@ impl Resolver<'_> {
         settled.insert(name);
     }
 
-    fn role_cycle(&mut self, cycle: &[&Spanned<String>]) {
+    fn role_cycle(&mut self, cycle: &[&Spanned<Text>]) {
         let Some(last) = cycle.last() else { return };
         let names: Vec<_> = cycle.iter().map(|step| step.value.as_str()).collect();
         let message = match names.as_slice() {
@@ -108,31 +109,31 @@ impl Resolver<'_> {
 }
 
 /// Gives every role what it inherits; ends on cycles as well.
-pub(crate) fn flatten(roles: &mut BTreeMap<String, Role>) {
+pub(crate) fn flatten(roles: &mut BTreeMap<Text, Role>) {
     for role in roles.values_mut().filter(|it| it.inherits.is_empty()) {
         role.permissions = Arc::clone(&role.own);
     }
     let heirs = roles.iter().filter(|(_, it)| !it.inherits.is_empty());
-    let heirs: Vec<String> = heirs.map(|(name, _)| name.clone()).collect();
+    let heirs: Vec<Text> = heirs.map(|(name, _)| name.clone()).collect();
     for name in heirs {
         let mut seen = BTreeSet::from([name.clone()]);
         let mut open = vec![name.clone()];
         let mut gathered = BTreeMap::new();
         while let Some(next) = open.pop() {
-            let Some(role) = roles.get(&next) else {
+            let Some(role) = roles.get(next.as_str()) else {
                 continue;
             };
             for (permission, span) in role.own.iter() {
                 gathered.entry(permission.clone()).or_insert(*span);
             }
             for inherited in &role.inherits {
-                if seen.insert(inherited.value.clone()) {
-                    open.push(inherited.value.clone());
+                if seen.insert(inherited.value.to_string().into()) {
+                    open.push(inherited.value.to_string().into());
                 }
             }
         }
-        if let Some(role) = roles.get_mut(&name) {
-            role.permissions = Arc::new(gathered);
+        if let Some(role) = roles.get_mut(name.as_str()) {
+            role.permissions = Arc::new(gathered.into_iter().collect());
         }
     }
 }

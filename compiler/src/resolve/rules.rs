@@ -1,6 +1,9 @@
 //! Rules: what is denied or required.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use latchkey_engine::index::Obligation;
 
@@ -10,26 +13,26 @@ use super::{
 };
 use crate::{
     diag::{Diagnostic, codes},
-    model::{Effect, Model, Permission, Rule, Scope, SurfaceName},
-    source::Span,
+    model::{Effect, Model, Permissions, Rule, Scope, SurfaceName},
     syntax::{
         self,
         limit::{self, Holder},
     },
+    text::Text,
 };
 
 /// The most obligations that one surface can carry: the width of the engine's set.
 const MAX_OBLIGATIONS: usize = 64;
 
 impl Resolver<'_> {
-    pub(super) fn rules(&mut self, model: &Model) -> BTreeMap<String, Rule> {
+    pub(super) fn rules(&mut self, model: &Model) -> BTreeMap<Text, Rule> {
         let syntax = self.syntax;
         let mut rules = BTreeMap::new();
         for (name, entry) in self.entries(&syntax.rules) {
             let who = self.who(entry.who.as_deref().unwrap_or_default());
             let except = self.who(entry.except.as_deref().unwrap_or_default());
             let scope = match &entry.within {
-                None => Some(Scope::Platform),
+                None => Some(Arc::new(Scope::Platform)),
                 Some(within) => self.scope(within),
             };
             let dates = self.period(entry.not_before.as_ref(), entry.expires.as_ref());
@@ -58,12 +61,8 @@ impl Resolver<'_> {
     }
 
     /// What a rule speaks of; everything when it does not say.
-    fn touched(
-        &mut self,
-        entry: &syntax::Entry<syntax::Rule>,
-        model: &Model,
-    ) -> BTreeMap<Permission, Span> {
-        let mut touched = BTreeMap::new();
+    fn touched(&mut self, entry: &syntax::Entry<syntax::Rule>, model: &Model) -> Permissions {
+        let mut touched = Vec::new();
         match &entry.surfaces {
             Some(selectors) => {
                 for selector in selectors.values() {
@@ -78,7 +77,7 @@ impl Resolver<'_> {
                 }
             }
         }
-        touched
+        touched.into_iter().collect()
     }
 
     /// Reports surfaces that would carry more obligations than the engine can hold.

@@ -14,6 +14,7 @@ use crate::{
     model::{Period, Schedule, WindowPlace},
     source::{Span, Spanned},
     syntax::{self, schedule::Weekday},
+    text::Text,
 };
 
 /// The most seconds that a schedule is worked out for: twenty years.
@@ -22,15 +23,15 @@ const MAX_SECONDS: i64 = 20 * 366 * 86_400;
 const MAX_WINDOWS: usize = 20_000;
 
 /// What conditions know of schedules.
-pub(super) fn worked_out(schedules: &BTreeMap<String, Schedule>) -> Arc<Schedules> {
+pub(super) fn worked_out(schedules: &BTreeMap<Text, Schedule>) -> Arc<Schedules> {
     let known = schedules
         .iter()
-        .map(|(name, it)| (name.clone(), it.worked_out.clone()));
+        .map(|(name, it)| (name.to_string(), it.worked_out.clone()));
     Arc::new(known.collect())
 }
 
 impl Resolver<'_> {
-    pub(super) fn schedules(&mut self) -> BTreeMap<String, Schedule> {
+    pub(super) fn schedules(&mut self) -> BTreeMap<Text, Schedule> {
         let syntax = self.syntax;
         let mut schedules = BTreeMap::new();
         for (name, entry) in syntax.schedules.iter() {
@@ -75,14 +76,14 @@ impl Resolver<'_> {
         let windows = calendar::windows(&zone?, &recurring, &except, (first, end));
         self.sized(entry, windows.len())?;
         let worked_out = condition::Schedule {
-            name: entry.name.value.clone(),
+            name: entry.name.value.to_string(),
             not_before: first,
             expires: end,
             windows,
         };
         Some(Schedule {
             span: entry.name.span,
-            zone: entry.zone.value.clone(),
+            zone: entry.zone.value.to_string(),
             recurring,
             except,
             places: entry.windows.iter().map(place).collect(),
@@ -92,7 +93,7 @@ impl Resolver<'_> {
         })
     }
 
-    fn zone(&mut self, name: &Spanned<String>) -> Option<jiff::tz::TimeZone> {
+    fn zone(&mut self, name: &Spanned<Text>) -> Option<jiff::tz::TimeZone> {
         let closest = match calendar::zone(&name.value) {
             Ok(zone) => return Some(zone),
             Err(closest) => closest,

@@ -48,8 +48,8 @@ impl<'s> Resolver<'s> {
     pub(super) fn pin(&self, entry: &syntax::Server, written: &Written<'_>) -> Option<Pin> {
         let lock = self.lock(entry)?;
         let name = match &written.kind {
-            SurfaceKind::Resource { uri } => uri,
-            _ => &written.name.value,
+            SurfaceKind::Resource { uri } => uri.as_str(),
+            _ => written.name.value.as_str(),
         };
         let locked = lock.get(ListKind::of(&written.kind)?, name)?;
         Some(locked.pin.clone())

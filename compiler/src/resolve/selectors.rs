@@ -10,6 +10,7 @@ use crate::{
     model::{Permission, Server, Surface, SurfaceName},
     source::{Span, Spanned},
     syntax::{Selector, SurfaceRef},
+    text::Text,
 };
 
 /// What a selector is for.
@@ -24,13 +25,13 @@ pub(super) enum Use {
 }
 
 /// Servers by name.
-pub(super) type Servers = BTreeMap<String, Server>;
+pub(super) type Servers = BTreeMap<Text, Server>;
 
 impl Resolver<'_> {
     /// The server that a selector's key names.
     pub(super) fn server<'m>(
         &mut self,
-        name: &Spanned<String>,
+        name: &Spanned<Text>,
         servers: &'m Servers,
     ) -> Option<&'m Server> {
         let syntax = self.syntax;
@@ -38,20 +39,20 @@ impl Resolver<'_> {
         servers.get(&name.value)
     }
 
-    /// What a selector means on a server, with the place of the words that say so.
+    /// What a selector means on a server, with the place of the words that say so, in any order.
     pub(super) fn select(
         &mut self,
-        name: &Spanned<String>,
+        name: &Spanned<Text>,
         selector: &Selector,
         purpose: Use,
         servers: &Servers,
-    ) -> BTreeMap<Permission, Span> {
+    ) -> Vec<(Permission, Span)> {
         let Some(server) = self.server(name, servers) else {
-            return BTreeMap::new();
+            return Vec::new();
         };
         match selector {
             Selector::Names(names) => {
-                let mut selected = BTreeMap::new();
+                let mut selected = Vec::new();
                 for each in names.iter() {
                     selected.extend(self.select_name(&name.value, server, each, purpose));
                 }
@@ -62,7 +63,7 @@ impl Resolver<'_> {
                 self.select_where(&name.value, server, *span, all)
             }
             Selector::Risk(by) => {
-                let mut selected = BTreeMap::new();
+                let mut selected = Vec::new();
                 for wanted in by.risk.iter() {
                     let risk = risk_of(wanted.value);
                     if risk == Risk::Destructive && purpose != Use::Any {
@@ -88,12 +89,12 @@ impl Resolver<'_> {
 
     fn select_where(
         &mut self,
-        name: &str,
+        name: &Text,
         server: &Server,
         span: Span,
         wanted: impl Fn(Risk) -> bool,
-    ) -> BTreeMap<Permission, Span> {
-        let selected: BTreeMap<_, _> = permissions(name, server)
+    ) -> Vec<(Permission, Span)> {
+        let selected: Vec<_> = permissions(name, server)
             .filter(|(_, risk)| wanted(*risk))
             .map(|(permission, _)| (permission, span))
             .collect();
@@ -111,17 +112,17 @@ impl Resolver<'_> {
     /// What one name means: a surface's operations that fit, or one operation.
     pub(super) fn select_name(
         &mut self,
-        server_name: &str,
+        server_name: &Text,
         server: &Server,
         name: &Spanned<SurfaceRef>,
         purpose: Use,
-    ) -> BTreeMap<Permission, Span> {
+    ) -> Vec<(Permission, Span)> {
         let Some(surface) = server.surfaces.get(&name.name) else {
             self.unknown_surface(server_name, server, name);
-            return BTreeMap::new();
+            return Vec::new();
         };
         let own = SurfaceName {
-            server: server_name.to_owned(),
+            server: server_name.clone(),
             name: name.name.clone(),
         };
         let all = surface.permissions(&own);
@@ -133,7 +134,7 @@ impl Resolver<'_> {
                 let meant: Vec<_> = all.into_iter().filter(named).collect();
                 if meant.is_empty() {
                     self.unknown_operation(surface, name, operation);
-                    return BTreeMap::new();
+                    return Vec::new();
                 }
                 meant
             }
@@ -143,7 +144,7 @@ impl Resolver<'_> {
             Use::Allow => risk != Risk::Destructive,
             Use::Destructive => risk == Risk::Destructive,
         };
-        let selected: BTreeMap<_, _> = meant
+        let selected: Vec<_> = meant
             .into_iter()
             .filter(|(_, risk)| fits(*risk))
             .map(|(permission, _)| (permission, name.span))
@@ -159,7 +160,7 @@ impl Resolver<'_> {
         if self.syntax.may_hold(&name.name) {
             return;
         }
-        let known: Vec<&str> = server.surfaces.keys().map(String::as_str).collect();
+        let known: Vec<&str> = server.surfaces.keys().map(Text::as_str).collect();
         let text = Spanned::new(name.name.clone(), super::tail_of(name, &name.name));
         let message = format!("the server `{server_name}` has no surface `{}`", name.name);
         let help = format!("declare it under `servers.{server_name}`, or correct the name");
@@ -181,7 +182,7 @@ impl Resolver<'_> {
             .operations
             .iter()
             .flat_map(|operations| operations.values.keys())
-            .map(String::as_str)
+            .map(Text::as_str)
             .collect();
         let message = format!("`{}` has no operation `{operation}`", name.name);
         let help = if known.is_empty() {
@@ -190,7 +191,7 @@ impl Resolver<'_> {
             format!("its operations are {}", known.join(", "))
         };
         let place = Spanned::new(
-            operation.to_owned(),
+            Text::from(operation),
             self.operation_span(name.span, operation),
         );
         let found = unknown(&codes::UNKNOWN_OPERATION, &place, message, &known, help);
@@ -225,12 +226,12 @@ impl Resolver<'_> {
 
 /// All permissions of a server with the risk of each.
 pub(super) fn permissions<'m>(
-    name: &'m str,
+    name: &'m Text,
     server: &'m Server,
 ) -> impl Iterator<Item = (Permission, Risk)> + 'm {
     server.surfaces.iter().flat_map(move |(surface, facts)| {
         facts.permissions(&SurfaceName {
-            server: name.to_owned(),
+            server: name.clone(),
             name: surface.clone(),
         })
     })

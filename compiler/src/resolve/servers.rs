@@ -24,6 +24,7 @@ use crate::{
         server::{self as written, ServerLimits},
         surface as surfaces,
     },
+    text::Text,
 };
 
 /// The largest request body when a server does not say one: 1 MiB.
@@ -36,7 +37,7 @@ const DEFAULT_TIMEOUT: u32 = 60_000;
 /// A surface as written, whatever its kind.
 pub(super) struct Written<'s> {
     /// Its name where it is declared.
-    pub(super) name: &'s Spanned<String>,
+    pub(super) name: &'s Spanned<Text>,
     /// What it says.
     pub(super) surface: &'s syntax::Surface,
     /// How a request names it.
@@ -46,12 +47,14 @@ pub(super) struct Written<'s> {
 }
 
 impl Resolver<'_> {
-    pub(super) fn servers(&mut self) -> BTreeMap<String, Server> {
+    pub(super) fn servers(&mut self) -> BTreeMap<Text, Server> {
         let syntax = self.syntax;
         let mut servers = BTreeMap::new();
         for (name, entry) in syntax.servers.iter() {
             // Where its scope does not exist, that was said: every other scope lies within then.
-            let scope = self.scope(&entry.within).unwrap_or(Scope::Platform);
+            let scope = self
+                .scope(&entry.within)
+                .unwrap_or_else(|| Arc::new(Scope::Platform));
             let limits = entry.limits.as_ref();
             let mut server = Server {
                 span: entry.name.span,
@@ -66,7 +69,8 @@ impl Resolver<'_> {
                     .upstream
                     .as_ref()
                     .map(|it| it.value.clone())
-                    .unwrap_or_default(),
+                    .unwrap_or_default()
+                    .to_string(),
                 disclose: match entry.disclose.map(|it| it.value) {
                     Some(written::Disclose::Hidden) => Disclose::Hidden,
                     Some(written::Disclose::Code) | None => Disclose::Code,
@@ -109,7 +113,7 @@ impl Resolver<'_> {
             list.map(|it| it.value.as_str())
         });
         let known = audiences.any(|it| resource::canonical(it) == own);
-        let (what, help) = if own != audience.value {
+        let (what, help) = if own != audience.value.as_str() {
             let help = format!("write `{own}`");
             ("this is not the one form of the audience", help)
         } else if known || !self.syntax.is_whole("issuers") {
@@ -291,7 +295,7 @@ impl Resolver<'_> {
                         );
                     }
                     match value.strip_suffix('*') {
-                        Some(prefix) => prefixes.insert(prefix.to_owned(), scope),
+                        Some(prefix) => prefixes.insert(Text::from(prefix), scope),
                         None => exact.insert(value.clone(), scope),
                     };
                 }
@@ -356,7 +360,7 @@ pub(super) fn written(server: &syntax::Server) -> Vec<Written<'_>> {
         name: &entry.name,
         surface: &entry.value.surface,
         kind: SurfaceKind::Resource {
-            uri: entry.uri.value.clone(),
+            uri: entry.uri.value.to_string(),
         },
         route: None,
     });
@@ -365,7 +369,7 @@ pub(super) fn written(server: &syntax::Server) -> Vec<Written<'_>> {
         surface: &entry.value.surface,
         kind: SurfaceKind::Route {
             method: entry.method.value.text().to_owned(),
-            path: entry.path.value.clone(),
+            path: entry.path.value.to_string(),
         },
         route: Some(&entry.value),
     });
@@ -417,7 +421,7 @@ fn settings(entry: &syntax::Server) -> ServerSettings {
             written::Era::Legacy => Era::Legacy,
             written::Era::Modern => Era::Modern,
         }),
-        audience: entry.audience.as_ref().map(|it| it.value.clone()),
+        audience: entry.audience.as_ref().map(|it| it.value.to_string()),
         proof: issuers::proof(entry.proof.as_ref()),
         server_requests: requests
             .map(syntax::server_requests::ServerRequests::settings)

@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, rc::Rc};
 
 use super::{Resolver, callers::principal_type, places, tail, unknown};
+use crate::text::Text;
 use crate::{diag::codes, model::Who, source::Spanned, syntax};
 
 impl<'a> Resolver<'a> {
@@ -20,22 +21,21 @@ impl<'a> Resolver<'a> {
     fn subject(&mut self, subject: &Spanned<syntax::Who>) -> Option<Who> {
         let syntax = self.syntax;
         let named =
-            |name: &String| Spanned::new(name.clone(), tail(self.sources, subject.span, name));
+            |name: &Text| Spanned::new(name.clone(), tail(self.sources, subject.span, name));
         match &subject.value {
             syntax::Who::Everyone => Some(Who::Everyone),
             syntax::Who::Type(kind) => Some(Who::Type(principal_type(*kind))),
             syntax::Who::Principal(name) => {
-                let place = named(name);
-                let known = self.known(places::PRINCIPAL, &place, &syntax.principals);
+                let known = syntax.principals.contains_key(name)
+                    || self.known(places::PRINCIPAL, &named(name), &syntax.principals);
                 known.then(|| Who::Principal(name.clone()))
             }
             syntax::Who::Group(name) => {
-                let place = named(name);
-                let known = self.known(places::GROUP, &place, &syntax.groups);
+                let known = syntax.groups.contains_key(name)
+                    || self.known(places::GROUP, &named(name), &syntax.groups);
                 known.then(|| Who::Group(name.clone()))
             }
             syntax::Who::Tag(name) => {
-                let place = named(name);
                 let tags = self.tags();
                 if tags.contains(name.as_str()) {
                     return Some(Who::Tag(name.clone()));
@@ -45,6 +45,7 @@ impl<'a> Resolver<'a> {
                     let message = format!("no principal has the tag `{name}`");
                     let help = "give a principal the tag, or correct it".to_owned();
                     let tags: Vec<&str> = tags.iter().copied().collect();
+                    let place = named(name);
                     self.report(unknown(&codes::UNKNOWN_TAG, &place, message, &tags, help));
                 }
                 None

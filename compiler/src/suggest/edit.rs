@@ -66,14 +66,14 @@ impl Writer<'_> {
             return Edits::new();
         };
         let entries = section.value.as_map().unwrap_or_default();
-        let goes = |entry: &&Pair| plan.bindings.contains(&entry.key.value);
+        let goes = |entry: &&Pair| plan.bindings.contains(entry.key.value.as_str());
         let gone: Vec<&Pair> = entries.iter().filter(goes).collect();
         if is_flow(self.text, &section.value) {
             for entry in entries {
                 let name = &entry.key.value;
                 let before = plan.roles.len();
                 plan.roles.retain(|(binding, _)| binding != name);
-                if plan.bindings.remove(name) || plan.roles.len() < before {
+                if plan.bindings.remove(name.as_str()) || plan.roles.len() < before {
                     plan.keep(format!("binding {name}"), BY_HAND);
                 }
             }
@@ -147,7 +147,7 @@ impl Writer<'_> {
         let own = &self.project.model.roles.get(&entry.key.value)?.own;
         let mut changes: Vec<(&Pair, Narrowed)> = Vec::new();
         for server in servers {
-            let key = (entry.key.value.clone(), server.key.value.clone());
+            let key = (entry.key.value.to_string(), server.key.value.to_string());
             let Some(unused) = plan.permissions.get(&key) else {
                 continue;
             };

@@ -148,7 +148,7 @@ fn spans(statement: &OthersRun<'_>, model: &Model) -> Vec<Span> {
     let listed = own.flat_map(|(_, others)| &others.permissions);
     let unreachable = listed.filter(|(permission, _)| {
         let name = match &permission.operation {
-            None => permission.surface.name.clone(),
+            None => permission.surface.name.to_string(),
             Some(operation) => format!("{}:{operation}", permission.surface.name),
         };
         statement.unreachable.contains(&name)

@@ -10,6 +10,7 @@ use latchkey_engine::{
 
 use super::{Plan, Project, Seen, Usage};
 use crate::model::{Binding, Model, Permission};
+use crate::text::Text;
 
 /// What can be taken away without taking anything from a recorded call.
 pub(super) fn plan(
@@ -64,7 +65,7 @@ impl Judge<'_> {
             let Some(id) = self.project.gate.policy().binding(name) else {
                 continue;
             };
-            let unused: Vec<&String> = binding
+            let unused: Vec<&Text> = binding
                 .roles
                 .iter()
                 .map(|role| &role.value)
@@ -72,13 +73,15 @@ impl Judge<'_> {
                 .collect();
             if unused.len() == binding.roles.len() {
                 if self.is_in_force(binding) {
-                    plan.bindings.insert(name.clone());
+                    plan.bindings.insert(name.to_string());
                 } else {
                     let why = "it was in force for too short a part of the log";
                     plan.keep(format!("binding {name}"), why);
                 }
             } else if self.is_in_force(binding) {
-                let dropped = unused.into_iter().map(|role| (name.clone(), role.clone()));
+                let dropped = unused
+                    .into_iter()
+                    .map(|role| (name.to_string(), role.to_string()));
                 plan.roles.extend(dropped);
             }
         }
@@ -103,16 +106,16 @@ impl Judge<'_> {
                 .bindings
                 .iter()
                 .filter(|(binding, it)| {
-                    !plan.bindings.contains(*binding)
+                    !plan.bindings.contains(binding.as_str())
                         && it.roles.iter().any(|held| {
                             !plan
                                 .roles
-                                .contains(&((*binding).clone(), held.value.clone()))
+                                .contains(&((*binding).to_string(), held.value.to_string()))
                                 && includes(model, &held.value, name)
                         })
                 })
                 .filter_map(|(binding, it)| {
-                    Some((self.project.gate.policy().binding(binding)?, it))
+                    Some((self.project.gate.policy().binding(binding)?, &**it))
                 })
                 .collect();
             if holders.is_empty() {
@@ -127,7 +130,7 @@ impl Judge<'_> {
                     self.look(*id, permission) == Use::Unused && self.is_in_force(binding)
                 });
                 if unused {
-                    let key = (name.clone(), permission.surface.server.clone());
+                    let key = (name.to_string(), permission.surface.server.to_string());
                     let all = plan.permissions.entry(key).or_default();
                     all.insert(permission.clone());
                 }

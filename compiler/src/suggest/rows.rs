@@ -37,37 +37,37 @@ fn given_back(project: Project<'_>, plan: &Plan) -> Vec<(Span, Edit)> {
     let model = project.model;
     let mut edits: Vec<(Span, Edit)> = Vec::new();
     for name in &plan.bindings {
-        let Some(binding) = model.bindings.get(name) else {
+        let Some(binding) = model.bindings.get(name.as_str()) else {
             continue;
         };
         let (name, entry) = (name.clone(), binding.clone());
         let edit = move |model: &mut Model| {
-            model.bindings.insert(name.clone(), entry.clone());
+            model.bindings.insert(name.as_str().into(), entry.clone());
         };
         edits.push((binding.span, Box::new(edit)));
     }
     for (name, role) in &plan.roles {
-        let binding = model.bindings.get(name);
+        let binding = model.bindings.get(name.as_str());
         let given = binding.and_then(|it| it.roles.iter().find(|it| it.value == *role));
         let (Some(binding), Some(role)) = (binding, given.cloned()) else {
             continue;
         };
         let name = name.clone();
         let edit = move |model: &mut Model| {
-            if let Some(binding) = model.bindings.get_mut(&name) {
+            if let Some(binding) = model.bindings.get_mut(name.as_str()) {
                 binding.roles.push(role.clone());
             }
         };
         edits.push((binding.span, Box::new(edit)));
     }
     for ((name, _), permissions) in &plan.permissions {
-        let Some(role) = model.roles.get(name) else {
+        let Some(role) = model.roles.get(name.as_str()) else {
             continue;
         };
         for permission in permissions {
             let (name, permission, span) = (name.clone(), permission.clone(), role.span);
             let edit = move |model: &mut Model| {
-                if let Some(role) = model.roles.get_mut(&name) {
+                if let Some(role) = model.roles.get_mut(name.as_str()) {
                     role.own_mut().insert(permission.clone(), span);
                 }
                 resolve::inherit(&mut model.roles);

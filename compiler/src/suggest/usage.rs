@@ -12,6 +12,7 @@ use latchkey_gate::{event::Event, gate::Gate};
 
 use super::Seen;
 use crate::replay;
+use crate::text::Text;
 
 /// The most different calls that are remembered, so as not to look twice.
 const MAX_REMEMBERED: usize = 65_536;
@@ -156,15 +157,15 @@ impl<'g> Usage<'g> {
     /// What the log shows of each server.
     pub(super) fn servers<'s>(
         &self,
-        names: impl Iterator<Item = &'s String>,
+        names: impl Iterator<Item = &'s Text>,
         least_seconds: i64,
     ) -> Vec<Seen> {
         let seen = names.map(|name| {
-            let period = self.servers.get(name);
+            let period = self.servers.get(name.as_str());
             let time = |text: &str| latchkey_engine::time::Time::parse(text);
             let length = period.and_then(|it| Some(time(&it.last)?.0 - time(&it.first)?.0));
             Seen {
-                server: name.clone(),
+                server: name.to_string(),
                 first: period.map(|it| it.first.clone()),
                 last: period.map(|it| it.last.clone()),
                 requests: period.map_or(0, |it| it.requests),

@@ -1,13 +1,12 @@
 //! Section `bindings`.
 
-use std::sync::Arc;
-
 use crate::diag::{Diagnostic, codes};
 use crate::source::Spanned;
 use crate::syntax::collection::List;
 use crate::syntax::reference::{ScopePath, Who};
 use crate::syntax::scalar::{Label, Prose, Timestamp};
 use crate::syntax::shape::{Map, Reader, record};
+use crate::text::Text;
 
 record! {
     /// Gives roles to callers in a scope. Only a binding can allow.
@@ -21,13 +20,13 @@ record! {
         /// A condition that must hold on the call.
         when "when": Option<Prose>;
         /// It counts from this time on.
-        not_before "notBefore": Option<Spanned<Timestamp>>;
+        not_before "notBefore": Option<Box<Spanned<Timestamp>>>;
         /// It no longer counts from this time on.
-        expires "expires": Option<Spanned<Timestamp>>;
+        expires "expires": Option<Box<Spanned<Timestamp>>>;
         /// Whether it counts for callers of other organizations; needs a reason.
         cross_organization "crossOrganization": Option<Spanned<bool>>;
         /// Why it is there.
-        reason "reason": Option<Spanned<Arc<str>>>;
+        reason "reason": Option<Spanned<Text>>;
     }
     check check_binding;
 }

@@ -13,12 +13,13 @@ use crate::syntax::mend::{self, Place};
 use crate::syntax::node::{Node, Pair, Style, Value};
 use crate::syntax::scalar::{Label, Scalar, refused};
 use crate::syntax::shape::{Reader, Shape, expect_map, wrong_type};
+use crate::text::Text;
 
 /// A named entry.
 #[derive(Clone, Debug)]
 pub struct Entry<T> {
     /// Its name, where the key stands.
-    pub name: Spanned<String>,
+    pub name: Spanned<Text>,
     /// All of it, from its name to its end.
     pub whole: Span,
     /// What it says.
@@ -37,55 +38,125 @@ impl<T> Deref for Entry<T> {
 /// entries.
 #[derive(Clone, Debug)]
 pub struct Names<T, K = Label> {
-    entries: BTreeMap<String, Arc<Entry<T>>>,
+    /// Sorted by name, none twice.
+    entries: Vec<Arc<Entry<T>>>,
     kind: PhantomData<K>,
 }
 
 impl<T, K> Default for Names<T, K> {
     fn default() -> Self {
         Self {
-            entries: BTreeMap::new(),
+            entries: Vec::new(),
             kind: PhantomData,
         }
     }
 }
 
-impl<T, K> Deref for Names<T, K> {
-    type Target = BTreeMap<String, Arc<Entry<T>>>;
-
-    fn deref(&self) -> &Self::Target {
-        &self.entries
-    }
-}
-
 impl<T, K> Names<T, K> {
-    pub(crate) fn entries_mut(&mut self) -> &mut BTreeMap<String, Arc<Entry<T>>> {
-        &mut self.entries
+    /// How many entries there are.
+    pub fn len(&self) -> usize {
+        self.entries.len()
     }
 
-    pub(crate) fn into_entries(self) -> BTreeMap<String, Arc<Entry<T>>> {
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// The entry with this name.
+    pub fn get(&self, name: &str) -> Option<&Arc<Entry<T>>> {
+        self.entries.get(self.find(name).ok()?)
+    }
+
+    /// The same with its name.
+    pub fn get_key_value(&self, name: &str) -> Option<(&Text, &Arc<Entry<T>>)> {
+        self.get(name).map(|entry| (&entry.name.value, entry))
+    }
+
+    /// Whether there is an entry with this name.
+    pub fn contains_key(&self, name: &str) -> bool {
+        self.find(name).is_ok()
+    }
+
+    /// Every entry with its name, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&Text, &Arc<Entry<T>>)> + Clone {
+        self.entries.iter().map(|entry| (&entry.name.value, entry))
+    }
+
+    /// Every name, in order.
+    pub fn keys(&self) -> impl Iterator<Item = &Text> + Clone {
+        self.entries.iter().map(|entry| &entry.name.value)
+    }
+
+    /// Every entry, in the order of the names.
+    pub fn values(&self) -> std::slice::Iter<'_, Arc<Entry<T>>> {
+        self.entries.iter()
+    }
+
+    pub(crate) fn into_entries(self) -> Vec<Arc<Entry<T>>> {
         self.entries
+    }
+
+    /// Adds an entry, unless its name is taken: then it comes back with the one that has it.
+    pub(crate) fn insert(&mut self, entry: Arc<Entry<T>>) -> Option<[Arc<Entry<T>>; 2]> {
+        match self.find(&entry.name.value) {
+            Ok(at) => Some([Arc::clone(self.entries.get(at)?), entry]),
+            Err(at) => {
+                self.entries.insert(at, entry);
+                None
+            }
+        }
+    }
+
+    /// Adds many at once. Of those that have the same name the first stays; each other one comes
+    /// back with it.
+    pub(crate) fn extend(&mut self, more: Vec<Arc<Entry<T>>>) -> Vec<[Arc<Entry<T>>; 2]> {
+        let mut repeated = Vec::new();
+        self.entries.extend(more);
+        let rising = |[one, other]: &[Arc<Entry<T>>; 2]| one.name.value < other.name.value;
+        if !self.entries.array_windows().all(rising) {
+            self.entries
+                .sort_by(|one, other| one.name.value.cmp(&other.name.value));
+            self.entries.dedup_by(|later, first| {
+                let same = later.name.value == first.name.value;
+                if same {
+                    repeated.push([Arc::clone(first), Arc::clone(later)]);
+                }
+                same
+            });
+        }
+        self.entries.shrink_to_fit();
+        repeated
+    }
+
+    pub(crate) fn remove(&mut self, name: &str) {
+        if let Ok(at) = self.find(name) {
+            self.entries.remove(at);
+        }
+    }
+
+    fn find(&self, name: &str) -> Result<usize, usize> {
+        self.entries
+            .binary_search_by(|entry| entry.name.value.as_str().cmp(name))
     }
 }
 
 impl<T: Shape, K: Scalar> Shape for Names<T, K> {
     fn read(node: &Node, cx: &mut Reader<'_>) -> Option<Self> {
         let pairs = expect_map(node, "from name to entry", cx)?;
-        let mut names = Self::default();
+        let mut entries = Vec::with_capacity(pairs.len());
         let mut sound = true;
         for pair in pairs {
             if cx.left_out(&pair.value) {
                 continue;
             }
             match read_entry::<T, K>(pair, cx) {
-                Some(entry) => {
-                    names
-                        .entries
-                        .insert(entry.name.value.clone(), Arc::new(entry));
-                }
+                Some(entry) => entries.push(Arc::new(entry)),
                 None => sound = false,
             }
         }
+        let mut names = Self::default();
+        names.extend(entries);
         sound.then_some(names)
     }
 
@@ -124,7 +195,7 @@ pub(crate) fn read_entry<T: Shape, K: Scalar>(
 
 /// A list that says something: at least one item, and none twice.
 #[derive(Clone, Debug)]
-pub struct List<T>(Vec<T>);
+pub struct List<T>(Arc<[T]>);
 
 impl<T> Deref for List<T> {
     type Target = [T];
@@ -149,11 +220,11 @@ impl<T: Shape> Shape for List<T> {
             );
             return None;
         }
-        Some(Self(items))
+        Some(Self(items.into()))
     }
 
     fn stand_in(_span: Span) -> Option<Self> {
-        Some(Self(Vec::new()))
+        Some(Self(Arc::default()))
     }
 
     fn schema() -> Json {
@@ -163,11 +234,11 @@ impl<T: Shape> Shape for List<T> {
 
 /// A list in which empty is a statement, and absent says the same.
 #[derive(Clone, Debug)]
-pub struct Listing<T>(Vec<T>);
+pub struct Listing<T>(Arc<[T]>);
 
 impl<T> Default for Listing<T> {
     fn default() -> Self {
-        Self(Vec::new())
+        Self(Arc::default())
     }
 }
 
@@ -181,7 +252,7 @@ impl<T> Deref for Listing<T> {
 
 impl<T: Shape> Shape for Listing<T> {
     fn read(node: &Node, cx: &mut Reader<'_>) -> Option<Self> {
-        read_items(node, cx).map(Self)
+        read_items(node, cx).map(|items| Self(items.into()))
     }
 
     fn absent() -> Option<Self> {

@@ -5,6 +5,7 @@ use crate::syntax::collection::List;
 use crate::syntax::reference::ScopePath;
 use crate::syntax::scalar::Label;
 use crate::syntax::shape::{Map, Reader, record};
+use crate::text::Text;
 
 record! {
     /// A set of callers: declared principals, or those whose token says so.
@@ -25,7 +26,7 @@ record! {
         /// The issuer.
         issuer "issuer": Spanned<Label>;
         /// The value of its group claim.
-        value "value": Spanned<String>;
+        value "value": Spanned<Text>;
     }
 }
 

@@ -6,24 +6,25 @@ use crate::syntax::node::Node;
 use crate::syntax::reference::PrincipalType;
 use crate::syntax::scalar::{Label, Millis, choice};
 use crate::syntax::shape::{Map, Reader, record};
+use crate::text::Text;
 
 record! {
     /// Who signs the tokens that are accepted, and what its tokens may mean.
     pub struct Issuer: "issuer" {
         /// The exact value of the claim `iss`; a trust domain, as `spiffe://acme.example`, for kind
         /// `spiffe` and for certificates with SPIFFE ids.
-        issuer "issuer": Spanned<String>;
+        issuer "issuer": Spanned<Text>;
         /// What says who calls; `oauth` if absent.
         speaks "kind": Option<Spanned<Kind>>;
         /// The values of the claim `aud` that are accepted; one of them must be in the token.
-        audiences "audiences": Option<List<Spanned<String>>>;
+        audiences "audiences": Option<List<Spanned<Text>>>;
         /// The signature algorithms that are accepted; `EdDSA` alone if absent.
         algorithms "algorithms": Option<List<Spanned<Algorithm>>>;
         /// The keys of the issuer.
         jwks "jwks": Option<KeySet>;
         /// The accepted values of the header `typ`; `at+jwt` alone if absent. A token with another
         /// one must name its client and hold nothing that makes it an identity token.
-        token_types "tokenTypes": Option<List<Spanned<String>>>;
+        token_types "tokenTypes": Option<List<Spanned<Text>>>;
         /// What its tokens must be bound to; `any` if absent.
         proof "proof": Option<Spanned<Proof>>;
         /// The organizations that it may speak for.
@@ -48,9 +49,9 @@ record! {
         /// The JSON Web Key Set itself.
         inline "inline": Option<Node>;
         /// A file `*.jwks.json`, relative to the file that names it.
-        file "file": Option<Spanned<String>>;
+        file "file": Option<Spanned<Text>>;
         /// The URL that the sidecar fetches the JSON Web Key Set from.
-        uri "uri": Option<Spanned<String>>;
+        uri "uri": Option<Spanned<Text>>;
         /// Whether the sidecar reads that URL from the issuer's metadata.
         discovery "discovery": Option<Spanned<bool>>;
         /// How often keys are fetched; 15m if absent.
@@ -65,7 +66,7 @@ record! {
     /// Which claims of a token are read.
     pub struct ClaimMapping: "claim mapping" {
         /// The claim that lists groups.
-        groups "groups": Option<Spanned<String>>;
+        groups "groups": Option<Spanned<Text>>;
     }
 }
 

@@ -8,9 +8,10 @@ use serde_json::{Map, Number, Value as Json};
 use crate::diag::{Diagnostic, codes};
 use crate::source::{FileId, SourceMap, Span, Spanned};
 use crate::syntax::shape::Reader;
+use crate::text::Text;
 
 /// Reads the key file that an issuer names.
-pub(crate) fn read_keys(name: &Spanned<String>, cx: &mut Reader<'_>) -> Option<Json> {
+pub(crate) fn read_keys(name: &Spanned<Text>, cx: &mut Reader<'_>) -> Option<Json> {
     read(name, ".jwks.json", cx).map(|(_, value)| value)
 }
 
@@ -40,7 +41,7 @@ pub fn parse(text: &str) -> Result<Json, (String, usize)> {
 }
 
 pub(super) fn read(
-    name: &Spanned<String>,
+    name: &Spanned<Text>,
     suffix: &str,
     cx: &mut Reader<'_>,
 ) -> Option<(FileId, Json)> {

@@ -9,6 +9,7 @@ use crate::source::{Span, Spanned};
 use crate::syntax::node::{Node, Value};
 use crate::syntax::scalar::{Count, Rate, Scalar};
 use crate::syntax::shape::{Reader, Shape, listed, wrong_type};
+use crate::text::Text;
 
 /// One amount by itself, which is of each caller, or an amount for each pool.
 #[derive(Clone, Debug)]
@@ -216,7 +217,7 @@ impl<T: Scalar> Shape for Limit<T> {
     }
 }
 
-fn unknown(key: &Spanned<String>, cx: &mut Reader<'_>) {
+fn unknown(key: &Spanned<Text>, cx: &mut Reader<'_>) {
     let known = Word::ALL.map(Word::text);
     let message = format!("there is no pool `{}`", key.value);
     cx.sink.push(

@@ -8,6 +8,7 @@ use serde_json::{Map, Value as Json, json};
 use crate::diag::{Diagnostic, codes};
 use crate::source::{FileId, Span, Spanned};
 use crate::syntax::shape::Reader;
+use crate::text::Text;
 
 /// The version of the format.
 const VERSION: u64 = 1;
@@ -97,7 +98,7 @@ impl Locked {
 }
 
 /// Reads the lock file that a server names.
-pub(crate) fn read(name: &Spanned<String>, cx: &mut Reader<'_>) -> Option<Lock> {
+pub(crate) fn read(name: &Spanned<Text>, cx: &mut Reader<'_>) -> Option<Lock> {
     let (file, value) = super::json::read(name, ".lock.json", cx)?;
     match contents(&value) {
         Ok(contents) => Some(Lock {

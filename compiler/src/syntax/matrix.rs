@@ -11,6 +11,7 @@ use crate::syntax::scalar::{Label, Prose, Scalar, SurfaceName, Timestamp, Title,
 use crate::syntax::shape::{Map, Reader, Shape, record, wrong_type};
 use crate::syntax::surface::Method;
 use crate::syntax::table::{self, Table};
+use crate::text::Text;
 
 record! {
     /// A golden table for one server.
@@ -38,11 +39,11 @@ record! {
         /// For whom it acts: the next of the chain first.
         on_behalf_of "on_behalf_of": Option<List<Actor>>;
         /// The permissions that its token is restricted to; none at all if empty.
-        token_permissions "token_permissions": Option<Listing<Spanned<String>>>;
+        token_permissions "token_permissions": Option<Listing<Spanned<Text>>>;
         /// The identity of its token.
-        token_id "token_id": Option<Spanned<String>>;
+        token_id "token_id": Option<Spanned<Text>>;
         /// The address it calls from.
-        ip "ip": Option<Spanned<String>>;
+        ip "ip": Option<Spanned<Text>>;
     }
     check check_caller;
 }
@@ -55,9 +56,9 @@ record! {
         /// The issuer of the token, where the principal has several or is undeclared.
         issuer "issuer": Option<Spanned<Label>>;
         /// The subject of the token, for a caller that is not declared.
-        subject "subject": Option<Spanned<String>>;
+        subject "subject": Option<Spanned<Text>>;
         /// The values of the group claim.
-        groups "groups": Listing<Spanned<String>>;
+        groups "groups": Listing<Spanned<Text>>;
         /// That the caller shows no token.
         anonymous "anonymous": Option<Spanned<bool>>;
     }
@@ -70,14 +71,14 @@ pub enum Call {
     /// A tool or prompt with its arguments.
     Surface {
         /// The name of the surface.
-        name: Spanned<String>,
+        name: Spanned<Text>,
         /// The arguments, a map.
         arguments: Node,
     },
     /// A resource.
     Resource {
         /// Its URI.
-        uri: Spanned<String>,
+        uri: Spanned<Text>,
     },
     /// A request to a route.
     Route(RouteCall),
@@ -89,7 +90,7 @@ record! {
         /// The method.
         method "method": Spanned<Method>;
         /// The path with its query.
-        path "path": Spanned<String>;
+        path "path": Spanned<Text>;
         /// The body.
         body "body": Option<Node>;
     }
@@ -99,7 +100,7 @@ record! {
     /// A read of a resource.
     pub struct ResourceCall: "call" {
         /// Its URI.
-        uri "uri": Spanned<String>;
+        uri "uri": Spanned<Text>;
     }
 }
 
@@ -197,8 +198,8 @@ fn is_true(flag: Option<Spanned<bool>>, key: &str, cx: &mut Reader<'_>) -> bool 
 }
 
 fn check_matrix(matrix: &Matrix, map: &Map<'_>, cx: &mut Reader<'_>) -> bool {
-    let callers: Vec<_> = matrix.callers.keys().map(String::as_str).collect();
-    let calls: Vec<_> = matrix.calls.keys().map(String::as_str).collect();
+    let callers: Vec<_> = matrix.callers.keys().map(Text::as_str).collect();
+    let calls: Vec<_> = matrix.calls.keys().map(Text::as_str).collect();
     let blame = map.pair("expect").map_or(map.blame, |pair| pair.key.span);
     let mut sound = table::check(&matrix.expect, &callers, &calls, blame, cx);
     for entry in matrix.others.values() {
@@ -210,7 +211,7 @@ fn check_matrix(matrix: &Matrix, map: &Map<'_>, cx: &mut Reader<'_>) -> bool {
     sound
 }
 
-fn unknown_caller(name: &Spanned<String>, callers: &[&str], cx: &mut Reader<'_>) {
+fn unknown_caller(name: &Spanned<Text>, callers: &[&str], cx: &mut Reader<'_>) {
     let message = format!("`{}` is not a caller of this matrix", name.value);
     cx.sink.push(
         Diagnostic::new(&codes::BAD_EXPECT_TABLE, name.span, message).did_you_mean(
@@ -223,7 +224,7 @@ fn unknown_caller(name: &Spanned<String>, callers: &[&str], cx: &mut Reader<'_>)
 
 impl Matrix {
     /// The expected outcome of a call by a caller, and where it stands.
-    pub fn expected(&self, call: &str, caller: &str) -> Option<&Spanned<String>> {
+    pub fn expected(&self, call: &str, caller: &str) -> Option<&Spanned<Text>> {
         self.expect.cell(call, caller)
     }
 

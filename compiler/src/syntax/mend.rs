@@ -13,6 +13,7 @@ use crate::source::{SourceMap, Span};
 use crate::syntax::collection::Entry;
 use crate::syntax::node::{Node, Pair, Value};
 use crate::syntax::shape::{Reader, Shape};
+use crate::text::Text;
 
 /// How often an entry is read again: each time leaves out at least one more level of it.
 const ROUNDS: usize = 70;
@@ -256,7 +257,7 @@ fn empty(node: &mut Node, holes: &BTreeMap<Place, What>, told: &mut impl FnMut(S
             for pair in pairs {
                 match holes.get(&Place::Key(pair.key.span)) {
                     Some(What::Key(meant)) => {
-                        (*meant).clone_into(&mut pair.key.value);
+                        pair.key.value = Text::from(*meant);
                         empty(&mut pair.value, holes, told);
                     }
                     Some(What::Nothing) => {

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::source::{Span, Spanned};
+use crate::text::Text;
 
 /// One value and where it stands.
 #[derive(Clone, Debug)]
@@ -28,7 +29,7 @@ pub enum Value {
     /// A number, as written; JSON's grammar without an exponent.
     Number(String),
     /// Any other scalar.
-    Text(String, Style),
+    Text(Text, Style),
     /// A sequence.
     List(Vec<Node>),
     /// A mapping, in the order of the file, without duplicates.
@@ -54,7 +55,7 @@ pub enum Style {
 #[derive(Clone, PartialEq, Debug)]
 pub struct Pair {
     /// The key.
-    pub key: Spanned<String>,
+    pub key: Spanned<Text>,
     /// The value.
     pub value: Node,
 }
@@ -111,7 +112,7 @@ impl Node {
                 Value::Map(pairs) => {
                     let pair = pairs.iter().rfind(|it| it.key.span.start <= offset);
                     let Some(pair) = pair else { return path };
-                    (pair.key.value.clone(), &pair.value)
+                    (pair.key.value.to_string(), &pair.value)
                 }
                 Value::List(items) => {
                     let at = items.iter().rposition(|it| it.span.start <= offset);

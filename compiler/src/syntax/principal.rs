@@ -5,6 +5,7 @@ use crate::syntax::collection::List;
 use crate::syntax::reference::{PrincipalType, ScopePath};
 use crate::syntax::scalar::{Label, Timestamp};
 use crate::syntax::shape::{Map, Reader, record};
+use crate::text::Text;
 
 record! {
     /// Somebody or something that calls.
@@ -37,7 +38,7 @@ record! {
         /// The issuer.
         issuer "issuer": Spanned<Label>;
         /// The exact value of the claim `sub`.
-        subject "subject": Spanned<String>;
+        subject "subject": Spanned<Text>;
     }
 }
 

@@ -8,8 +8,9 @@ use crate::diag::{Diagnostic, codes};
 use crate::source::{Span, Spanned};
 use crate::syntax::collection::List;
 use crate::syntax::node::{Node, Value};
-use crate::syntax::scalar::{Label, Problem, Scalar, SurfaceName, choice};
+use crate::syntax::scalar::{Problem, Scalar, choice, label, surface_name};
 use crate::syntax::shape::{Reader, Shape, record, wrong_type};
+use crate::text::Text;
 
 choice! {
     /// What a caller is.
@@ -35,24 +36,27 @@ choice! {
     }
 }
 
-/// A place in the scope tree.
+/// A place in the scope tree: `platform`, an organization, or `organization/team`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub enum ScopePath {
-    /// `platform`: everything.
-    Platform,
-    /// An organization.
-    Organization(String),
-    /// A team of an organization.
-    Team(String, String),
+pub struct ScopePath(Text);
+
+impl ScopePath {
+    /// The organization, and the team of it that is meant; nothing for the platform.
+    pub fn parts(&self) -> Option<(&str, Option<&str>)> {
+        let whole = self.0.as_str();
+        match whole.split_once('/') {
+            Some((organization, team)) => Some((organization, Some(team))),
+            None => (whole != PLATFORM).then_some((whole, None)),
+        }
+    }
 }
+
+/// The scope above all organizations.
+const PLATFORM: &str = "platform";
 
 impl fmt::Display for ScopePath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Platform => f.write_str("platform"),
-            Self::Organization(organization) => f.write_str(organization),
-            Self::Team(organization, team) => write!(f, "{organization}/{team}"),
-        }
+        self.0.fmt(f)
     }
 }
 
@@ -60,24 +64,24 @@ impl Scalar for ScopePath {
     const WANTED: &'static str = "a scope";
 
     fn parse(text: &str) -> Result<Self, Problem> {
-        let name = |text: &str| {
-            Label::parse(text).map_err(|_| {
+        Self::share(&Text::from(text))
+    }
+
+    fn share(text: &Text) -> Result<Self, Problem> {
+        let path = Self(text.clone());
+        let (organization, team) = match path.parts() {
+            Some((organization, team)) => (Some(organization), team),
+            None => (None, None),
+        };
+        for name in organization.into_iter().chain(team) {
+            label(name).map_err(|_| {
                 Problem::name(format!(
-                    "`{text}` is not the name of an organization or team"
+                    "`{name}` is not the name of an organization or team"
                 ))
                 .help("a scope is `platform`, an organization, or `organization/team`")
-            })
-        };
-        if text == "platform" {
-            return Ok(Self::Platform);
+            })?;
         }
-        match text.split_once('/') {
-            None => Ok(Self::Organization(name(text)?.to_string())),
-            Some((organization, team)) => Ok(Self::Team(
-                name(organization)?.to_string(),
-                name(team)?.to_string(),
-            )),
-        }
+        Ok(path)
     }
 
     fn schema() -> Json {
@@ -90,13 +94,13 @@ impl Scalar for ScopePath {
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Who {
     /// One principal, by name.
-    Principal(String),
+    Principal(Text),
     /// `group:<name>`.
-    Group(String),
+    Group(Text),
     /// `type:<type>`.
     Type(PrincipalType),
     /// `tag:<tag>`.
-    Tag(String),
+    Tag(Text),
     /// `everyone`; rules only.
     Everyone,
 }
@@ -117,15 +121,19 @@ impl Scalar for Who {
     const WANTED: &'static str = "a principal, `group:`, `type:`, `tag:` or `everyone`";
 
     fn parse(text: &str) -> Result<Self, Problem> {
+        Self::share(&Text::from(text))
+    }
+
+    fn share(text: &Text) -> Result<Self, Problem> {
         let Some((kind, name)) = text.split_once(':') else {
-            return match text {
+            return match text.as_str() {
                 "everyone" => Ok(Self::Everyone),
-                _ => Ok(Self::Principal(Label::parse(text)?.to_string())),
+                _ => label(text).map(|()| Self::Principal(text.clone())),
             };
         };
         match kind {
-            "group" => Ok(Self::Group(Label::parse(name)?.to_string())),
-            "tag" => Ok(Self::Tag(Label::parse(name)?.to_string())),
+            "group" => label(name).map(|()| Self::Group(name.into())),
+            "tag" => label(name).map(|()| Self::Tag(name.into())),
             "type" => {
                 let problem = |problem: Problem| Problem {
                     known: &[],
@@ -143,9 +151,9 @@ impl Scalar for Who {
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct SurfaceRef {
     /// The name of the surface.
-    pub name: String,
+    pub name: Text,
     /// The operation, if one is named.
-    pub operation: Option<String>,
+    pub operation: Option<Text>,
 }
 
 impl fmt::Display for SurfaceRef {
@@ -161,18 +169,20 @@ impl Scalar for SurfaceRef {
     const WANTED: &'static str = "the name of a surface";
 
     fn parse(text: &str) -> Result<Self, Problem> {
+        Self::share(&Text::from(text))
+    }
+
+    fn share(text: &Text) -> Result<Self, Problem> {
         let (name, operation) = match text.split_once(':') {
-            None => (text, None),
+            None => (text.clone(), None),
             Some((_, "")) => {
                 return Err(Problem::name(format!("`{text}` names no operation"))
                     .help("write the operation after the colon, or no colon"));
             }
-            Some((name, operation)) => (name, Some(operation.to_owned())),
+            Some((name, operation)) => (name.into(), Some(operation.into())),
         };
-        Ok(Self {
-            name: SurfaceName::parse(name)?.to_string(),
-            operation,
-        })
+        surface_name(&name)?;
+        Ok(Self { name, operation })
     }
 
     fn schema() -> Json {

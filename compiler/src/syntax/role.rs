@@ -5,6 +5,7 @@ use crate::syntax::collection::{List, Names};
 use crate::syntax::reference::{Selector, SurfaceRef};
 use crate::syntax::scalar::Label;
 use crate::syntax::shape::{Map, Reader, record};
+use crate::text::Text;
 
 record! {
     /// A set of surfaces that bindings give to callers.
@@ -16,7 +17,7 @@ record! {
         /// Roles whose surfaces it has as well.
         inherits "inherits": Option<List<Spanned<Label>>>;
         /// What it is for.
-        description "description": Option<Spanned<String>>;
+        description "description": Option<Spanned<Text>>;
     }
     check check_role;
 }

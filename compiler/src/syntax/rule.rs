@@ -6,6 +6,7 @@ use crate::syntax::limit::Limit;
 use crate::syntax::reference::{ScopePath, Selector, Who};
 use crate::syntax::scalar::{Count, Prose, Rate, Timestamp, choice};
 use crate::syntax::shape::{Map, Reader, record};
+use crate::text::Text;
 
 record! {
     /// Denies calls, or asks something of calls that are allowed. A rule never allows.
@@ -27,7 +28,7 @@ record! {
         /// It no longer counts from this time on.
         expires "expires": Option<Spanned<Timestamp>>;
         /// What a denied caller is told.
-        message "message": Option<Spanned<String>>;
+        message "message": Option<Spanned<Text>>;
         /// What is asked of a call.
         require "require": Option<Requirement>;
     }

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::ops::Deref;
-use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
 
@@ -11,6 +10,7 @@ use crate::source::{Span, Spanned};
 use crate::syntax::node::{Node, Value};
 use crate::syntax::reserved::RESERVED_VALUES;
 use crate::syntax::shape::{Reader, Shape, listed, not_enforced, wrong_type};
+use crate::text::Text;
 
 mod clock;
 mod prose;
@@ -33,6 +33,14 @@ pub trait Scalar: Sized {
     /// Why the text is not such a value.
     fn parse(text: &str) -> Result<Self, Problem>;
 
+    /// Reads a text that the value may share.
+    ///
+    /// # Errors
+    /// Why the text is not such a value.
+    fn share(text: &Text) -> Result<Self, Problem> {
+        Self::parse(text)
+    }
+
     /// A value in place of one that was refused, where the rest of an entry is to be read; nothing
     /// is said of it.
     fn stand_in() -> Option<Self> {
@@ -44,7 +52,7 @@ pub trait Scalar: Sized {
     /// the kind of scalar is wrong.
     fn from_value(value: &Value) -> Option<Result<Self, Problem>> {
         match value {
-            Value::Text(text, _) => Some(Self::parse(text)),
+            Value::Text(text, _) => Some(Self::share(text)),
             _ => None,
         }
     }
@@ -158,31 +166,22 @@ fn wrong_scalar<T: Scalar, U>(node: &Node, cx: &mut Reader<'_>) -> Option<U> {
     None
 }
 
-impl Scalar for String {
+impl Scalar for Text {
     const WANTED: &'static str = "text";
 
     fn parse(text: &str) -> Result<Self, Problem> {
+        Self::share(&Self::from(text))
+    }
+
+    fn share(text: &Text) -> Result<Self, Problem> {
         if text.trim().is_empty() {
             return Err(Problem::value("the text is empty"));
         }
-        Ok(text.to_owned())
+        Ok(text.clone())
     }
 
     fn schema() -> Json {
         json!({ "type": "string", "minLength": 1 })
-    }
-}
-
-/// Text that is long, and that others keep.
-impl Scalar for Arc<str> {
-    const WANTED: &'static str = String::WANTED;
-
-    fn parse(text: &str) -> Result<Self, Problem> {
-        String::parse(text).map(Self::from)
-    }
-
-    fn schema() -> Json {
-        String::schema()
     }
 }
 
@@ -213,14 +212,14 @@ pub enum Literal {
     /// A number, as written.
     Number(String),
     /// Text, perhaps empty.
-    Text(String),
+    Text(Text),
 }
 
 impl Scalar for Literal {
     const WANTED: &'static str = "text, a number or a boolean";
 
     fn parse(text: &str) -> Result<Self, Problem> {
-        Ok(Self::Text(text.to_owned()))
+        Ok(Self::Text(text.into()))
     }
 
     fn from_value(value: &Value) -> Option<Result<Self, Problem>> {
@@ -241,11 +240,16 @@ macro_rules! names {
     ($($(#[$doc:meta])+ $name:ident, $wanted:literal, $check:path, $pattern:literal;)+) => {$(
         $(#[$doc])+
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-        pub struct $name(String);
+        pub struct $name(Text);
 
         impl $name {
             /// The name.
             pub fn as_str(&self) -> &str {
+                &self.0
+            }
+
+            /// The name, to be shared.
+            pub fn text(&self) -> &Text {
                 &self.0
             }
         }
@@ -268,8 +272,12 @@ macro_rules! names {
             const WANTED: &'static str = $wanted;
 
             fn parse(text: &str) -> Result<Self, Problem> {
+                Self::share(&Text::from(text))
+            }
+
+            fn share(text: &Text) -> Result<Self, Problem> {
                 $check(text)?;
-                Ok(Self(text.to_owned()))
+                Ok(Self(text.clone()))
             }
 
             fn schema() -> Json {
@@ -294,7 +302,8 @@ names! {
         "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$";
 }
 
-fn label(text: &str) -> Result<(), Problem> {
+/// Whether a text is a [`Label`].
+pub(super) fn label(text: &str) -> Result<(), Problem> {
     let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
     let valid = (1..=63).contains(&text.len())
         && text.bytes().all(|b| inner(b) || b == b'-')
@@ -309,7 +318,8 @@ fn label(text: &str) -> Result<(), Problem> {
     ))
 }
 
-fn surface_name(text: &str) -> Result<(), Problem> {
+/// Whether a text is a [`SurfaceName`].
+pub(super) fn surface_name(text: &str) -> Result<(), Problem> {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-');
     if (1..=128).contains(&text.len()) && text.bytes().all(allowed) {
         return Ok(());

@@ -5,12 +5,13 @@ use crate::source::Spanned;
 use crate::syntax::collection::List;
 use crate::syntax::scalar::{Clock, Date, Timestamp, choice};
 use crate::syntax::shape::{Map, Reader, record};
+use crate::text::Text;
 
 record! {
     /// What recurs by the clock of a place, for conditions to name: `schedule.NAME`.
     pub struct Schedule: "schedule" {
         /// The time zone of its days and hours, as IANA names it: `Europe/Berlin`.
-        zone "zone": Spanned<String>;
+        zone "zone": Spanned<Text>;
         /// When it is on, by local days and hours.
         windows "windows": List<Window>;
         /// Local dates on which it is not on.

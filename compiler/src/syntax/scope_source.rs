@@ -9,6 +9,7 @@ use crate::syntax::node::{Node, Pair, Value};
 use crate::syntax::reference::ScopePath;
 use crate::syntax::scalar::{ArgumentName, choice};
 use crate::syntax::shape::{Reader, Shape, record, wrong_type};
+use crate::text::Text;
 
 /// Where the scope of a call comes from; exactly one source.
 #[derive(Clone, Debug)]
@@ -22,7 +23,7 @@ pub enum ScopeSource {
     /// An argument that the sidecar writes from the current actor.
     Forced(Forced),
     /// Not known: a grant at the server's scope is needed. The text says why.
-    Unscoped(Spanned<String>),
+    Unscoped(Spanned<Text>),
 }
 
 record! {
@@ -66,7 +67,7 @@ record! {
     /// A call whose scope cannot be told.
     pub struct Unscoped: "scope source" {
         /// Why.
-        unscoped "unscoped": Spanned<String>;
+        unscoped "unscoped": Spanned<Text>;
     }
 }
 

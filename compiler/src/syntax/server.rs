@@ -16,6 +16,7 @@ use crate::syntax::scope_source::ScopeSource;
 use crate::syntax::server_requests::ServerRequests;
 use crate::syntax::shape::{Map, Reader, record};
 use crate::syntax::surface::{Prompt, Resource, Route, Tool};
+use crate::text::Text;
 use latchkey_gate::upstream::UpstreamUrl;
 
 record! {
@@ -26,14 +27,14 @@ record! {
         /// What it speaks; `mcp` if absent.
         transport "transport": Option<Spanned<Transport>>;
         /// Its address, `http://...` or `https://...`.
-        upstream "upstream": Option<Spanned<String>>;
+        upstream "upstream": Option<Spanned<Text>>;
         /// The program and its arguments, for `transport: mcp-stdio`: the sidecar starts it. No shell
         /// reads them.
         command "command": Option<Command>;
         /// All variables that the program gets: `NAME` with the sidecar's own value, or `NAME=value`.
         environment "environment": Option<List<Spanned<Variable>>>;
         /// The lock file, relative to the file that names it, ending in `.lock.json`.
-        lock "lock": Option<Spanned<String>>;
+        lock "lock": Option<Spanned<Text>>;
         /// What becomes of calls whose definition the sidecar has not compared with the lock;
         /// `enforce` if absent. One that differs is refused in any case.
         pins "pins": Option<Spanned<Pins>>;
@@ -58,7 +59,7 @@ record! {
         /// What a sidecar gives in exchange for access tokens; nothing if absent.
         token "token": Option<TokenExchange>;
         /// The audience that tokens for it name, one of those of their issuer; any of them if absent.
-        audience "audience": Option<Spanned<String>>;
+        audience "audience": Option<Spanned<Text>>;
         /// What the tokens of its callers must be bound to, besides what their issuer asks for.
         proof "proof": Option<Spanned<Proof>>;
         /// The era of MCP that it speaks, to serve callers of the other one, too; requests pass as they
@@ -346,7 +347,7 @@ fn check_variables(server: &Server, cx: &mut Reader<'_>) -> bool {
     sound
 }
 
-fn check_upstream(address: &Spanned<String>, cx: &mut Reader<'_>) -> bool {
+fn check_upstream(address: &Spanned<Text>, cx: &mut Reader<'_>) -> bool {
     let Err(fault) = UpstreamUrl::parse(address) else {
         return true;
     };

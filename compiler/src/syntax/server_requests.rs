@@ -6,6 +6,7 @@ use crate::diag::{Diagnostic, codes};
 use crate::source::Spanned;
 use crate::syntax::collection::List;
 use crate::syntax::shape::{Map, Reader, record};
+use crate::text::Text;
 
 record! {
     /// What a server may ask its clients for; nothing if absent.
@@ -26,7 +27,7 @@ record! {
         form "form": Option<Spanned<bool>>;
         /// The hosts of `https` pages that it may send the user to: `example.com`, or
         /// `*.example.com` for every name below.
-        url "url": Option<List<Spanned<String>>>;
+        url "url": Option<List<Spanned<Text>>>;
     }
     check check_elicitation;
 }
@@ -39,7 +40,7 @@ impl ServerRequests {
         let elicitation = self.elicitation.as_ref();
         let hosts = elicitation.and_then(|it| it.url.as_ref());
         let mut url: Vec<String> = hosts.map_or_else(Vec::new, |hosts| {
-            hosts.iter().map(|host| host.value.clone()).collect()
+            hosts.iter().map(|host| host.value.to_string()).collect()
         });
         url.sort_unstable();
         url.dedup();

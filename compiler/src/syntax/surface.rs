@@ -9,6 +9,7 @@ use crate::syntax::reference::Risk;
 use crate::syntax::scalar::{ArgumentName, ByteSize, Count, Rate, choice};
 use crate::syntax::scope_source::ScopeSource;
 use crate::syntax::shape::{Map, Reader, record};
+use crate::text::Text;
 use latchkey_gate::settings::is_media_range;
 
 record! {
@@ -25,9 +26,9 @@ record! {
         /// Who may call; `permission` if absent.
         access "access": Option<Spanned<Access>>;
         /// Why it is public.
-        reason "reason": Option<Spanned<String>>;
+        reason "reason": Option<Spanned<Text>>;
         /// What nobody has looked at yet; `check` warns until a person has removed the key.
-        review "review": Option<Spanned<String>>;
+        review "review": Option<Spanned<Text>>;
         /// What a destructive call needs besides a grant; `break_glass` if absent.
         unlock "unlock": Option<Spanned<Unlock>>;
         /// Its limits.
@@ -59,7 +60,7 @@ record! {
     pub struct Resource: "resource" {
         ..surface: Surface;
         /// The URI, with `{name}` for what may vary.
-        uri "uri": Spanned<String>;
+        uri "uri": Spanned<Text>;
     }
     check check_resource;
 }
@@ -71,7 +72,7 @@ record! {
         /// The method, in capitals.
         method "method": Spanned<Method>;
         /// The path, with `{name}` for what may vary.
-        path "path": Spanned<String>;
+        path "path": Spanned<Text>;
         /// Bodies that pass as they come, unread. All others are JSON, and read.
         body "body": Option<RouteBody>;
         /// Whether it may become a WebSocket; `false` if absent.
@@ -84,7 +85,7 @@ record! {
     /// Bodies of a route that pass as they come, unread.
     pub struct RouteBody: "route body" {
         /// Their media types: `application/octet-stream`, `image/*`, or `*/*`.
-        stream "stream": List<Spanned<String>>;
+        stream "stream": List<Spanned<Text>>;
         /// The largest of them; the server's `limits.body` if absent.
         limit "limit": Option<Spanned<ByteSize>>;
     }

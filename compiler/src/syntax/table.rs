@@ -10,6 +10,7 @@ use crate::diag::{Diagnostic, codes};
 use crate::source::{Span, Spanned};
 use crate::syntax::scalar::Prose;
 use crate::syntax::shape::Reader;
+use crate::text::Text;
 
 /// The table as written.
 #[derive(Clone, Debug)]
@@ -17,7 +18,7 @@ pub struct Table {
     /// The whole text, for exact places.
     pub text: Prose,
     /// The callers, in the order of the columns.
-    pub header: Vec<Spanned<String>>,
+    pub header: Vec<Spanned<Text>>,
     /// The rows, in order.
     pub rows: Vec<Row>,
 }
@@ -26,14 +27,14 @@ pub struct Table {
 #[derive(Clone, Debug)]
 pub struct Row {
     /// The name of the call.
-    pub call: Spanned<String>,
+    pub call: Spanned<Text>,
     /// The outcomes, one for each caller of the header.
-    pub cells: Vec<Spanned<String>>,
+    pub cells: Vec<Spanned<Text>>,
 }
 
 impl Table {
     /// The cell of a call and a caller.
-    pub fn cell(&self, call: &str, caller: &str) -> Option<&Spanned<String>> {
+    pub fn cell(&self, call: &str, caller: &str) -> Option<&Spanned<Text>> {
         let column = self.header.iter().position(|name| name.value == caller)?;
         self.rows
             .iter()
@@ -123,7 +124,7 @@ pub(crate) fn check(
 }
 
 fn matches_names(
-    found: &[Spanned<String>],
+    found: &[Spanned<Text>],
     known: &[&str],
     noun: &str,
     place: &str,
@@ -178,9 +179,9 @@ fn row(text: &Prose, line: &Range<usize>, columns: usize) -> Option<Row> {
     Some(Row { call, cells })
 }
 
-fn part(text: &Prose, range: Range<usize>) -> Spanned<String> {
+fn part(text: &Prose, range: Range<usize>) -> Spanned<Text> {
     let value = text.value.get(range.clone()).unwrap_or_default().to_owned();
-    Spanned::new(value, text.span_of(range))
+    Spanned::new(value.into(), text.span_of(range))
 }
 
 fn lines(text: &str) -> impl Iterator<Item = Range<usize>> {

@@ -3,7 +3,10 @@
 //! This is the only module that knows the YAML library. Everything outside the subset is reported
 //! and reading goes on, so that one run finds what there is to find.
 
-use std::{collections::HashMap, ops::Range};
+use std::{
+    collections::{HashMap, HashSet},
+    ops::Range,
+};
 
 use granit_parser::{Event, Parser, ScalarStyle, Span as EventSpan, Tag};
 
@@ -11,6 +14,7 @@ use crate::diag::{Applicability, Diagnostic, Sink, codes};
 use crate::source::{FileId, Span, Spanned};
 use crate::syntax::node::{Node, Pair, Style, Value};
 use crate::syntax::plain::{Plain, classify};
+use crate::text::Text;
 
 mod characters;
 pub(crate) mod foreign;
@@ -48,6 +52,7 @@ pub(crate) fn parse(file: FileId, text: &str, sink: &mut Sink) -> Document {
             stack: Vec::new(),
             root: None,
             holes: Vec::new(),
+            texts: HashSet::with_capacity(text.len() / BYTES_FOR_A_TEXT),
         };
         let Err(stop) = builder.run() else {
             let Builder {
@@ -84,6 +89,9 @@ pub(crate) fn comments(file: FileId, text: &str) -> Vec<Spanned<String>> {
     found
 }
 
+/// So many bytes of a file have one text that no other is alike, or more.
+const BYTES_FOR_A_TEXT: usize = 64;
+
 struct Builder<'a> {
     file: FileId,
     /// The whole text.
@@ -96,6 +104,8 @@ struct Builder<'a> {
     root: Option<Node>,
     /// Values that were dropped, because their key was refused.
     holes: Vec<Range<usize>>,
+    /// Every text so far: those that are alike are one.
+    texts: HashSet<Text>,
 }
 
 /// A list or map that is still being read.
@@ -118,8 +128,8 @@ enum Open {
 #[derive(Default)]
 struct Seen {
     /// The first of them: most maps are small.
-    few: Vec<Spanned<String>>,
-    more: HashMap<String, Span>,
+    few: Vec<Spanned<Text>>,
+    more: HashMap<Text, Span>,
 }
 
 impl Seen {
@@ -127,7 +137,7 @@ impl Seen {
     const FEW: usize = 12;
 
     /// Adds a key, and answers where it was said before.
-    fn insert(&mut self, key: &Spanned<String>) -> Option<Span> {
+    fn insert(&mut self, key: &Spanned<Text>) -> Option<Span> {
         if let Some(known) = self.few.iter_mut().find(|it| it.value == key.value) {
             return Some(std::mem::replace(&mut known.span, key.span));
         }
@@ -140,7 +150,7 @@ impl Seen {
 }
 
 /// A key that waits for its value; `None` if the key was refused and its value is dropped.
-struct Key(Option<Spanned<String>>);
+struct Key(Option<Spanned<Text>>);
 
 impl Builder<'_> {
     fn run(&mut self) -> Result<(), Stop> {
@@ -227,11 +237,11 @@ impl Builder<'_> {
     }
 
     fn scalar(&mut self, text: &str, style: ScalarStyle, span: Span, tagged: bool) {
-        if let Some(Open::Map {
-            key: key @ None, ..
-        }) = self.stack.last_mut()
-        {
-            *key = Some(Key(Some(Spanned::new(text.to_owned(), span))));
+        if matches!(self.stack.last(), Some(Open::Map { key: None, .. })) {
+            let name = Spanned::new(self.shared(text), span);
+            if let Some(Open::Map { key, .. }) = self.stack.last_mut() {
+                *key = Some(Key(Some(name)));
+            }
             self.check_key();
             return;
         }
@@ -246,11 +256,21 @@ impl Builder<'_> {
             self.plain(text, span)
         } else {
             let text = self.unterminated(text, style, span);
-            Node::new(Value::Text(text.to_owned(), style), span)
+            Node::new(Value::Text(self.shared(text), style), span)
         };
         // What a tag makes of the value is not known, and was reported.
         node.doubtful |= tagged;
         self.add(node);
+    }
+
+    /// A text, held once however often it is written.
+    fn shared(&mut self, text: &str) -> Text {
+        if let Some(known) = self.texts.get(text) {
+            return known.clone();
+        }
+        let new = Text::from(text);
+        self.texts.insert(new.clone());
+        new
     }
 
     /// A block at the end of a file without a last line break: the library adds one to the value,
@@ -273,10 +293,10 @@ impl Builder<'_> {
             }
             Plain::Bool(value) => Value::Bool(value),
             Plain::Number => Value::Number(text.to_owned()),
-            Plain::Text => Value::Text(text.to_owned(), Style::Plain),
+            Plain::Text => Value::Text(self.shared(text), Style::Plain),
             Plain::Ambiguous(kind) => {
                 self.sink.push(ambiguous(text, kind, span));
-                let value = Value::Text(text.to_owned(), Style::Plain);
+                let value = Value::Text(self.shared(text), Style::Plain);
                 return Node {
                     doubtful: true,
                     ..Node::new(value, span)

@@ -35,7 +35,8 @@ impl Reference<'_> {
         undetermined: bool,
     ) -> bool {
         condition.is_none_or(|it| {
-            self.kleene(&it.expression, scope, None)
+            let expression = it.expression().unwrap();
+            self.kleene(&expression, scope, None)
                 .unwrap_or(undetermined)
         })
     }
@@ -84,7 +85,7 @@ impl Reference<'_> {
                 Read::Address(address) => Some(in_block(address, cidr.address, cidr.prefix)),
                 _ => None,
             },
-            ExprKind::Schedule(name) => self.is_on(&self.model.schedules[&name.name]),
+            ExprKind::Schedule(name) => self.is_on(&self.model.schedules[name.name.as_str()]),
             ExprKind::Quantifier {
                 every, list, body, ..
             } => {
@@ -164,7 +165,7 @@ fn fact(person: Option<&Person<'_>>, name: &str) -> Option<Value> {
     match name {
         "tags" => Some(declared.map_or_else(
             || Value::Array(Vec::new()),
-            |it| it.1.tags.iter().cloned().collect(),
+            |it| it.1.tags.iter().map(ToString::to_string).collect(),
         )),
         "groups" => {
             let groups = person.map_or(&[][..], |it| &it.groups);

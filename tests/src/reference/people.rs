@@ -1,17 +1,20 @@
 //! Callers by name.
 
-use latchkey::model::{Issuer, Model, Principal, Scope, Who};
+use latchkey::{
+    model::{Issuer, Model, Principal, Scope, Who},
+    text::Text,
+};
 use latchkey_engine::index::PrincipalType;
 use latchkey_gate::call::{Stated, StatedCaller};
 
 /// A caller with an identity.
 #[derive(Debug)]
 pub(super) struct Person<'a> {
-    pub(super) declared: Option<(&'a String, &'a Principal)>,
+    pub(super) declared: Option<(&'a Text, &'a Principal)>,
     pub(super) issuer: &'a Issuer,
     pub(super) kind: Option<PrincipalType>,
     pub(super) scope: Option<Scope>,
-    pub(super) groups: Vec<&'a String>,
+    pub(super) groups: Vec<&'a Text>,
 }
 
 /// The chain, current actor first; `None` where the token's issuer may not speak for one of it.
@@ -37,19 +40,19 @@ pub(super) fn people<'a>(model: &'a Model, stated: &Stated) -> Option<Vec<Person
 fn person<'a>(model: &'a Model, stated: &StatedCaller) -> Person<'a> {
     let (issuer_name, declared) = match (&stated.principal, &stated.issuer, &stated.subject) {
         (Some(name), issuer, _) => {
-            let (name, principal) = model.principals.get_key_value(name).unwrap();
+            let (name, principal) = model.principals.get_key_value(name.as_str()).unwrap();
             let mut identities = principal.identities.iter();
-            let named = |it: &&(String, String)| issuer.as_ref().is_none_or(|name| *name == it.0);
+            let named = |it: &&(Text, Text)| issuer.as_ref().is_none_or(|name| *name == it.0);
             (
                 identities.find(named).unwrap().0.clone(),
                 Some((name, principal)),
             )
         }
         (None, Some(issuer), Some(subject)) => {
-            let identity = (issuer.clone(), subject.clone());
+            let identity = (Text::from(issuer), Text::from(subject));
             let mut principals = model.principals.iter();
             (
-                issuer.clone(),
+                Text::from(issuer),
                 principals.find(|(_, it)| it.identities.contains(&identity)),
             )
         }
@@ -58,10 +61,9 @@ fn person<'a>(model: &'a Model, stated: &StatedCaller) -> Person<'a> {
     let issuer = &model.issuers[&issuer_name];
     let groups = model.groups.iter().filter(|(_, group)| {
         let member = declared.is_some_and(|(name, _)| group.members.contains(name));
-        let claimed = group
-            .claim
-            .as_ref()
-            .is_some_and(|(from, value)| *from == issuer_name && stated.groups.contains(value));
+        let claimed = group.claim.as_ref().is_some_and(|(from, value)| {
+            *from == issuer_name && stated.groups.iter().any(|it| it == value)
+        });
         member || claimed
     });
     let only = issuer
@@ -74,7 +76,7 @@ fn person<'a>(model: &'a Model, stated: &StatedCaller) -> Person<'a> {
         issuer,
         kind: declared.map_or(issuer.undeclared_type, |it| Some(it.1.kind)),
         scope: match declared {
-            Some((_, principal)) => Some(principal.scope.clone()),
+            Some((_, principal)) => Some(Scope::clone(&principal.scope)),
             None => only.filter(|_| issuer.organizations.len() == 1),
         },
         groups: groups.map(|it| it.0).collect(),

@@ -1,12 +1,14 @@
 //! `latchkey check --watch`: after each save, what is new and what is settled.
 
+use std::sync::Arc;
+
 use super::Args;
 use crate::{
-    Checked,
+    Findings,
     cli::Global,
     command::{Exit, Failure, Terminal, folder, style, watch::Watch},
     diag::{Diagnostic, Report, render::human},
-    source::SourceMap,
+    source::{Lasting, SourceMap},
 };
 
 /// Runs until it is told to stop.
@@ -15,17 +17,16 @@ pub(super) fn run(
     global: &Global,
     terminal: &mut Terminal<'_>,
 ) -> Result<Exit, Failure> {
-    let folder = folder(global)?;
+    let folder: Lasting = Arc::new(folder(global)?);
     // It watches before the first look, so that no save falls between the two.
     let mut watch = Watch::new(&global.directory);
     let mut before: Option<Vec<Known>> = None;
     loop {
-        let Checked {
+        let Findings {
             sources,
             project,
             sink,
-            ..
-        } = crate::check_thoroughly(&folder, args.today());
+        } = crate::findings(&folder, args.today());
         let report = sink.finish(&project.levels);
         let now = known(&report, &sources);
         let said = match &before {

@@ -52,13 +52,13 @@ impl Issuer {
         terminal: &mut Terminal<'_>,
     ) -> Result<(), Failure> {
         for name in &args.principals {
-            if !model.principals.contains_key(name) {
+            if !model.principals.contains_key(name.as_str()) {
                 return Err(Failure::usage(format!("there is no principal `{name}`"))
                     .help("name one of the section `principals` after `--as`"));
             }
         }
         for (name, principal) in &model.principals {
-            let wanted = args.principals.is_empty() || args.principals.contains(name);
+            let wanted = args.principals.is_empty() || args.principals.iter().any(|it| it == name);
             let identity = principal.identities.first().filter(|_| wanted);
             let issuer = identity.and_then(|(issuer, _)| model.issuers.get(issuer));
             let (Some((_, subject)), Some(issuer)) = (identity, issuer) else {

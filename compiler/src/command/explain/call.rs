@@ -10,6 +10,7 @@ use super::{
 use crate::{
     cli::{Format, Global},
     pack,
+    text::Text,
 };
 use latchkey_engine::{
     bundle::places::{PlaceKind, Places},
@@ -120,7 +121,7 @@ fn compiled(
     };
     let internal = |error: pack::PackError| Failure::internal(error.to_string());
     if !project.model.servers.contains_key(server) {
-        let known: Vec<_> = project.model.servers.keys().map(String::as_str).collect();
+        let known: Vec<_> = project.model.servers.keys().map(Text::as_str).collect();
         return Err(Failure::usage(format!("there is no server `{server}`"))
             .help(format!("the servers are {}", known.join(", "))));
     }

@@ -128,7 +128,7 @@ fn written(project: &Project) -> BTreeMap<(String, String), (Json, String)> {
             for entry in section.value.as_map().into_iter().flatten() {
                 let value = entry.value.to_json();
                 let value = value.and_then(|text| serde_json::from_str(&text).ok());
-                let key = (section.key.value.clone(), entry.key.value.clone());
+                let key = (section.key.value.to_string(), entry.key.value.to_string());
                 let place = project.sources.place(entry.key.span);
                 all.insert(key, (value.unwrap_or(Json::Null), place));
             }

@@ -89,7 +89,7 @@ pub(super) fn plan(args: &McpArgs, global: &Global) -> Result<Plan, Failure> {
         known => known,
     };
     let server = target.name(known.as_ref(), found.name.as_deref())?;
-    let old = project.syntax.locks.get(&server);
+    let old = project.syntax.locks.get(server.as_str());
     let old = old.map(|lock| lock.definitions.clone()).unwrap_or_default();
     let mut left_out = Vec::new();
     let new = definitions(&found, &mut left_out);

@@ -64,7 +64,7 @@ pub(super) fn plan(args: &OpenApiArgs, global: &Global) -> Result<Plan, Failure>
     };
     speaks_http(known.as_ref())?;
     let server = target.name(known.as_ref(), own.as_deref())?;
-    let old = project.syntax.locks.get(&server);
+    let old = project.syntax.locks.get(server.as_str());
     let old = old.map(|lock| lock.routes.clone()).unwrap_or_default();
     let surfaces = surfaces(known.as_ref(), &old, &document);
     let lock = lock::routes_text(&document.routes);

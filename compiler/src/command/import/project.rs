@@ -10,6 +10,7 @@ use crate::{
     project::{self, FILE},
     source::{Folder, SourceMap},
     syntax::{self, ScopePath, json, lock::route_key, scalar::Scalar as _},
+    text::Text,
 };
 
 /// The project that is imported into.
@@ -95,7 +96,7 @@ impl Project {
             .help("write it relative to the file that names it")
         })?;
         Ok(Some(Known {
-            name: name.clone(),
+            name: name.to_string(),
             entry: &entry.value,
             file: file.to_owned(),
             lock,
@@ -120,12 +121,7 @@ impl Project {
         if known {
             return Ok(());
         }
-        let names: Vec<_> = self
-            .syntax
-            .organizations
-            .keys()
-            .map(String::as_str)
-            .collect();
+        let names: Vec<_> = self.syntax.organizations.keys().map(Text::as_str).collect();
         Err(Failure::usage(format!("there is no scope `{written}`")).help(format!(
             "write `platform`, an organization or `organization/team`; the organizations are: {}",
             names.join(", ")
@@ -171,7 +167,7 @@ impl Known<'_> {
             .chain(prompts)
             .chain(resources)
             .chain(routes)
-            .cloned()
+            .map(ToString::to_string)
             .collect()
     }
 }

@@ -15,6 +15,7 @@ use crate::{
         ScopeSource, Server, Surface, SurfaceName, Who, risk_name, type_name,
     },
     source::{SourceMap, Span, Spanned},
+    text::Text,
 };
 
 /// The whole project; each entry says where it is written.
@@ -22,7 +23,7 @@ pub(super) fn project(model: &Model, sources: &SourceMap) -> Json {
     let show = Show { model, sources };
     json!({
         "organizations": show.all(&model.organizations, |_, it| (it.span, json!({
-            "id": it.id, "teams": it.teams.keys().collect::<Vec<_>>(),
+            "id": it.id, "teams": it.teams.keys().collect::<Vec<&Text>>(),
         }))),
         "issuers": show.all(&model.issuers, |_, it| (it.span, issuer(it))),
         "groups": show.all(&model.groups, |_, it| (it.span, group(it))),
@@ -40,18 +41,14 @@ struct Show<'a> {
 }
 
 impl Show<'_> {
-    fn all<T>(
-        &self,
-        entries: &BTreeMap<String, T>,
-        show: impl Fn(&str, &T) -> (Span, Json),
-    ) -> Json {
+    fn all<T>(&self, entries: &BTreeMap<Text, T>, show: impl Fn(&str, &T) -> (Span, Json)) -> Json {
         let shown = entries.iter().map(|(name, entry)| {
             let (span, value) = show(name, entry);
             let mut map = Map::from_iter([("place".to_owned(), json!(self.sources.place(span)))]);
             if let Json::Object(fields) = value {
                 map.extend(fields.into_iter().filter(|(_, value)| !is_nothing(value)));
             }
-            (name.clone(), Json::Object(map))
+            (name.to_string(), Json::Object(map))
         });
         Json::Object(shown.collect())
     }
@@ -60,7 +57,7 @@ impl Show<'_> {
         let inherited = role
             .permissions
             .keys()
-            .filter(|it| !role.own.contains_key(*it));
+            .filter(|it| !role.own.contains_key(it));
         json!({
             "inherits": role.inherits.iter().map(|it| &it.value).collect::<Vec<_>>(),
             "own": self.permissions(role.own.keys()),
@@ -94,10 +91,10 @@ impl Show<'_> {
     fn server(&self, name: &str, server: &Server) -> Json {
         let surfaces = server.surfaces.iter().map(|(own, surface)| {
             let full = SurfaceName {
-                server: name.to_owned(),
+                server: name.into(),
                 name: own.clone(),
             };
-            (own.clone(), self.surface(&full, surface))
+            (own.to_string(), self.surface(&full, surface))
         });
         json!({
             "in": server.scope.to_string(),
@@ -122,7 +119,7 @@ impl Show<'_> {
     }
 
     fn surface(&self, name: &SurfaceName, surface: &Surface) -> Json {
-        let holders = |permission: &Permission| -> Vec<&String> {
+        let holders = |permission: &Permission| -> Vec<&Text> {
             let bindings = self.model.bindings.iter().filter(|(_, binding)| {
                 let roles = binding.roles.iter();
                 let mut roles = roles.filter_map(|it| self.model.roles.get(&it.value));
@@ -210,7 +207,7 @@ fn issuer(issuer: &Issuer) -> Json {
 fn group(group: &Group) -> Json {
     let from = group.claim.as_ref();
     json!({
-        "members": group.members,
+        "members": group.members.iter().collect::<Vec<_>>(),
         "from": from.map(|(issuer, value)| json!({"issuer": issuer, "value": value})),
         "within": group.within.as_ref().map(ToString::to_string),
     })
@@ -282,7 +279,7 @@ fn scope(source: &ScopeSource) -> Json {
         } => {
             let exact = exact
                 .iter()
-                .map(|(value, to)| (value.clone(), json!(to.to_string())));
+                .map(|(value, to)| (value.to_string(), json!(to.to_string())));
             let prefixes = prefixes
                 .iter()
                 .map(|(it, to)| (format!("{it}*"), json!(to.to_string())));

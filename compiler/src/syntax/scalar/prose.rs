@@ -7,21 +7,37 @@ use serde_json::{Value as Json, json};
 use crate::source::{SourceMap, Span};
 use crate::syntax::node::{Node, Style, Value};
 use crate::syntax::shape::{Reader, Shape, wrong_type};
+use crate::text::Text;
 
 /// A text whose parts can be pointed at, whatever its quotes, escapes and indentation.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Prose {
     /// The text as read.
-    pub value: String,
+    pub value: Text,
     /// Where all of it stands.
     pub span: Span,
-    /// For each byte of the value, and its end, the byte of the file.
-    offsets: Vec<u32>,
+    offsets: Offsets,
+}
+
+/// For each byte of the value, and its end, the byte of the file.
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Offsets {
+    /// They follow each other from here: the value stands in the file as it is.
+    Straight(u32),
+    Each(Box<[u32]>),
 }
 
 impl Prose {
     /// The text of a scalar that stands at `span`.
-    pub(crate) fn of(value: &str, style: Style, span: Span, sources: &SourceMap) -> Self {
+    pub(crate) fn of(value: &Text, style: Style, span: Span, sources: &SourceMap) -> Self {
+        let raw = sources.text(span);
+        if let Some(start) = straight(value, raw, style) {
+            return Self {
+                value: value.clone(),
+                span,
+                offsets: Offsets::Straight(span.start + start),
+            };
+        }
         // Only a literal block takes off what its lines are indented by; a line's number is costly.
         let indent = match style {
             Style::Literal => sources.position(span).column as usize - 1,
@@ -29,29 +45,26 @@ impl Prose {
         };
         let place = |at: usize| span.start + u32::try_from(at).unwrap_or_default();
         Self {
-            value: value.to_owned(),
+            value: value.clone(),
             span,
-            offsets: align(value, sources.text(span), (style, indent), place),
+            offsets: Offsets::Each(align(value, raw, (style, indent), place).into()),
         }
     }
 
     /// No text.
     pub(crate) fn empty(span: Span) -> Self {
         Self {
-            value: String::new(),
+            value: Text::default(),
             span,
-            offsets: vec![span.start],
+            offsets: Offsets::Straight(span.start),
         }
     }
 
     /// The place of some bytes of the value.
     pub fn span_of(&self, range: Range<usize>) -> Span {
         let at = |index: usize| {
-            self.offsets
-                .get(index)
-                .or(self.offsets.last())
-                .copied()
-                .unwrap_or(self.span.start)
+            let last = || self.offset(self.value.len());
+            self.offset(index).or_else(last).unwrap_or(self.span.start)
         };
         let start = at(range.start);
         // The end of a part is one past its last byte, not the start of what comes after it.
@@ -66,19 +79,26 @@ impl Prose {
         }
     }
 
+    /// The place of a byte of the value, or of its end.
+    fn offset(&self, index: usize) -> Option<u32> {
+        match &self.offsets {
+            Offsets::Each(all) => all.get(index).copied(),
+            Offsets::Straight(start) => {
+                let index = (index <= self.value.len()).then_some(index)?;
+                start.checked_add(u32::try_from(index).ok()?)
+            }
+        }
+    }
+
     fn after(&self, last: usize) -> u32 {
         let mut first = last;
         while first > 0 && !self.value.is_char_boundary(first) {
             first -= 1;
         }
-        let here = self.offsets.get(first).copied().unwrap_or(self.span.end);
+        let here = self.offset(first).unwrap_or(self.span.end);
         let width = self.value.get(first..).and_then(|rest| rest.chars().next());
         let raw = width.map_or(1, char::len_utf8);
-        let next = self
-            .offsets
-            .get(first + raw)
-            .copied()
-            .unwrap_or(self.span.end);
+        let next = self.offset(first + raw).unwrap_or(self.span.end);
         // In a block, the next character may stand on the next line, after its indentation.
         if width == Some('\n') {
             here + 1
@@ -99,6 +119,19 @@ impl Shape for Prose {
     fn schema() -> Json {
         json!({ "type": "string", "minLength": 1 })
     }
+}
+
+/// Where in the raw text the value stands as it is, if it does.
+fn straight(value: &str, raw: &str, style: Style) -> Option<u32> {
+    let (start, escape) = match style {
+        Style::Plain => (0, None),
+        Style::Single => (1, Some('\'')),
+        Style::Double => (1, Some('\\')),
+        Style::Literal | Style::Folded => return None,
+    };
+    let same = raw.get(start as usize..)?.starts_with(value);
+    let escaped = escape.is_some_and(|it| value.contains(it));
+    (same && !escaped).then_some(start)
 }
 
 /// For each byte of the value, and its end, the place of the byte of the raw text that it came

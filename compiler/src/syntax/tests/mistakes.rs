@@ -184,7 +184,17 @@ fn an_unquoted_date_is_one_finding_with_a_fix_and_still_read() {
         report.diagnostics[0].fixes[0].edits[0].insert,
         "\"2027-03-31\""
     );
-    assert_eq!(read.bindings["b"].expires.unwrap().value.0, 1_806_451_200);
+    assert_eq!(
+        read.bindings
+            .get("b")
+            .unwrap()
+            .expires
+            .as_ref()
+            .unwrap()
+            .value
+            .0,
+        1_806_451_200
+    );
     let suspended = "principals: {p: {type: human, in: acme, suspended: no, \
         identity: {issuer: i, subject: s}}}\n";
     assert_eq!(of(suspended).len(), 1);

@@ -115,7 +115,7 @@ fn everything() -> (SourceMap, Project, Report) {
 #[test]
 fn organizations_issuers_groups_and_principals_are_read() {
     let (sources, read, _) = everything();
-    let acme = &read.organizations["acme"];
+    let acme = &read.organizations.get("acme").unwrap();
     assert_eq!(
         acme.id.as_ref().unwrap().as_str(),
         "0192f0c1-7a10-7c3e-9b5a-5d1f0c9a1e01"
@@ -125,15 +125,21 @@ fn organizations_issuers_groups_and_principals_are_read() {
         ["payments", "platform-eng"]
     );
     assert_eq!(
-        sources.place(acme.teams["payments"].name.span),
+        sources.place(acme.teams.get("payments").unwrap().name.span),
         "org.yaml:3:60"
     );
-    let issuer = &read.issuers["acme-idp"];
+    let issuer = &read.issuers.get("acme-idp").unwrap();
     assert_eq!(issuer.clock_skew.unwrap().value.0, 30_000);
     assert_eq!(read.key_sets["acme-idp"]["keys"][0]["use"], "sig");
-    let group = read.groups["payments-maintainers"].from.as_ref().unwrap();
+    let group = read
+        .groups
+        .get("payments-maintainers")
+        .unwrap()
+        .from
+        .as_ref()
+        .unwrap();
     assert_eq!(group.value.as_str(), "gh-payments-maint");
-    let bot = &read.principals["triage-bot"];
+    let bot = &read.principals.get("triage-bot").unwrap();
     assert_eq!(bot.kind.value, PrincipalType::Agent);
     assert_eq!(bot.within.to_string(), "acme/payments");
     assert_eq!(bot.all_identities().count(), 1);
@@ -143,38 +149,55 @@ fn organizations_issuers_groups_and_principals_are_read() {
 #[test]
 fn servers_and_roles_are_read() {
     let (_, read, _) = everything();
-    let github = &read.servers["github"];
+    let github = &read.servers.get("github").unwrap();
     assert_eq!(
-        github.arguments["owner"].fold.unwrap().value,
+        github.arguments.get("owner").unwrap().fold.unwrap().value,
         server::Fold::AsciiLower
     );
     assert!(matches!(&github.scopes, Some(ScopeSource::Mapped(mapped)) if mapped.map.len() == 3));
-    let admin = github.tools["repo_admin"]
+    let admin = github
+        .tools
+        .get("repo_admin")
+        .unwrap()
         .surface
         .operations
         .as_ref()
         .unwrap();
-    assert_eq!(admin.values["archive"].risk.value, Risk::Destructive);
+    assert_eq!(
+        admin.values.get("archive").unwrap().risk.value,
+        Risk::Destructive
+    );
     assert_eq!(
         github.limits.as_ref().unwrap().body.unwrap().value.0,
         65_536
     );
-    assert_eq!(github.resources["docs"].uri.as_str(), "file:///docs/{path}");
+    assert_eq!(
+        github.resources.get("docs").unwrap().uri.as_str(),
+        "file:///docs/{path}"
+    );
     assert_eq!(
         read.locks["github"].tool("get_issue").unwrap().definition["description"],
         "Reads."
     );
-    let route = &read.servers["refunds"].routes["read-refund"];
+    let route = &read
+        .servers
+        .get("refunds")
+        .unwrap()
+        .routes
+        .get("read-refund")
+        .unwrap();
     assert_eq!(route.method.value, surface::Method::Get);
     assert!(matches!(&route.surface.scope, Some(ScopeSource::Forced(_))));
-    let owner = &read.roles["github-owner"];
-    assert!(matches!(&owner.allow["github"].value, Selector::Risk(risk) if risk.risk.len() == 2));
+    let owner = &read.roles.get("github-owner").unwrap();
+    assert!(
+        matches!(&owner.allow.get("github").unwrap().value, Selector::Risk(risk) if risk.risk.len() == 2)
+    );
     assert_eq!(
-        owner.destructive["github"][0].to_string(),
+        owner.destructive.get("github").unwrap()[0].to_string(),
         "delete_repository"
     );
-    let maintainer = &read.roles["github-maintainer"];
-    let Selector::Names(names) = &maintainer.allow["github"].value else {
+    let maintainer = &read.roles.get("github-maintainer").unwrap();
+    let Selector::Names(names) = &maintainer.allow.get("github").unwrap().value else {
         panic!()
     };
     assert_eq!(names[1].operation.as_deref(), Some("rename"));
@@ -183,13 +206,13 @@ fn servers_and_roles_are_read() {
 #[test]
 fn bindings_and_rules_are_read_and_conditions_keep_places() {
     let (sources, read, _) = everything();
-    let binding = &read.bindings["triage-bot"];
-    assert_eq!(binding.expires.unwrap().value.0, 1_806_451_200);
+    let binding = &read.bindings.get("triage-bot").unwrap();
+    assert_eq!(binding.expires.as_ref().unwrap().value.0, 1_806_451_200);
     assert_eq!(
-        read.bindings["maintainers"].who[0].to_string(),
+        read.bindings.get("maintainers").unwrap().who[0].to_string(),
         "group:payments-maintainers"
     );
-    let rule = &read.rules["agents-stay-on-branches"];
+    let rule = &read.rules.get("agents-stay-on-branches").unwrap();
     assert_eq!(rule.except.as_ref().unwrap().len(), 2);
     let when = rule.when.as_ref().unwrap();
     let at = when.value.find("\"release/\"").unwrap();
@@ -199,7 +222,7 @@ fn bindings_and_rules_are_read_and_conditions_keep_places() {
 #[test]
 fn matrices_are_read_with_the_place_of_every_cell() {
     let (sources, read, _) = everything();
-    let matrix = &read.matrices["github"];
+    let matrix = &read.matrices.get("github").unwrap();
     let table = &matrix.expect;
     assert_eq!(
         table.header.iter().map(|h| h.as_str()).collect::<Vec<_>>(),
@@ -215,16 +238,25 @@ fn matrices_are_read_with_the_place_of_every_cell() {
             assert_eq!(sources.text(cell.span), cell.value);
         }
     }
-    let matrix::Call::Surface { name, arguments } = &matrix.calls["push to Main"].value else {
+    let matrix::Call::Surface { name, arguments } =
+        &matrix.calls.get("push to Main").unwrap().value
+    else {
         panic!()
     };
     assert_eq!(name.value, "push_files");
     let expected = r#"{"owner":"ACME","repo":"Ledger","branch":"main","files":[]}"#;
     assert_eq!(arguments.to_json().unwrap(), expected);
-    let maint = &matrix.callers["maint"];
+    let maint = &matrix.callers.get("maint").unwrap();
     assert!(maint.token_permissions.as_ref().unwrap().is_empty());
-    assert!(matrix.callers["bot"].token_permissions.is_none());
-    assert!(matrix.others["bot"].is_empty());
+    assert!(
+        matrix
+            .callers
+            .get("bot")
+            .unwrap()
+            .token_permissions
+            .is_none()
+    );
+    assert!(matrix.others.get("bot").unwrap().is_empty());
 }
 
 #[test]
@@ -248,7 +280,7 @@ fn places_inside_quoted_folded_and_block_text_are_exact() {
             "{case}: {:?}",
             report.diagnostics
         );
-        let when = read.rules["r"].when.as_ref().unwrap();
+        let when = read.rules.get("r").unwrap().when.as_ref().unwrap();
         let at = when.value.find("&& y").unwrap();
         assert_eq!(sources.text(when.span_of(at..at + 4)), "&& y", "{case}");
         assert_eq!(sources.text(when.span_of(at..at + 2)), "&&", "{case}");
