@@ -143,7 +143,7 @@ fn github_document() -> PathBuf {
 #[must_use]
 pub fn package(name: &str) -> PathBuf {
     let output = Command::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".into()))
-        .args(["metadata", "--format-version=1", "--locked", "--offline"])
+        .args(["metadata", "--format-version=1", "--locked"])
         .current_dir(root())
         .output()
         .unwrap();
