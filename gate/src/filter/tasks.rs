@@ -181,7 +181,7 @@ impl Viewer<'_> {
 
 /// Prepared once, because every call is searched for them.
 static WORDS: LazyLock<[Finder<'static>; 2]> =
-    LazyLock::new(|| ["\"task\"", "\\u00"].map(|word| Finder::new(word)));
+    LazyLock::new(|| ["\"task\"", "\\u00"].map(Finder::new));
 
 /// Whether a call may ask to run as a task: a cheap look.
 #[must_use]
