@@ -47,30 +47,30 @@ impl std::error::Error for Unresolved {}
 
 /// The index of the whole project.
 pub fn lower(model: &Model) -> Result<Index, Unresolved> {
-    lower_selection(model, &Selection::whole(model))
+    lower_selection(model, Selection::whole(model))
 }
 
 /// The index of what one server needs.
 pub fn lower_slice(model: &Model, server: &str) -> Result<Index, Unresolved> {
-    lower_selection(model, &Selection::of_server(model, server))
+    lower_selection(model, Selection::of_server(model, server))
 }
 
-fn lower_selection(model: &Model, selection: &Selection<'_>) -> Result<Index, Unresolved> {
-    let mut ids = Ids::new(model, selection);
-    let conditions = grants::conditions(selection);
-    let role_sets = grants::role_sets(selection, &ids)?;
-    let columns = grants::bindings(selection, &ids, &conditions, &role_sets)?;
+fn lower_selection(model: &Model, selection: Selection<'_>) -> Result<Index, Unresolved> {
+    let mut ids = Ids::new(model, &selection);
+    let conditions = grants::conditions(&selection);
+    let role_sets = grants::role_sets(&selection, &ids)?;
+    let columns = grants::bindings(&selection, &ids, &conditions, &role_sets)?;
     let mut index = Index {
         project: model.project.clone(),
         issuers: callers::issuers(model, &ids)?,
-        groups: callers::groups(model, selection, &ids)?,
+        groups: callers::groups(model, &selection, &ids)?,
         tags: selection.tags.iter().collect(),
-        principals: callers::principals(model, selection, &ids)?,
-        servers: servers(selection, &ids)?,
-        surfaces: surfaces::surfaces(selection, &ids)?,
-        roles: grants::roles(selection, &ids)?,
+        principals: callers::principals(model, &selection, &ids)?,
+        servers: servers(&selection, &ids)?,
+        surfaces: surfaces::surfaces(&selection, &ids)?,
+        roles: grants::roles(&selection, &ids)?,
         bindings: Bindings::default(),
-        rules: grants::rules(selection, &ids, &conditions)?,
+        rules: grants::rules(&selection, &ids, &conditions)?,
         role_sets: role_sets.into_iter().collect(),
         attributes: conditions.attributes(),
         formulas: conditions.formulas(),
@@ -78,7 +78,7 @@ fn lower_selection(model: &Model, selection: &Selection<'_>) -> Result<Index, Un
         scopes: ids.take_scopes(),
     };
     // Laying out the bindings takes the most memory of all: what is done with goes before.
-    drop((ids, conditions));
+    drop((ids, conditions, selection));
     let bindings = Bindings::new(columns, index.bounds());
     index.bindings = bindings.map_err(|why| Unresolved {
         kind: "bindings",
@@ -113,8 +113,6 @@ fn strings<'a>(texts: impl IntoIterator<Item = &'a str>) -> Strings {
 }
 
 /// The ids `0..` of sorted names.
-fn numbered<'m>(
-    names: impl IntoIterator<Item = &'m str>,
-) -> std::collections::HashMap<&'m str, u32> {
+fn numbered<'m>(names: impl IntoIterator<Item = &'m str>) -> hashbrown::HashMap<&'m str, u32> {
     names.into_iter().zip(0..).collect()
 }

@@ -22,11 +22,13 @@ use crate::{
     text::Text,
 };
 
+mod by_name;
 mod few;
 mod permissions;
 mod scope;
 mod surface;
 
+pub use by_name::ByName;
 pub use few::Few;
 pub use permissions::Permissions;
 pub use scope::Scope;
@@ -40,27 +42,27 @@ pub struct Model {
     /// The project's name.
     pub project: String,
     /// Organizations.
-    pub organizations: BTreeMap<Text, Organization>,
+    pub organizations: ByName<Organization>,
     /// Issuers.
-    pub issuers: BTreeMap<Text, Issuer>,
+    pub issuers: ByName<Issuer>,
     /// Groups.
-    pub groups: BTreeMap<Text, Group>,
+    pub groups: ByName<Group>,
     /// Principals.
-    pub principals: BTreeMap<Text, Principal>,
+    pub principals: ByName<Principal>,
     /// Schedules.
-    pub schedules: BTreeMap<Text, Schedule>,
+    pub schedules: ByName<Schedule>,
     /// What conditions know of the schedules.
     pub worked_out: Arc<Schedules>,
     /// Servers.
-    pub servers: BTreeMap<Text, Server>,
+    pub servers: ByName<Server>,
     /// Roles.
-    pub roles: BTreeMap<Text, Role>,
+    pub roles: ByName<Role>,
     /// Bindings.
-    pub bindings: BTreeMap<Text, Box<Binding>>,
+    pub bindings: ByName<Box<Binding>>,
     /// Rules.
-    pub rules: BTreeMap<Text, Rule>,
+    pub rules: ByName<Rule>,
     /// Golden matrices.
-    pub matrices: BTreeMap<Text, Matrix>,
+    pub matrices: ByName<Matrix>,
 }
 
 impl Model {
@@ -240,7 +242,7 @@ pub struct Server {
     /// What else holds for it.
     pub settings: ServerSettings,
     /// What can be called.
-    pub surfaces: BTreeMap<Text, Surface>,
+    pub surfaces: ByName<Surface>,
 }
 
 /// A role with all that it inherits.

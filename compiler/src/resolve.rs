@@ -3,17 +3,14 @@
 //! A name that does not exist is an error with the closest name that does. What is needed for a
 //! policy to mean something is checked here; what is merely unwise is a lint's business.
 
-use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
-    rc::Rc,
-    sync::Arc,
-};
+use std::{collections::BTreeSet, rc::Rc, sync::Arc};
 
+use hashbrown::HashMap;
 use latchkey_engine::condition;
 
 use crate::{
     diag::{Code, Diagnostic, Sink, codes, suggest::Guesses},
-    model::{Model, Role, Scope},
+    model::{ByName, Model, Role, Scope},
     source::{FileId, SourceMap, Span, Spanned},
     syntax::{self, Entry, Names, ScopePath},
     text::Text,
@@ -82,9 +79,9 @@ pub(crate) fn as_far_as_it_goes(
         schedules,
         servers,
         roles,
-        bindings: BTreeMap::new(),
-        rules: BTreeMap::new(),
-        matrices: BTreeMap::new(),
+        bindings: ByName::new(),
+        rules: ByName::new(),
+        matrices: ByName::new(),
     };
     model.bindings = resolver.bindings(&model);
     model.rules = resolver.rules(&model);
@@ -129,7 +126,7 @@ pub(crate) fn again(
 }
 
 /// Removes the entries that have one of these names and are `old`.
-fn take_out<T>(entries: &mut BTreeMap<Text, T>, names: &BTreeSet<Text>, old: impl Fn(&T) -> bool) {
+fn take_out<T>(entries: &mut ByName<T>, names: &BTreeSet<Text>, old: impl Fn(&T) -> bool) {
     for name in names {
         if entries.get(name.as_str()).is_some_and(&old) {
             entries.remove(name.as_str());
@@ -138,10 +135,7 @@ fn take_out<T>(entries: &mut BTreeMap<Text, T>, names: &BTreeSet<Text>, old: imp
 }
 
 /// Some roles with what they inherit, also from others that have all of theirs.
-fn inherited(
-    mut roles: BTreeMap<Text, Role>,
-    others: &BTreeMap<Text, Role>,
-) -> BTreeMap<Text, Role> {
+fn inherited(mut roles: ByName<Role>, others: &ByName<Role>) -> ByName<Role> {
     let own: BTreeSet<Text> = roles.keys().cloned().collect();
     let parents = roles.values().flat_map(|it| &it.inherits);
     let parents: Vec<(Text, Role)> = parents
@@ -156,7 +150,9 @@ fn inherited(
         })
         .collect();
     for (name, role) in parents {
-        roles.entry(name).or_insert(role);
+        if !own.contains(&name) {
+            roles.insert(name, role);
+        }
     }
     inherit(&mut roles);
     roles.retain(|name, _| own.contains(name.as_str()));

@@ -2,6 +2,10 @@
 
 use std::{borrow::Borrow, fmt, ops::Deref, sync::Arc};
 
+mod lookup;
+
+pub(crate) use lookup::Lookup;
+
 /// A text whose copies share it.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Text(Arc<str>);

@@ -55,7 +55,7 @@ impl Front {
         std::fs::write(project.path().join("latchkey.toml"), name).unwrap();
         let golden = Golden::open(project.path());
         let mut model = golden.model.clone();
-        for (name, issuer) in &mut model.issuers {
+        for (name, issuer) in model.issuers.iter_mut() {
             issuer.keys = mint(name).jwks();
         }
         let rig = Rig {

@@ -103,7 +103,7 @@ pub fn trust(project: &str) -> TrustRoot {
 #[must_use]
 pub fn relocated(model: &Model, upstream: &Upstream) -> Model {
     let mut model = model.clone();
-    for (name, issuer) in &mut model.issuers {
+    for (name, issuer) in model.issuers.iter_mut() {
         issuer.keys = mint(name).jwks();
     }
     for server in model.servers.values_mut() {

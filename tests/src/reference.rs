@@ -105,7 +105,7 @@ pub fn evaluate(model: &Model, overlay: &Overlay, stated: &Stated, now: Time) ->
     let Some(mut people) = people(model, stated) else {
         return refuse("principal_unknown");
     };
-    let server = &model.servers[stated.server.as_str()];
+    let server = model.servers.get(&stated.server).unwrap();
     let found = find(stated, server);
     let Some((name, surface, variables)) = found else {
         return refuse("surface_unmatched");
@@ -383,7 +383,10 @@ impl<'a> Reference<'a> {
         let gives = |binding: &Binding| {
             let mut roles = binding.roles.iter();
             roles.any(|role| {
-                self.model.roles[&role.value]
+                self.model
+                    .roles
+                    .get(&role.value)
+                    .unwrap()
                     .permissions
                     .contains_key(&permission)
             })

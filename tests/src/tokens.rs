@@ -24,7 +24,7 @@ pub fn token(model: &Model, stated: &Stated) -> Option<String> {
     let mut chain: Vec<&StatedCaller> = stated.caller.iter().chain(&stated.on_behalf_of).collect();
     let subject = chain.pop()?;
     let (issuer, name) = identity(model, subject);
-    let entry = &model.issuers[issuer.as_str()];
+    let entry = model.issuers.get(&issuer).unwrap();
     let now = seconds();
     let mut claims = Map::new();
     claims.insert("iss".into(), entry.url.value.as_str().into());
@@ -51,7 +51,8 @@ pub fn token(model: &Model, stated: &Stated) -> Option<String> {
         .rev()
         .fold(None, |inner: Option<Value>, actor| {
             let (from, subject) = identity(model, actor);
-            let mut act = json!({"sub": subject, "iss": model.issuers[from.as_str()].url.value});
+            let mut act =
+                json!({"sub": subject, "iss": model.issuers.get(&from).unwrap().url.value});
             if let Some(inner) = inner {
                 act["act"] = inner;
             }
@@ -71,7 +72,7 @@ fn identity(model: &Model, caller: &StatedCaller) -> (String, String) {
             caller.subject.clone().unwrap(),
         );
     };
-    let mut identities = model.principals[principal.as_str()].identities.iter();
+    let mut identities = model.principals.get(principal).unwrap().identities.iter();
     let named = |it: &&(Text, Text)| caller.issuer.as_ref().is_none_or(|name| *name == it.0);
     let (issuer, subject) = identities.find(named).unwrap();
     (issuer.to_string(), subject.to_string())

@@ -115,7 +115,7 @@ impl Front {
     /// Releases what the model says.
     fn release(&mut self, version: u64) {
         let mut model = self.golden.model.clone();
-        for (name, issuer) in &mut model.issuers {
+        for (name, issuer) in model.issuers.iter_mut() {
             issuer.keys = mint(name).jwks();
         }
         Release::new(&self.golden, version).write(self.rig.path(), &self.golden, &model);
@@ -601,7 +601,7 @@ fn a_tunnel_ends_with_the_decision_that_let_it_begin() {
 #[test]
 fn a_tunnel_ends_with_its_token_its_time_and_the_sidecar() {
     let front = Front::start("", "");
-    let entry = &front.rig.model.issuers["idp"];
+    let entry = front.rig.model.issuers.get("idp").unwrap();
     // A token is good for as long as its issuer's clock may be behind.
     let now = seconds() - i64::from(entry.clock_skew);
     let claims = json!({"iss": entry.url.value, "sub": "u-1", "aud": "https://it.acme.example",

@@ -4,7 +4,9 @@
 //! Every path is feasible by construction as long as the regions of a variable are, so that
 //! difference and equivalence are plain look-ups (design review 2.1).
 
-use std::{collections::HashMap, rc::Rc};
+use std::rc::Rc;
+
+use hashbrown::HashMap;
 
 /// A node of a diagram.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -5,10 +5,11 @@
 //! every caller and permission; where they cannot be built, it counts as needed.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
 
+use hashbrown::{HashMap, HashSet};
 use latchkey_engine::{
     id::{BindingId, PermissionId, RuleId, ScopeId},
     index::{Effect, Index, Rule, Subject},
@@ -136,14 +137,17 @@ struct TooMuch;
 
 impl<'a> Search<'a> {
     fn forget(&mut self, known: &BTreeSet<Entry>) {
-        let policy = self.base.policy;
-        let (mut rules, mut bindings) = (BTreeSet::new(), BTreeSet::new());
+        let (mut rules, mut named) = (BTreeSet::new(), HashSet::new());
         for entry in known {
             match entry {
-                Entry::Rule(name) => rules.extend(policy.rule(name)),
-                Entry::Binding(name) => bindings.extend(policy.binding(name)),
+                Entry::Rule(name) => rules.extend(self.base.policy.rule(name)),
+                Entry::Binding(name) => _ = named.insert(name.as_str()),
             }
         }
+        // They are read through once: to find some by name, all would be sorted by it.
+        let names = self.base.index.bindings.names.iter().zip(0..);
+        let bindings = names.filter(|(name, _)| named.contains(name));
+        let bindings: HashSet<BindingId> = bindings.map(|(_, at)| BindingId(at)).collect();
         for list in &mut self.base.rules {
             Arc::make_mut(list).retain(|it| !rules.contains(it));
         }

@@ -1,6 +1,6 @@
 //! What one policy says of one class of callers on one permission.
 
-use std::collections::BTreeSet;
+use std::{cell::OnceCell, collections::BTreeSet};
 
 use latchkey_engine::{
     condition::{Attribute, Formula, Root, Segment, Test, Value},
@@ -37,7 +37,8 @@ pub(super) struct View<'a> {
     cast: Option<[&'a Known; 2]>,
     /// See [`Question::within`].
     within: Option<&'a BTreeSet<String>>,
-    bindings: Vec<BindingId>,
+    /// See [`View::bindings`]; looked for when they are asked for.
+    bindings: OnceCell<Vec<BindingId>>,
 }
 
 impl<'a> View<'a> {
@@ -69,12 +70,11 @@ impl<'a> View<'a> {
             own: None,
             cast: None,
             within: question.within,
-            bindings: Vec::new(),
+            bindings: OnceCell::new(),
         };
         view.cast = question
             .cast
             .and_then(|[principal, subject]| Some([principal.get(at)?, subject.get(at)?]));
-        view.bindings = view.found();
         view.own = match question.actor {
             Some(scopes) => scopes.get(at).copied().flatten(),
             None => view.caller().and_then(|facts| facts.scope),
@@ -138,7 +138,8 @@ impl<'a> View<'a> {
 
     /// The bindings that give the permission to somebody whom the class can be, sorted.
     pub(super) fn bindings(&self) -> impl Iterator<Item = BindingId> {
-        self.bindings.iter().copied()
+        let found = self.bindings.get_or_init(|| self.found());
+        found.iter().copied()
     }
 
     fn found(&self) -> Vec<BindingId> {
@@ -483,10 +484,12 @@ impl<'a> View<'a> {
         let granted = self
             .bindings()
             .filter_map(|it| columns.scopes.get(it.index()).copied());
-        let granted: BTreeSet<ScopeId> = granted.collect();
+        let mut granted: Vec<ScopeId> = granted.collect();
+        granted.dedup();
         let needed = surface.access == Access::Permission;
+        // Most callers are given nothing, and then no value needs a look at the tree.
         texts_for(surface, |it| {
-            tree.covers(top, it) && (!needed || granted.iter().any(|at| tree.covers(*at, it)))
+            (!needed || granted.iter().any(|at| tree.covers(*at, it))) && tree.covers(top, it)
         })
     }
 

@@ -3,8 +3,9 @@
 //! They look at what a project compiles to, with every break-glass activated: what only an
 //! activation opens still has to be guarded.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 
+use hashbrown::HashSet;
 use latchkey_engine::{
     bundle,
     index::{Access, Risk, Unlock},
@@ -341,12 +342,13 @@ fn activation_only(facts: &Facts<'_>, found: &mut Vec<Diagnostic>) {
         return;
     }
     for (name, binding) in &facts.model.bindings {
-        let gives = facts.gives(binding);
-        let all = !gives.is_empty() && gives.iter().all(waits);
-        if !all || facts.is_over(binding.dates.dates) {
+        let gives = || facts.gives(binding);
+        if !gives().all(|it| waits(&it)) || facts.is_over(binding.dates.dates) {
             continue;
         }
-        let first = gives.first().map(ToString::to_string).unwrap_or_default();
+        let Some(first) = gives().min() else {
+            continue;
+        };
         let message = format!("only an activation makes the binding `{name}` usable");
         found.push(
             Diagnostic::new(&codes::ACTIVATION_ONLY, binding.span, message)

@@ -1,7 +1,8 @@
 //! What several lints ask of a project.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
+use hashbrown::{HashMap, HashSet};
 use latchkey_engine::{
     index::{Access, PrincipalType},
     time::{Dates, Time},
@@ -91,7 +92,7 @@ impl<'a> Facts<'a> {
         model: &'a Model,
         today: Time,
     ) -> Self {
-        let mut roles = BTreeSet::new();
+        let mut roles = HashSet::new();
         let mut bound: HashMap<&Who, Vec<(&Text, &Binding)>> = HashMap::new();
         for (name, binding) in &model.bindings {
             for who in &binding.who {
@@ -148,11 +149,11 @@ impl<'a> Facts<'a> {
         is_live(principal, self.today)
     }
 
-    /// What a binding gives.
-    pub(super) fn gives(&self, binding: &Binding) -> BTreeSet<&'a Permission> {
+    /// What a binding gives; what several of its roles hold comes several times.
+    pub(super) fn gives(&self, binding: &Binding) -> impl Iterator<Item = &'a Permission> {
         let roles = binding.roles.iter();
         let roles = roles.filter_map(|role| self.model.roles.get(&role.value));
-        roles.flat_map(|role| role.permissions.keys()).collect()
+        roles.flat_map(|role| role.permissions.keys())
     }
 
     /// Whether a binding gives all that another one gives.

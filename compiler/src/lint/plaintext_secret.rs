@@ -2,6 +2,7 @@
 
 use crate::{
     diag::{Diagnostic, codes},
+    parallel,
     project::Project,
     source::{SourceMap, Span},
 };
@@ -44,44 +45,53 @@ const PUBLIC: &[&str] = &[
 ];
 
 pub(super) fn check(project: &Project, sources: &SourceMap, found: &mut Vec<Diagnostic>) {
-    for (id, file) in sources.files() {
-        if !project.includes(file.path()) || file.invalid_at().is_some() {
-            continue;
-        }
+    let files = sources.files();
+    let files: Vec<_> = files
+        .filter(|(_, file)| project.includes(file.path()) && file.invalid_at().is_none())
+        .collect();
+    let all = parallel::map_quietly(&files, |(id, file)| {
         let text = file.text();
-        for (at, word) in words(text) {
-            let Some(what) = secret(text, at, word) else {
-                continue;
-            };
-            let span = Span::new(id, at..at + word.len());
-            found.push(
-                Diagnostic::new(
-                    &codes::PLAINTEXT_SECRET,
-                    span,
-                    format!("this looks like {what}"),
-                )
-                .help(
-                    "take it out, and have it replaced where it was issued: who can read this \
-                         repository has it. If it is no secret, say so: \
-                         `# latchkey: allow(plaintext-secret): why`",
-                ),
-            );
-        }
-    }
+        let secrets = words(text).filter_map(|(at, word)| {
+            let what = secret(text, at, word)?;
+            Some((Span::new(*id, at..at + word.len()), what))
+        });
+        secrets.collect::<Vec<_>>()
+    });
+    found.extend(all.into_iter().flatten().map(|(span, what)| {
+        Diagnostic::new(
+            &codes::PLAINTEXT_SECRET,
+            span,
+            format!("this looks like {what}"),
+        )
+        .help(
+            "take it out, and have it replaced where it was issued: who can read this \
+             repository has it. If it is no secret, say so: \
+             `# latchkey: allow(plaintext-secret): why`",
+        )
+    }));
 }
 
 /// The words of a text that are long enough, each with its place.
 fn words(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let is_part = |byte: &u8| PART.get(usize::from(*byte)) == Some(&true);
     let mut from = 0;
-    let pieces = text
-        .as_bytes()
-        .split(|b| !PART.get(usize::from(*b)).is_some_and(|it| *it));
-    let long = pieces.filter_map(move |piece| {
-        let at = from;
-        from += piece.len() + 1;
-        (piece.len() >= SHORTEST).then_some(at..at + piece.len())
-    });
-    long.filter_map(|range| Some((range.start, text.get(range)?)))
+    std::iter::from_fn(move || {
+        // A word that is long enough has its last byte at `end`, or goes on past it: most bytes of
+        // short words are never looked at.
+        while let Some(window) = text.as_bytes().get(from..from + SHORTEST) {
+            let end = from + SHORTEST;
+            if let Some(apart) = window.iter().rposition(|it| !is_part(it)) {
+                from += apart + 1;
+                continue;
+            }
+            let rest = text.as_bytes().get(end..).unwrap_or_default();
+            let more = rest.iter().take_while(|it| is_part(it)).count();
+            let word = from..end + more;
+            from = word.end + 1;
+            return Some((word.start, text.get(word)?));
+        }
+        None
+    })
 }
 
 /// Which bytes are part of a word: every byte of every text is asked.

@@ -6,6 +6,7 @@ use super::Facts;
 use crate::{
     diag::{Diagnostic, codes},
     model::{Principal, Who},
+    text::Text,
 };
 
 pub(super) fn check(facts: &Facts<'_>, found: &mut Vec<Diagnostic>) {
@@ -36,7 +37,7 @@ pub(super) fn check(facts: &Facts<'_>, found: &mut Vec<Diagnostic>) {
 
 fn reached(
     facts: &Facts<'_>,
-    (name, principal): (&str, &Principal),
+    (name, principal): (&Text, &Principal),
     claims: &BTreeSet<&str>,
 ) -> bool {
     let bound = |who: Who| facts.bound.contains_key(&who);
@@ -48,5 +49,5 @@ fn reached(
     };
     let carried = |issuer: &str| principal.identities.iter().any(|it| it.0 == issuer);
     let groups = || !facts.groups_of(name).is_empty() || claims.iter().any(|it| carried(it));
-    bound(Who::Principal(name.into())) || bound(Who::Type(principal.kind)) || tags() || groups()
+    bound(Who::Principal(name.clone())) || bound(Who::Type(principal.kind)) || tags() || groups()
 }

@@ -15,13 +15,12 @@ pub(super) fn check(facts: &Facts<'_>, found: &mut Vec<Diagnostic>) {
         if facts.is_over(binding.dates.dates) {
             continue;
         }
-        let wider = candidates(facts, binding)
-            .into_iter()
-            .find(|(other, wide)| {
-                // Of two that say the same, the later name is the one to remove.
-                let same = || name < *other && covers(facts, binding, wide);
-                *other != name && covers(facts, wide, binding) && !same()
-            });
+        let mut candidates = candidates(facts, binding);
+        let wider = { &mut candidates }.find(|(other, wide)| {
+            // Of two that say the same, the later name is the one to remove.
+            let same = || name < *other && covers(facts, binding, wide);
+            *other != name && covers(facts, wide, binding) && !same()
+        });
         if let Some((other, wide)) = wider {
             let message = format!("the binding `{name}` adds nothing to `{other}`");
             found.push(
@@ -34,27 +33,32 @@ pub(super) fn check(facts: &Facts<'_>, found: &mut Vec<Diagnostic>) {
 }
 
 /// Bindings that name the first subject of this one, or a set that it surely belongs to.
-fn candidates<'a>(facts: &Facts<'a>, binding: &'a Binding) -> Vec<(&'a Text, &'a Binding)> {
-    let Some(first) = binding.who.first() else {
-        return Vec::new();
-    };
-    let named = facts.bound.get(&first.value).into_iter().flatten();
-    let Who::Principal(name) = &first.value else {
-        return named.copied().take(MOST).collect();
-    };
-    let principal = facts.model.principals.get(name);
-    let more = principal.into_iter().flat_map(|it| {
-        let tags = it.tags.iter().map(|tag| Who::Tag(tag.clone()));
-        tags.chain([Who::Type(it.kind), Who::Everyone])
+fn candidates<'f, 'a>(
+    facts: &'f Facts<'a>,
+    binding: &'a Binding,
+) -> impl Iterator<Item = (&'a Text, &'a Binding)> + use<'f, 'a> {
+    let first = binding.who.first().map(|it| &it.value);
+    let named = first.and_then(|it| facts.bound.get(it));
+    let principal = first.and_then(|it| match it {
+        Who::Principal(name) => facts.model.principals.get_key_value(name),
+        _ => None,
     });
-    let by_group = facts.groups_of(name).iter().copied();
-    let by_group = by_group.filter_map(|who| facts.bound.get(who));
-    let by_set = by_group.chain(more.filter_map(|who| facts.bound.get(&who)));
-    named.chain(by_set.flatten()).copied().take(MOST).collect()
+    let sets = principal.into_iter().flat_map(|(name, principal)| {
+        let groups = facts.groups_of(name).iter();
+        let groups = groups.filter_map(|who| facts.bound.get(*who));
+        let tags = principal.tags.iter().map(|tag| Who::Tag(tag.clone()));
+        let more = tags.chain([Who::Type(principal.kind), Who::Everyone]);
+        groups.chain(more.filter_map(|who| facts.bound.get(&who)))
+    });
+    named.into_iter().chain(sets).flatten().copied().take(MOST)
 }
 
 fn covers(facts: &Facts<'_>, wide: &Binding, narrow: &Binding) -> bool {
-    let condition = match (&wide.when, &narrow.when) {
+    // What is quickly told comes first: most bindings are compared with several.
+    if !wide.scope.covers(&narrow.scope) || narrow.cross_organization && !wide.cross_organization {
+        return false;
+    }
+    let condition = || match (&wide.when, &narrow.when) {
         (None, _) => true,
         (Some(wide), Some(narrow)) => wide.text == narrow.text,
         (Some(_), None) => false,
@@ -67,11 +71,9 @@ fn covers(facts: &Facts<'_>, wide: &Binding, narrow: &Binding) -> bool {
         .expires
         .is_none_or(|at| inner.expires.is_some_and(|it| it <= at));
     let who = |each: &Who| wide.who.iter().any(|it| includes(facts, &it.value, each));
-    condition
-        && starts
+    starts
         && ends
-        && wide.scope.covers(&narrow.scope)
-        && (wide.cross_organization || !narrow.cross_organization)
+        && condition()
         && narrow.who.iter().all(|it| who(&it.value))
         && facts.gives_all(wide, narrow)
 }

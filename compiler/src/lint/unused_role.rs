@@ -1,6 +1,6 @@
 //! A role that nobody holds.
 
-use std::collections::BTreeSet;
+use hashbrown::HashSet;
 
 use super::Facts;
 use crate::diag::{Diagnostic, codes};
@@ -11,7 +11,7 @@ pub(super) fn check(facts: &Facts<'_>, found: &mut Vec<Diagnostic>) {
         .flat_map(|it| &it.roles)
         .map(|role| role.value.as_str())
         .collect();
-    let mut used = BTreeSet::new();
+    let mut used = HashSet::new();
     while let Some(name) = open.pop() {
         if used.insert(name) {
             let parents = facts

@@ -16,7 +16,7 @@ pub(super) fn bindings(facts: &Facts<'_>, found: &mut Vec<Diagnostic>) {
         return;
     };
     for (name, binding) in &facts.model.bindings {
-        let count = surfaces(facts.gives(binding).into_iter());
+        let count = surfaces(facts.gives(binding));
         if count <= most.value.0 as usize || facts.is_over(binding.dates.dates) {
             continue;
         }

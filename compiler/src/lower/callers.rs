@@ -97,7 +97,7 @@ pub(super) fn principals(
     for group in &selection.groups {
         let members = model
             .groups
-            .get(*group)
+            .get(group)
             .into_iter()
             .flat_map(|group| &group.members);
         for member in members {

@@ -1,7 +1,8 @@
 //! Roles, bindings, rules and their conditions.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
+use hashbrown::HashMap;
 use latchkey_engine::{
     condition::{Arena, Attribute, Formula, Lowered},
     id::{FormulaId, PermissionId, RoleId, RoleSetId},
@@ -88,9 +89,11 @@ pub(super) fn role_sets(
     ids: &Ids<'_>,
 ) -> Result<Vec<Vec<RoleId>>, Unresolved> {
     let mut sets = BTreeSet::new();
-    for (_, _, given) in &selection.bindings {
+    let several = { selection.bindings.iter() }.filter(|(_, it)| it.roles.len() > 1);
+    for (_, binding) in several {
+        let given = selection.given(binding);
         if given.len() > 1 {
-            sets.insert(role_set(given, ids)?);
+            sets.insert(role_set(&given, ids)?);
         }
     }
     Ok(sets.into_iter().collect())
@@ -108,7 +111,7 @@ pub(super) fn bindings(
 ) -> Result<BindingColumns, Unresolved> {
     let count = selection.bindings.len();
     let mut columns = BindingColumns {
-        names: strings(selection.bindings.iter().map(|(name, ..)| *name)),
+        names: strings(selection.bindings.iter().map(|(name, _)| *name)),
         subject_ends: Vec::with_capacity(count),
         subjects: Vec::with_capacity(count),
         roles: Vec::with_capacity(count),
@@ -117,10 +120,10 @@ pub(super) fn bindings(
         dates: Vec::with_capacity(count),
         cross_organization: Vec::with_capacity(count),
     };
-    for (name, binding, given) in &selection.bindings {
+    for (name, binding) in &selection.bindings {
         columns.subjects.extend(subjects(&binding.who, ids)?);
         columns.subject_ends.push(id(columns.subjects.len()));
-        let set = match role_set(given, ids)?.as_slice() {
+        let set = match role_set(&selection.given(binding), ids)?.as_slice() {
             [only] => Some(only.index()),
             several => {
                 let set = role_sets.binary_search_by(|set| set.as_slice().cmp(several));

@@ -2,9 +2,10 @@
 
 use std::{
     borrow::Cow,
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
 };
 
+use hashbrown::HashMap;
 use latchkey_engine::{
     id::{
         GroupId, IssuerId, PermissionId, PrincipalId, RoleId, SchemaId, ScopeId, ServerId, TagId,

@@ -2,15 +2,16 @@
 
 use std::{
     borrow::Cow,
-    collections::{BTreeMap, BTreeSet, HashSet},
+    collections::{BTreeMap, BTreeSet},
 };
 
+use hashbrown::HashSet;
 use latchkey_engine::condition::{Root, Segment};
 
 use crate::{
     model::{
-        Binding, Condition, Model, Permission, Permissions, Role, Rule, Scope, ScopeSource, Server,
-        Who,
+        Binding, ByName, Condition, Model, Permission, Permissions, Role, Rule, Scope, ScopeSource,
+        Server, Who,
     },
     text::Text,
 };
@@ -22,8 +23,10 @@ pub(super) struct Selection<'m> {
     pub(super) servers: BTreeMap<&'m str, &'m Server>,
     /// Roles that hold something on the servers, and what; never empty, and sorted.
     pub(super) roles: BTreeMap<&'m str, Vec<&'m Permission>>,
-    /// Bindings by name that give such roles, and which; sorted.
-    pub(super) bindings: Vec<(&'m str, &'m Binding, Vec<&'m str>)>,
+    /// The names of these roles.
+    held: HashSet<&'m str>,
+    /// Bindings by name that give such roles; sorted. See [`Selection::given`].
+    pub(super) bindings: Vec<(&'m str, &'m Binding)>,
     /// Rules by name that speak of the servers, and of what; never empty, and sorted.
     pub(super) rules: Vec<(&'m str, &'m Rule, Vec<&'m Permission>)>,
     /// Groups that those name or read.
@@ -68,6 +71,7 @@ impl<'m> Selection<'m> {
         let mut selection = Self {
             servers,
             roles: BTreeMap::new(),
+            held: HashSet::new(),
             bindings: Vec::new(),
             rules: Vec::new(),
             groups: BTreeSet::new(),
@@ -88,28 +92,35 @@ impl<'m> Selection<'m> {
         permissions.keys().filter(of_servers).collect()
     }
 
-    fn select_roles(&mut self, roles: &'m BTreeMap<Text, Role>) {
+    fn select_roles(&mut self, roles: &'m ByName<Role>) {
         let held = roles
             .iter()
             .map(|(name, role)| (name.as_str(), self.held(&role.permissions)));
         self.roles = held.filter(|(_, held)| !held.is_empty()).collect();
+        self.held = self.roles.keys().copied().collect();
     }
 
-    fn select_bindings(&mut self, bindings: &'m BTreeMap<Text, Box<Binding>>) {
+    fn select_bindings(&mut self, bindings: &'m ByName<Box<Binding>>) {
         // Most projects have one server, and then all of them are selected.
         self.bindings.reserve_exact(bindings.len());
         for (name, binding) in bindings {
-            let roles = binding.roles.iter().map(|role| role.value.as_str());
-            let mut given: Vec<_> = roles.filter(|it| self.roles.contains_key(it)).collect();
-            if !given.is_empty() {
-                given.sort_unstable();
-                given.dedup();
-                self.bindings.push((name, binding, given));
+            let mut roles = binding.roles.iter();
+            if roles.any(|role| self.held.contains(role.value.as_str())) {
+                self.bindings.push((name, binding));
             }
         }
     }
 
-    fn select_rules(&mut self, rules: &'m BTreeMap<Text, Rule>) {
+    /// The selected roles that a binding gives, sorted.
+    pub(super) fn given(&self, binding: &'m Binding) -> Vec<&'m str> {
+        let roles = binding.roles.iter().map(|role| role.value.as_str());
+        let mut given: Vec<_> = roles.filter(|it| self.held.contains(it)).collect();
+        given.sort_unstable();
+        given.dedup();
+        given
+    }
+
+    fn select_rules(&mut self, rules: &'m ByName<Rule>) {
         for (name, rule) in rules {
             let touched = self.held(&rule.permissions);
             if !touched.is_empty() {
@@ -119,10 +130,7 @@ impl<'m> Selection<'m> {
     }
 
     fn select_subjects(&mut self, model: &'m Model) {
-        let bindings = self
-            .bindings
-            .iter()
-            .flat_map(|(_, binding, _)| &binding.who);
+        let bindings = self.bindings.iter().flat_map(|(_, binding)| &binding.who);
         let rules = self
             .rules
             .iter()
@@ -155,7 +163,7 @@ impl<'m> Selection<'m> {
         let bindings = self
             .bindings
             .iter()
-            .filter_map(|(_, binding, _)| binding.when.as_deref());
+            .filter_map(|(_, binding)| binding.when.as_deref());
         let rules = self
             .rules
             .iter()
@@ -169,7 +177,7 @@ impl<'m> Selection<'m> {
         let organizations = organizations.cloned().map(Scope::Organization);
         self.scopes.extend(organizations.map(Cow::Owned));
         let principals = model.principals.values().map(|it| &*it.scope);
-        let bindings = self.bindings.iter().map(|(_, it, _)| &*it.scope.value);
+        let bindings = self.bindings.iter().map(|(_, it)| &*it.scope.value);
         let rules = self.rules.iter().map(|(_, it, _)| &*it.scope);
         let servers = self.servers.values().map(|it| &*it.scope.value);
         let surfaces = self.servers.values().flat_map(|it| it.surfaces.values());

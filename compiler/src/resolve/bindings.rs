@@ -7,14 +7,14 @@ use latchkey_engine::index::Risk;
 use super::{Resolver, callers::spanned, places};
 use crate::{
     diag::{Diagnostic, codes},
-    model::{Binding, Model, Permission, Scope, ScopeSource, Who},
+    model::{Binding, ByName, Few, Model, Permission, Scope, ScopeSource, Who},
     source::{Span, Spanned},
     syntax,
     text::Text,
 };
 
 impl Resolver<'_> {
-    pub(super) fn bindings(&mut self, model: &Model) -> BTreeMap<Text, Box<Binding>> {
+    pub(super) fn bindings(&mut self, model: &Model) -> ByName<Box<Binding>> {
         let syntax = self.syntax;
         let mut bindings = Vec::new();
         if self.only.is_none() {
@@ -45,8 +45,9 @@ impl Resolver<'_> {
         let scope = self.scope(&entry.within);
         let dates = self.period(entry.not_before.as_deref(), entry.expires.as_deref());
         let when = entry.when.as_ref().and_then(|it| {
-            let permissions = granted(&roles, model);
-            self.condition(it, permissions.keys().copied(), model)
+            let roles = roles.iter().filter_map(|it| model.roles.get(&it.value));
+            let permissions: BTreeSet<_> = roles.flat_map(|it| it.permissions.keys()).collect();
+            self.condition(it, permissions.into_iter(), model)
         });
         Some(Binding {
             span: entry.name.span,
@@ -99,7 +100,7 @@ impl Resolver<'_> {
             let homes = homes(&who.value, model);
             let foreign = !homes.is_empty() && !homes.contains(&None);
             if foreign && !homes.contains(&Some(here)) {
-                let homes: Vec<_> = homes.into_iter().flatten().collect();
+                let homes: Vec<_> = homes.iter().copied().flatten().collect();
                 let message = format!(
                     "`{}` belongs to {}, and the binding holds in `{here}`",
                     who.value,
@@ -219,7 +220,7 @@ fn granted<'m>(
 }
 
 /// The organizations of all whom a subject can mean; empty where nobody can tell.
-fn homes<'m>(who: &Who, model: &'m Model) -> BTreeSet<Option<&'m str>> {
+fn homes<'m>(who: &Who, model: &'m Model) -> Few<Option<&'m str>> {
     let home = |name: &Text| {
         model
             .principals
@@ -234,7 +235,7 @@ fn homes<'m>(who: &Who, model: &'m Model) -> BTreeSet<Option<&'m str>> {
         }
         Who::Group(name) => {
             let Some(group) = model.groups.get(name) else {
-                return BTreeSet::new();
+                return Few::default();
             };
             let issuer = group
                 .claim
@@ -249,6 +250,6 @@ fn homes<'m>(who: &Who, model: &'m Model) -> BTreeSet<Option<&'m str>> {
                 .chain(claimed)
                 .collect()
         }
-        Who::Type(_) | Who::Everyone => BTreeSet::new(),
+        Who::Type(_) | Who::Everyone => Few::default(),
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use hashbrown::HashMap;
 use latchkey_engine::{
     index::{Algorithm, PrincipalType},
     time::{Dates, Time},
@@ -10,7 +11,7 @@ use latchkey_engine::{
 use super::{Resolver, places};
 use crate::{
     diag::{Diagnostic, codes},
-    model::{Group, Issuer, Organization, Period, Principal, Scope},
+    model::{ByName, Group, Issuer, Organization, Period, Principal, Scope},
     source::{Span, Spanned},
     syntax::{
         self, issuer::Subjects, principal::Identity, scalar::Label, scalar::Millis,
@@ -23,8 +24,8 @@ use crate::{
 const DEFAULT_SKEW: u32 = 30;
 
 impl Resolver<'_> {
-    pub(super) fn organizations(&mut self) -> BTreeMap<Text, Organization> {
-        let mut organizations = BTreeMap::new();
+    pub(super) fn organizations(&mut self) -> ByName<Organization> {
+        let mut organizations = ByName::new();
         let mut ids: BTreeMap<String, Span> = BTreeMap::new();
         for (name, entry) in self.syntax.organizations.iter() {
             if name == "platform" {
@@ -59,8 +60,8 @@ impl Resolver<'_> {
         organizations
     }
 
-    pub(super) fn issuers(&mut self) -> BTreeMap<Text, Issuer> {
-        let mut issuers = BTreeMap::new();
+    pub(super) fn issuers(&mut self) -> ByName<Issuer> {
+        let mut issuers = ByName::new();
         let mut urls: BTreeMap<&str, Span> = BTreeMap::new();
         for (name, entry) in self.syntax.issuers.iter() {
             if let Some(first) = urls.insert(&entry.issuer.value, entry.issuer.span) {
@@ -136,9 +137,9 @@ impl Resolver<'_> {
         })
     }
 
-    pub(super) fn groups(&mut self) -> BTreeMap<Text, Group> {
+    pub(super) fn groups(&mut self) -> ByName<Group> {
         let syntax = self.syntax;
-        let mut groups = BTreeMap::new();
+        let mut groups = ByName::new();
         let mut values: BTreeMap<(&str, &str), Span> = BTreeMap::new();
         for (name, entry) in self.entries(&syntax.groups) {
             let mut members = Vec::new();
@@ -205,13 +206,13 @@ impl Resolver<'_> {
         false
     }
 
-    pub(super) fn principals(
-        &mut self,
-        issuers: &BTreeMap<Text, Issuer>,
-    ) -> BTreeMap<Text, Principal> {
+    pub(super) fn principals(&mut self, issuers: &ByName<Issuer>) -> ByName<Principal> {
         let syntax = self.syntax;
         let mut principals = Vec::new();
-        let mut identities: BTreeMap<(Text, Text), Span> = BTreeMap::new();
+        if self.only.is_none() {
+            principals.reserve_exact(syntax.principals.len());
+        }
+        let mut identities: HashMap<(Text, Text), Span> = HashMap::new();
         for (name, entry) in self.entries(&syntax.principals) {
             if name == "everyone" {
                 let message = "`everyone` is every caller, and no principal's name";
@@ -274,7 +275,7 @@ impl Resolver<'_> {
         identity: &Identity,
         scope: Option<&Scope>,
         within: Span,
-        issuers: &BTreeMap<Text, Issuer>,
+        issuers: &ByName<Issuer>,
     ) {
         let (Some(scope), Some(issuer)) = (scope, issuers.get(identity.issuer.as_str())) else {
             return;

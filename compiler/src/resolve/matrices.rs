@@ -1,7 +1,5 @@
 //! Golden matrices: callers and calls as `eval` lines, cells with their expected outcome.
 
-use std::collections::BTreeMap;
-
 use latchkey_engine::{index::SurfaceKind, reason::Reason, time::Time};
 use serde_json::{Map, Value as Json, json};
 
@@ -9,7 +7,7 @@ use super::{Resolver, callers::spanned, places, selectors::Use, unknown};
 use crate::{
     diag::{Diagnostic, codes},
     matrix::outcome::{CARRIES, RULE, unknown_obligation},
-    model::{Cell, Matrix, MatrixCall, MatrixCaller, Model, Others, Permissions, Server},
+    model::{ByName, Cell, Matrix, MatrixCall, MatrixCaller, Model, Others, Permissions, Server},
     source::Spanned,
     syntax::{
         self,
@@ -19,9 +17,9 @@ use crate::{
 };
 
 impl Resolver<'_> {
-    pub(super) fn matrices(&mut self, model: &Model) -> BTreeMap<Text, Matrix> {
+    pub(super) fn matrices(&mut self, model: &Model) -> ByName<Matrix> {
         let syntax = self.syntax;
-        let mut matrices = BTreeMap::new();
+        let mut matrices = ByName::new();
         for (name, entry) in self.entries(&syntax.matrices) {
             let server_name = spanned(&entry.server);
             if let Some(server) = self.server(&server_name, &model.servers) {

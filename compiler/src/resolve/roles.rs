@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     diag::{Diagnostic, codes},
-    model::{Permissions, Role},
+    model::{ByName, Permissions, Role},
     source::Spanned,
     syntax::{self, Selector},
     text::Text,
@@ -21,9 +21,9 @@ use crate::{
 
 impl Resolver<'_> {
     /// What each role says by its own words.
-    pub(super) fn roles(&mut self, servers: &Servers) -> BTreeMap<Text, Role> {
+    pub(super) fn roles(&mut self, servers: &Servers) -> ByName<Role> {
         let syntax = self.syntax;
-        let mut roles = BTreeMap::new();
+        let mut roles = ByName::new();
         for (name, entry) in self.entries(&syntax.roles) {
             let inherits: Vec<_> = entry
                 .inherits
@@ -58,7 +58,7 @@ impl Resolver<'_> {
     }
 
     /// Reports each cycle once, at its first role by name.
-    pub(super) fn role_cycles(&mut self, roles: &BTreeMap<Text, Role>) {
+    pub(super) fn role_cycles(&mut self, roles: &ByName<Role>) {
         let mut settled: BTreeSet<&str> = BTreeSet::new();
         for start in roles.keys() {
             let mut path: Vec<&Spanned<Text>> = Vec::new();
@@ -69,7 +69,7 @@ impl Resolver<'_> {
     fn walk<'m>(
         &mut self,
         name: &'m str,
-        roles: &'m BTreeMap<Text, Role>,
+        roles: &'m ByName<Role>,
         path: &mut Vec<&'m Spanned<Text>>,
         settled: &mut BTreeSet<&'m str>,
     ) {
@@ -109,7 +109,7 @@ impl Resolver<'_> {
 }
 
 /// Gives every role what it inherits; ends on cycles as well.
-pub(crate) fn flatten(roles: &mut BTreeMap<Text, Role>) {
+pub(crate) fn flatten(roles: &mut ByName<Role>) {
     for role in roles.values_mut().filter(|it| it.inherits.is_empty()) {
         role.permissions = Arc::clone(&role.own);
     }

@@ -13,21 +13,20 @@ use super::{
 };
 use crate::{
     diag::{Diagnostic, codes},
-    model::{Effect, Model, Permissions, Rule, Scope, SurfaceName},
+    model::{ByName, Effect, Model, Permissions, Rule, Scope, SurfaceName},
     syntax::{
         self,
         limit::{self, Holder},
     },
-    text::Text,
 };
 
 /// The most obligations that one surface can carry: the width of the engine's set.
 const MAX_OBLIGATIONS: usize = 64;
 
 impl Resolver<'_> {
-    pub(super) fn rules(&mut self, model: &Model) -> BTreeMap<Text, Rule> {
+    pub(super) fn rules(&mut self, model: &Model) -> ByName<Rule> {
         let syntax = self.syntax;
-        let mut rules = BTreeMap::new();
+        let mut rules = ByName::new();
         for (name, entry) in self.entries(&syntax.rules) {
             let who = self.who(entry.who.as_deref().unwrap_or_default());
             let except = self.who(entry.except.as_deref().unwrap_or_default());

@@ -11,7 +11,7 @@ use super::Resolver;
 use crate::{
     calendar::{self, Recurring},
     diag::{Applicability, Diagnostic, codes},
-    model::{Period, Schedule, WindowPlace},
+    model::{ByName, Period, Schedule, WindowPlace},
     source::{Span, Spanned},
     syntax::{self, schedule::Weekday},
     text::Text,
@@ -23,7 +23,7 @@ const MAX_SECONDS: i64 = 20 * 366 * 86_400;
 const MAX_WINDOWS: usize = 20_000;
 
 /// What conditions know of schedules.
-pub(super) fn worked_out(schedules: &BTreeMap<Text, Schedule>) -> Arc<Schedules> {
+pub(super) fn worked_out(schedules: &ByName<Schedule>) -> Arc<Schedules> {
     let known = schedules
         .iter()
         .map(|(name, it)| (name.to_string(), it.worked_out.clone()));
@@ -31,9 +31,9 @@ pub(super) fn worked_out(schedules: &BTreeMap<Text, Schedule>) -> Arc<Schedules>
 }
 
 impl Resolver<'_> {
-    pub(super) fn schedules(&mut self) -> BTreeMap<Text, Schedule> {
+    pub(super) fn schedules(&mut self) -> ByName<Schedule> {
         let syntax = self.syntax;
-        let mut schedules = BTreeMap::new();
+        let mut schedules = ByName::new();
         for (name, entry) in syntax.schedules.iter() {
             if let Some(schedule) = self.schedule(entry) {
                 schedules.insert(name.clone(), schedule);

@@ -1,13 +1,11 @@
 //! Selectors: which surfaces of a server a role or rule means.
 
-use std::collections::BTreeMap;
-
 use latchkey_engine::index::Risk;
 
 use super::{Resolver, places, servers::risk_of, unknown};
 use crate::{
     diag::{Diagnostic, codes},
-    model::{Permission, Server, Surface, SurfaceName},
+    model::{ByName, Permission, Server, Surface, SurfaceName},
     source::{Span, Spanned},
     syntax::{Selector, SurfaceRef},
     text::Text,
@@ -25,7 +23,7 @@ pub(super) enum Use {
 }
 
 /// Servers by name.
-pub(super) type Servers = BTreeMap<Text, Server>;
+pub(super) type Servers = ByName<Server>;
 
 impl Resolver<'_> {
     /// The server that a selector's key names.

@@ -15,7 +15,7 @@ use latchkey_gate::{
 use super::{Resolver, counting, issuers, passage};
 use crate::{
     diag::{Diagnostic, codes},
-    model::{Operation, Operations, Scope, ScopeSource, Server, Surface},
+    model::{ByName, Operation, Operations, Scope, ScopeSource, Server, Surface},
     source::{Span, Spanned},
     syntax::{
         self, issuer,
@@ -47,9 +47,9 @@ pub(super) struct Written<'s> {
 }
 
 impl Resolver<'_> {
-    pub(super) fn servers(&mut self) -> BTreeMap<Text, Server> {
+    pub(super) fn servers(&mut self) -> ByName<Server> {
         let syntax = self.syntax;
-        let mut servers = BTreeMap::new();
+        let mut servers = ByName::new();
         for (name, entry) in syntax.servers.iter() {
             // Where its scope does not exist, that was said: every other scope lies within then.
             let scope = self
@@ -83,7 +83,7 @@ impl Resolver<'_> {
                 ),
                 timeout: self.millis(limits.and_then(|it| it.timeout.as_ref()), DEFAULT_TIMEOUT),
                 settings: settings(entry),
-                surfaces: BTreeMap::new(),
+                surfaces: ByName::new(),
             };
             let written = written(entry);
             self.shared_patterns(&written);

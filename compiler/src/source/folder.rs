@@ -66,11 +66,13 @@ impl Tree for Folder {
 
     fn read(&self, path: &str) -> io::Result<Vec<u8>> {
         let full = self.root.join(path);
-        if fs::symlink_metadata(&full)?.is_symlink() {
+        let mut about = fs::symlink_metadata(&full)?;
+        if about.is_symlink() {
             inside(&self.root, &full)?;
+            about = fs::metadata(&full)?;
         }
         // Asked before it is opened: opening a pipe would wait for somebody to write.
-        if !fs::metadata(&full)?.is_file() {
+        if !about.is_file() {
             return Err(io::Error::other("it is not a regular file"));
         }
         steady(fs::File::open(&full)?, || {})

@@ -13,7 +13,7 @@ use crate::syntax::mend::{self, Place};
 use crate::syntax::node::{Node, Pair, Style, Value};
 use crate::syntax::scalar::{Label, Scalar, refused};
 use crate::syntax::shape::{Reader, Shape, expect_map, wrong_type};
-use crate::text::Text;
+use crate::text::{Lookup, Text};
 
 /// A named entry.
 #[derive(Clone, Debug)]
@@ -36,17 +36,28 @@ impl<T> Deref for Entry<T> {
 
 /// A map from names of kind `K` to entries, sorted by name; absent is empty. Copies share the
 /// entries.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Names<T, K = Label> {
     /// Sorted by name, none twice.
     entries: Vec<Arc<Entry<T>>>,
+    lookup: Lookup,
     kind: PhantomData<K>,
+}
+
+impl<T, K> Clone for Names<T, K> {
+    fn clone(&self) -> Self {
+        Self {
+            entries: self.entries.clone(),
+            ..Self::default()
+        }
+    }
 }
 
 impl<T, K> Default for Names<T, K> {
     fn default() -> Self {
         Self {
             entries: Vec::new(),
+            lookup: Lookup::default(),
             kind: PhantomData,
         }
     }
@@ -65,7 +76,7 @@ impl<T, K> Names<T, K> {
 
     /// The entry with this name.
     pub fn get(&self, name: &str) -> Option<&Arc<Entry<T>>> {
-        self.entries.get(self.find(name).ok()?)
+        self.entries.get(self.find(name)?)
     }
 
     /// The same with its name.
@@ -75,7 +86,7 @@ impl<T, K> Names<T, K> {
 
     /// Whether there is an entry with this name.
     pub fn contains_key(&self, name: &str) -> bool {
-        self.find(name).is_ok()
+        self.find(name).is_some()
     }
 
     /// Every entry with its name, in order.
@@ -99,10 +110,12 @@ impl<T, K> Names<T, K> {
 
     /// Adds an entry, unless its name is taken: then it comes back with the one that has it.
     pub(crate) fn insert(&mut self, entry: Arc<Entry<T>>) -> Option<[Arc<Entry<T>>; 2]> {
-        match self.find(&entry.name.value) {
+        let by_name = |it: &Arc<Entry<T>>| it.name.value.cmp(&entry.name.value);
+        match self.entries.binary_search_by(by_name) {
             Ok(at) => Some([Arc::clone(self.entries.get(at)?), entry]),
             Err(at) => {
                 self.entries.insert(at, entry);
+                self.lookup = Lookup::default();
                 None
             }
         }
@@ -112,6 +125,7 @@ impl<T, K> Names<T, K> {
     /// back with it.
     pub(crate) fn extend(&mut self, more: Vec<Arc<Entry<T>>>) -> Vec<[Arc<Entry<T>>; 2]> {
         let mut repeated = Vec::new();
+        self.lookup = Lookup::default();
         self.entries.extend(more);
         let rising = |[one, other]: &[Arc<Entry<T>>; 2]| one.name.value < other.name.value;
         if !self.entries.array_windows().all(rising) {
@@ -130,14 +144,14 @@ impl<T, K> Names<T, K> {
     }
 
     pub(crate) fn remove(&mut self, name: &str) {
-        if let Ok(at) = self.find(name) {
+        if let Some(at) = self.find(name) {
             self.entries.remove(at);
+            self.lookup = Lookup::default();
         }
     }
 
-    fn find(&self, name: &str) -> Result<usize, usize> {
-        self.entries
-            .binary_search_by(|entry| entry.name.value.as_str().cmp(name))
+    fn find(&self, name: &str) -> Option<usize> {
+        self.lookup.find(name, &self.entries, |it| &it.name.value)
     }
 }
 

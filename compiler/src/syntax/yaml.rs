@@ -3,12 +3,10 @@
 //! This is the only module that knows the YAML library. Everything outside the subset is reported
 //! and reading goes on, so that one run finds what there is to find.
 
-use std::{
-    collections::{HashMap, HashSet},
-    ops::Range,
-};
+use std::ops::Range;
 
 use granit_parser::{Event, Parser, ScalarStyle, Span as EventSpan, Tag};
+use hashbrown::{HashMap, HashSet};
 
 use crate::diag::{Applicability, Diagnostic, Sink, codes};
 use crate::source::{FileId, Span, Spanned};
@@ -265,12 +263,9 @@ impl Builder<'_> {
 
     /// A text, held once however often it is written.
     fn shared(&mut self, text: &str) -> Text {
-        if let Some(known) = self.texts.get(text) {
-            return known.clone();
-        }
-        let new = Text::from(text);
-        self.texts.insert(new.clone());
-        new
+        self.texts
+            .get_or_insert_with(text, |it| Text::from(it))
+            .clone()
     }
 
     /// A block at the end of a file without a last line break: the library adds one to the value,

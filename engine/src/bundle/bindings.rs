@@ -124,17 +124,20 @@ fn order(columns: &BindingColumns) -> Result<Vec<BindingId>, &'static str> {
     if lengths != [count; 6] || last != columns.subjects.len() {
         return Err("columns of different lengths");
     }
-    let mut order: Vec<BindingId> = (0..).map(BindingId).take(count).collect();
-    if order.iter().any(|it| columns.subjects_of(*it).is_empty()) {
-        return Err("a binding without subjects");
-    }
-    let key = |it: &BindingId| {
-        let scope = columns.scopes.get(it.index());
-        let name = columns.names.get(it.index());
-        (columns.subjects_of(*it).first(), scope, name)
-    };
-    order.sort_by(|a, b| key(a).cmp(&key(b)));
-    Ok(order)
+    let ids = (0..).map(BindingId).take(count);
+    // Names are looked up only to tell those apart that are alike otherwise: each is elsewhere.
+    let places = ids.zip(&columns.scopes).map(|(it, scope)| {
+        let first = columns.subjects_of(it).first().copied();
+        Some((first?, *scope, it))
+    });
+    let places: Option<Vec<(Subject, ScopeId, BindingId)>> = places.collect();
+    let mut places = places.ok_or("a binding without subjects")?;
+    let name = |it: BindingId| columns.names.get(it.index());
+    places.sort_by(|one, other| {
+        let alike = (one.0, one.1).cmp(&(other.0, other.1));
+        alike.then_with(|| name(one.2).cmp(name(other.2)))
+    });
+    Ok(places.into_iter().map(|(.., it)| it).collect())
 }
 
 fn flags_of(columns: &BindingColumns, binding: BindingId) -> u8 {

@@ -85,7 +85,9 @@ impl Reference<'_> {
                 Read::Address(address) => Some(in_block(address, cidr.address, cidr.prefix)),
                 _ => None,
             },
-            ExprKind::Schedule(name) => self.is_on(&self.model.schedules[name.name.as_str()]),
+            ExprKind::Schedule(name) => {
+                self.is_on(self.model.schedules.get(name.name.as_str()).unwrap())
+            }
             ExprKind::Quantifier {
                 every, list, body, ..
             } => {

@@ -58,7 +58,7 @@ fn person<'a>(model: &'a Model, stated: &StatedCaller) -> Person<'a> {
         }
         _ => panic!("no caller: {stated:?}"),
     };
-    let issuer = &model.issuers[&issuer_name];
+    let issuer = model.issuers.get(&issuer_name).unwrap();
     let groups = model.groups.iter().filter(|(_, group)| {
         let member = declared.is_some_and(|(name, _)| group.members.contains(name));
         let claimed = group.claim.as_ref().is_some_and(|(from, value)| {

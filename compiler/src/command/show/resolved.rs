@@ -11,8 +11,8 @@ use serde_json::{Map, Value as Json, json};
 
 use crate::{
     model::{
-        Binding, Effect, Fact, Group, Issuer, Model, Period, Permission, Principal, Role, Rule,
-        ScopeSource, Server, Surface, SurfaceName, Who, risk_name, type_name,
+        Binding, ByName, Effect, Fact, Group, Issuer, Model, Period, Permission, Principal, Role,
+        Rule, ScopeSource, Server, Surface, SurfaceName, Who, risk_name, type_name,
     },
     source::{SourceMap, Span, Spanned},
     text::Text,
@@ -41,7 +41,7 @@ struct Show<'a> {
 }
 
 impl Show<'_> {
-    fn all<T>(&self, entries: &BTreeMap<Text, T>, show: impl Fn(&str, &T) -> (Span, Json)) -> Json {
+    fn all<T>(&self, entries: &ByName<T>, show: impl Fn(&str, &T) -> (Span, Json)) -> Json {
         let shown = entries.iter().map(|(name, entry)| {
             let (span, value) = show(name, entry);
             let mut map = Map::from_iter([("place".to_owned(), json!(self.sources.place(span)))]);
