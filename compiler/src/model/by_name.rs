@@ -133,6 +133,9 @@ impl<T: Clone> Clone for ByName<T> {
     }
 }
 
+/// To put this many into their places takes as long as to sort all anew.
+const MANY: usize = 100;
+
 /// Of a name that comes twice the last one counts.
 impl<T> FromIterator<(Text, T)> for ByName<T> {
     fn from_iter<I: IntoIterator<Item = (Text, T)>>(items: I) -> Self {
@@ -157,6 +160,12 @@ impl<T> FromIterator<(Text, T)> for ByName<T> {
 
 impl<T> Extend<(Text, T)> for ByName<T> {
     fn extend<I: IntoIterator<Item = (Text, T)>>(&mut self, more: I) {
+        let more: Vec<_> = more.into_iter().collect();
+        if more.len() < self.len() / MANY {
+            return more
+                .into_iter()
+                .for_each(|(name, value)| self.insert(name, value));
+        }
         let all = std::mem::take(&mut self.entries).into_iter();
         *self = all.chain(more).collect();
     }
