@@ -105,8 +105,7 @@ fn findings_of(tree: &source::Lasting, today: Time, large: usize) -> Findings {
     if sources.size() >= large {
         sources.set_aside(tree);
     }
-    let model = resolve::resolve(project.title(), &syntax, &sources, &mut sink);
-    syntax.forget_callers();
+    let model = resolve::resolve_and_let_go(project.title(), &mut syntax, &sources, &mut sink);
     let sound = model.and_then(|model| Some((prove::prove(&model, &mut sink)?, model)));
     let meant = sound.as_ref().map(|(gate, model)| (model, gate));
     let when = (today, lint::Depth::Thorough);

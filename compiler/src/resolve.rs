@@ -3,7 +3,7 @@
 //! A name that does not exist is an error with the closest name that does. What is needed for a
 //! policy to mean something is checked here; what is merely unwise is a lint's business.
 
-use std::{collections::BTreeSet, rc::Rc, sync::Arc};
+use std::{borrow::Borrow, collections::BTreeSet, rc::Rc, sync::Arc};
 
 use hashbrown::HashMap;
 use latchkey_engine::condition;
@@ -47,6 +47,21 @@ pub fn resolve(
     is_sound(syntax, sink).then_some(model)
 }
 
+/// The same, and who calls and what is bound, most of a large project, is no longer there as it was
+/// written: each binding goes as soon as it is resolved.
+pub(crate) fn resolve_and_let_go(
+    name: &str,
+    syntax: &mut syntax::Project,
+    sources: &SourceMap,
+    sink: &mut Sink,
+) -> Option<Model> {
+    let bindings = std::mem::take(&mut syntax.bindings).into_entries();
+    let model = with_bindings(bindings.into_iter(), name, syntax, sources, sink);
+    syntax.principals = Names::default();
+    syntax.groups = Names::default();
+    is_sound(syntax, sink).then_some(model)
+}
+
 /// Whether no error was found and nothing is missing.
 pub(crate) fn is_sound(syntax: &syntax::Project, sink: &Sink) -> bool {
     syntax.is_complete() && !sink.has_errors()
@@ -54,6 +69,22 @@ pub(crate) fn is_sound(syntax: &syntax::Project, sink: &Sink) -> bool {
 
 /// Resolves a project; what has an error is left out.
 pub(crate) fn as_far_as_it_goes(
+    name: &str,
+    syntax: &syntax::Project,
+    sources: &SourceMap,
+    sink: &mut Sink,
+) -> Model {
+    with_bindings(
+        syntax.bindings.values().map(|it| &**it),
+        name,
+        syntax,
+        sources,
+        sink,
+    )
+}
+
+fn with_bindings(
+    bindings: impl Iterator<Item: Borrow<Entry<syntax::Binding>>>,
     name: &str,
     syntax: &syntax::Project,
     sources: &SourceMap,
@@ -83,7 +114,7 @@ pub(crate) fn as_far_as_it_goes(
         rules: ByName::new(),
         matrices: ByName::new(),
     };
-    model.bindings = resolver.bindings(&model);
+    model.bindings = resolver.bindings(bindings, &model);
     model.rules = resolver.rules(&model);
     model.matrices = resolver.matrices(&model);
     resolver.obligations(&model);
@@ -117,7 +148,8 @@ pub(crate) fn again(
     model.principals.extend(principals);
     let roles = resolver.roles(&model.servers);
     model.roles.extend(inherited(roles, &model.roles));
-    let bindings = resolver.bindings(model);
+    let bindings = resolver.entries(&syntax.bindings);
+    let bindings = resolver.bindings(bindings.map(|(_, it)| it), model);
     model.bindings.extend(bindings);
     let rules = resolver.rules(model);
     model.rules.extend(rules);

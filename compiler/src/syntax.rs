@@ -337,14 +337,6 @@ impl Project {
         !self.gaps.lost && self.gaps.broken.is_empty() && self.gaps.unread.is_empty()
     }
 
-    /// Lets go of who calls and what is bound, most of a large project: once names are resolved,
-    /// only the other sections are asked for.
-    pub(crate) fn forget_callers(&mut self) {
-        self.groups = Names::default();
-        self.principals = Names::default();
-        self.bindings = Names::default();
-    }
-
     fn unread(&mut self, text: &str) {
         mend::words_of(text, &mut self.gaps.unread);
         // An unread part without a single word is still unread.

@@ -1,6 +1,9 @@
 //! Bindings: who gets which roles, where.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    borrow::Borrow,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use latchkey_engine::index::Risk;
 
@@ -9,34 +12,32 @@ use crate::{
     diag::{Diagnostic, codes},
     model::{Binding, ByName, Few, Model, Permission, Scope, ScopeSource, Who},
     source::{Span, Spanned},
-    syntax,
+    syntax::{self, Entry},
     text::Text,
 };
 
 impl Resolver<'_> {
-    pub(super) fn bindings(&mut self, model: &Model) -> ByName<Box<Binding>> {
-        let syntax = self.syntax;
+    pub(super) fn bindings(
+        &mut self,
+        written: impl Iterator<Item: Borrow<Entry<syntax::Binding>>>,
+        model: &Model,
+    ) -> ByName<Box<Binding>> {
         let mut bindings = Vec::new();
-        if self.only.is_none() {
-            bindings.reserve_exact(syntax.bindings.len());
-        }
-        for (name, entry) in self.entries(&syntax.bindings) {
+        bindings.reserve_exact(written.size_hint().0);
+        for entry in written {
+            let entry = entry.borrow();
             let Some(binding) = self.binding(entry, model) else {
                 continue;
             };
             self.within(&binding, model);
             self.abroad(&binding, entry, model);
             self.wide_destructive(&binding, model);
-            bindings.push((name.clone(), Box::new(binding)));
+            bindings.push((entry.name.value.clone(), Box::new(binding)));
         }
         bindings.into_iter().collect()
     }
 
-    fn binding(
-        &mut self,
-        entry: &syntax::Entry<syntax::Binding>,
-        model: &Model,
-    ) -> Option<Binding> {
+    fn binding(&mut self, entry: &Entry<syntax::Binding>, model: &Model) -> Option<Binding> {
         let who = self.who(&entry.who);
         let roles: Vec<_> = entry.roles.iter().map(spanned).collect();
         for role in &roles {
