@@ -83,6 +83,7 @@ pub(crate) fn as_far_as_it_goes(
     )
 }
 
+/// The same with these bindings, which are asked for one after the other.
 fn with_bindings(
     bindings: impl Iterator<Item: Borrow<Entry<syntax::Binding>>>,
     name: &str,
