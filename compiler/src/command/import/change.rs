@@ -135,7 +135,7 @@ fn list<T>(
 pub(super) type Found = Vec<(What, Option<Json>, Option<Json>)>;
 
 fn entry(old: &Json, new: &Json, found: &mut Found) {
-    let (old, new) = (members(old), members(new));
+    let (old, new) = (members(&as_locked(old)), members(&as_locked(new)));
     for key in keys(&old, &new) {
         let (before, after) = (old.get(&key), new.get(&key));
         if before == after {
@@ -159,6 +159,13 @@ fn entry(old: &Json, new: &Json, found: &mut Found) {
             _ => found.push((What::Member(key), before.cloned(), after.cloned())),
         }
     }
+}
+
+/// A definition as a lock holds it: in canonical JSON (RFC 8785), where `1.0` is `1`.
+fn as_locked(definition: &Json) -> Json {
+    let text = serde_json_canonicalizer::to_string(definition).ok();
+    let locked = text.and_then(|it| serde_json::from_str(&it).ok());
+    locked.unwrap_or_else(|| definition.clone())
 }
 
 /// The members of an object; none of anything else.

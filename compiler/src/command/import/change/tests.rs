@@ -36,6 +36,20 @@ fn nothing_is_said_of_what_is_the_same() {
 }
 
 #[test]
+fn a_whole_number_is_the_same_however_it_is_written() {
+    let new = said(|it| {
+        it["inputSchema"]["properties"]["amount"]["maximum"] = json!(100.0);
+        it["description"] = json!("Pays more.");
+    });
+    assert_eq!(new, ["member_changed description"]);
+    let routes = |maximum: Json| {
+        let route = json!({"method": "GET", "path": "/pets", "input": {"maximum": maximum}});
+        Routes::from([("GET /pets".to_owned(), route)])
+    };
+    assert!(of_routes(&routes(json!(100)), &routes(json!(100.0))).is_empty());
+}
+
+#[test]
 fn changes_of_arguments_are_told_apart() {
     let new = said(|it| it["inputSchema"]["properties"]["cc"] = json!({"type": "string"}));
     assert_eq!(new, ["argument_new cc"]);
