@@ -1,19 +1,21 @@
 //! A folder: plain files, swapped symbolic links and all.
 
+#[cfg(target_os = "linux")]
+mod events;
+
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use latchkey_gate::supply::Digest;
-use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
-use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
 
+use self::events::Events;
 use super::lock;
 use crate::carrier::Options;
 use crate::error::{CarrierError, Kind};
@@ -30,21 +32,11 @@ pub(crate) struct Folder {
     root: PathBuf,
     rescan: Duration,
     seen: Mutex<Option<Stamps>>,
-    watch: Mutex<Option<Watch>>,
-    stirred: Arc<Notify>,
 }
 
 /// What tells a changed file from an unchanged one without reading it: device, inode, size, time.
 type Stamp = [i64; 5];
 type Stamps = BTreeMap<OsString, Stamp>;
-
-/// Ends the watching when it goes away.
-#[derive(Debug)]
-struct Watch {
-    /// The folder that is watched, which may have been replaced under its name since.
-    of: Option<Stamp>,
-    _watcher: Option<RecommendedWatcher>,
-}
 
 impl Folder {
     /// A folder that may not be there yet.
@@ -53,8 +45,6 @@ impl Folder {
             root: root.to_owned(),
             rescan: options.rescan,
             seen: Mutex::new(None),
-            watch: Mutex::new(None),
-            stirred: Arc::new(Notify::new()),
         }
     }
 
@@ -97,8 +87,14 @@ impl Folder {
             return self.look();
         };
         let until = Instant::now() + wait;
+        let mut watch = None;
         loop {
-            self.watch();
+            // The folder may have been replaced under its name.
+            let of = fs::metadata(&self.root).ok().map(|it| (it.dev(), it.ino()));
+            let (_, events) = match watch.take().filter(|(watched, _)| *watched == of) {
+                Some(same) => watch.insert(same),
+                None => watch.insert((of, Events::of(&self.root).ok())),
+            };
             if self.look()? {
                 return Ok(true);
             }
@@ -106,8 +102,7 @@ impl Folder {
             if left.is_zero() {
                 return Ok(false);
             }
-            let stirred = self.stirred.notified();
-            if timeout(left.min(self.rescan), stirred).await.is_ok() {
+            if timeout(left.min(self.rescan), next(events.as_mut())).await.is_ok() {
                 sleep(SETTLE).await;
             }
         }
@@ -162,50 +157,16 @@ impl Folder {
         }
         Ok(stamps)
     }
+}
 
-    /// Watches the folder and, for the folder's own name, its parent.
-    fn watch(&self) {
-        let of = fs::metadata(&self.root).ok();
-        let of = of.map(|metadata| identity(&metadata));
-        let mut watch = lock(&self.watch);
-        if watch.as_ref().is_none_or(|watch| watch.of != of) {
-            // Where nothing can be watched, the rescan alone finds every change.
-            *watch = Some(Watch {
-                of,
-                _watcher: self.watcher().ok(),
-            });
-        }
+/// Waits for the next event; where there are none, the rescan alone finds every change.
+async fn next(events: Option<&mut Events>) {
+    if let Some(events) = events
+        && events.next().await.is_ok()
+    {
+        return;
     }
-
-    fn watcher(&self) -> notify::Result<RecommendedWatcher> {
-        let stirred = Arc::clone(&self.stirred);
-        let root = fs::canonicalize(self.parent())?.join(self.root.file_name().unwrap_or_default());
-        let own = root.clone();
-        let mut watcher =
-            notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-                let of_us = |event: &notify::Event| {
-                    !matches!(event.kind, EventKind::Access(_))
-                        && event.paths.iter().any(|path| path.starts_with(&own))
-                };
-                if event.as_ref().map_or(true, of_us) {
-                    stirred.notify_one();
-                }
-            })?;
-        if let Some(parent) = root.parent() {
-            watcher.watch(parent, RecursiveMode::NonRecursive)?;
-        }
-        if root.is_dir() {
-            watcher.watch(&root, RecursiveMode::NonRecursive)?;
-        }
-        Ok(watcher)
-    }
-
-    fn parent(&self) -> &Path {
-        match self.root.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            _ => Path::new("."),
-        }
-    }
+    std::future::pending().await
 }
 
 /// Writes a file so that after a crash it holds the old bytes or the new: written aside, synced,
@@ -242,15 +203,22 @@ fn stamp(metadata: &fs::Metadata) -> Stamp {
     ]
 }
 
-/// Which folder it is, whatever is in it.
-fn identity(metadata: &fs::Metadata) -> Stamp {
-    [
-        metadata.dev().cast_signed(),
-        metadata.ino().cast_signed(),
-        0,
-        0,
-        0,
-    ]
+/// No other system tells of a folder in a way that costs nothing beside a growing log.
+#[cfg(not(target_os = "linux"))]
+mod events {
+    /// There are none.
+    #[derive(Debug)]
+    pub(super) enum Events {}
+
+    impl Events {
+        pub(super) fn of(_: &std::path::Path) -> std::io::Result<Self> {
+            Err(std::io::ErrorKind::Unsupported.into())
+        }
+
+        pub(super) async fn next(&mut self) -> std::io::Result<()> {
+            match *self {}
+        }
+    }
 }
 
 #[cfg(test)]

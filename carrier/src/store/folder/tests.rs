@@ -122,19 +122,37 @@ fn a_folder_that_appears_or_is_replaced_is_noticed_at_once() {
 }
 
 #[test]
+fn a_log_that_grows_in_the_folder_or_beside_it_wakes_nobody() {
+    let parent = tempfile::tempdir().unwrap();
+    let root = parent.path().join("bundle");
+    fs::create_dir(&root).unwrap();
+    let mut logs = [parent.path().join("beside"), root.join("inside")]
+        .map(|path| File::create(path).unwrap());
+    run(async {
+        let mut events = Events::of(&root).unwrap();
+        let mut woken = async |wait| timeout(wait, events.next()).await.is_ok();
+        for log in &mut logs {
+            log.write_all(b"one more line").unwrap();
+        }
+        assert!(!woken(Duration::from_millis(200)).await);
+        drop(logs);
+        assert!(woken(Duration::from_secs(5)).await);
+        assert!(!woken(Duration::from_millis(50)).await);
+    });
+}
+
+#[test]
 fn without_events_the_rescan_finds_the_change() {
     let root = tempfile::tempdir().unwrap();
     let options = Options {
         rescan: Duration::from_millis(100),
         ..Options::default()
     };
+    // What is written to the end, and told of, is in another folder.
+    let elsewhere = tempfile::NamedTempFile::new().unwrap();
+    let path = elsewhere.path().to_owned();
+    symlink(&path, root.path().join("release.dsse.json")).unwrap();
     let folder = Folder::new(root.path(), &options);
     assert_eq!(run(folder.changed(None)), Ok(true));
-    // Whatever is watched, it is not this folder.
-    *lock(&folder.watch) = Some(Watch {
-        of: fs::metadata(root.path()).ok().map(|it| identity(&it)),
-        _watcher: None,
-    });
-    let path = root.path().join("release.dsse.json");
     sees(&folder, move || fs::write(path, b"one").unwrap());
 }
