@@ -87,14 +87,12 @@ impl Folder {
             return self.look();
         };
         let until = Instant::now() + wait;
-        let mut watch = None;
+        let (mut watched, mut events) = (self.identity(), Events::of(&self.root).ok());
         loop {
-            // The folder may have been replaced under its name.
-            let of = fs::metadata(&self.root).ok().map(|it| (it.dev(), it.ino()));
-            let (_, events) = match watch.take().filter(|(watched, _)| *watched == of) {
-                Some(same) => watch.insert(same),
-                None => watch.insert((of, Events::of(&self.root).ok())),
-            };
+            let folder = self.identity();
+            if folder != watched {
+                (watched, events) = (folder, Events::of(&self.root).ok());
+            }
             if self.look()? {
                 return Ok(true);
             }
@@ -102,7 +100,8 @@ impl Folder {
             if left.is_zero() {
                 return Ok(false);
             }
-            if timeout(left.min(self.rescan), next(events.as_mut())).await.is_ok() {
+            let event = next(events.as_mut());
+            if timeout(left.min(self.rescan), event).await.is_ok() {
                 sleep(SETTLE).await;
             }
         }
@@ -124,6 +123,12 @@ impl Folder {
     /// Puts a file; a reader sees the old bytes or the new.
     pub(crate) fn put(&self, name: &str, bytes: &[u8]) -> Result<(), CarrierError> {
         write_whole(&self.root.join(name), bytes)
+    }
+
+    /// Which folder has the name now, whatever is in it.
+    fn identity(&self) -> Option<(u64, u64)> {
+        let metadata = fs::metadata(&self.root).ok()?;
+        Some((metadata.dev(), metadata.ino()))
     }
 
     fn look(&self) -> Result<bool, CarrierError> {
@@ -166,7 +171,7 @@ async fn next(events: Option<&mut Events>) {
     {
         return;
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 /// Writes a file so that after a crash it holds the old bytes or the new: written aside, synced,

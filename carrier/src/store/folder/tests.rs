@@ -126,8 +126,8 @@ fn a_log_that_grows_in_the_folder_or_beside_it_wakes_nobody() {
     let parent = tempfile::tempdir().unwrap();
     let root = parent.path().join("bundle");
     fs::create_dir(&root).unwrap();
-    let mut logs = [parent.path().join("beside"), root.join("inside")]
-        .map(|path| File::create(path).unwrap());
+    let mut logs =
+        [parent.path().join("beside"), root.join("inside")].map(|path| File::create(path).unwrap());
     run(async {
         let mut events = Events::of(&root).unwrap();
         let mut woken = async |wait| timeout(wait, events.next()).await.is_ok();
