@@ -138,33 +138,38 @@ pub(crate) fn again(
 ) {
     let mut resolver = Resolver::new(syntax, sources, sink);
     resolver.only = Some(file);
-    take_out(&mut model.groups, before, |it| it.span.file == file);
-    take_out(&mut model.principals, before, |it| it.span.file == file);
-    take_out(&mut model.roles, before, |it| it.span.file == file);
-    take_out(&mut model.bindings, before, |it| it.span.file == file);
-    take_out(&mut model.rules, before, |it| it.span.file == file);
-    take_out(&mut model.matrices, before, |it| it.span.file == file);
-    model.groups.extend(resolver.groups());
+    let of_file = (file, before);
+    let groups = resolver.groups();
+    exchange(&mut model.groups, of_file, groups, |it| it.span);
     let principals = resolver.principals(&model.issuers);
-    model.principals.extend(principals);
+    exchange(&mut model.principals, of_file, principals, |it| it.span);
     let roles = resolver.roles(&model.servers);
-    model.roles.extend(inherited(roles, &model.roles));
+    let roles = inherited(roles, &model.roles);
+    exchange(&mut model.roles, of_file, roles, |it| it.span);
     let bindings = resolver.entries(&syntax.bindings);
     let bindings = resolver.bindings(bindings.map(|(_, it)| it), model);
-    model.bindings.extend(bindings);
+    exchange(&mut model.bindings, of_file, bindings, |it| it.span);
     let rules = resolver.rules(model);
-    model.rules.extend(rules);
+    exchange(&mut model.rules, of_file, rules, |it| it.span);
     let matrices = resolver.matrices(model);
-    model.matrices.extend(matrices);
+    exchange(&mut model.matrices, of_file, matrices, |it| it.span);
 }
 
-/// Removes the entries that have one of these names and are `old`.
-fn take_out<T>(entries: &mut ByName<T>, names: &BTreeSet<Text>, old: impl Fn(&T) -> bool) {
-    for name in names {
-        if entries.get(name.as_str()).is_some_and(&old) {
+/// Puts the entries of a file in place of those that it gave before under some names. What keeps
+/// its name keeps its place: among very many others it takes a while to make room.
+fn exchange<T>(
+    entries: &mut ByName<T>,
+    (file, before): (FileId, &BTreeSet<Text>),
+    new: ByName<T>,
+    span: impl Fn(&T) -> Span,
+) {
+    for name in before.iter().filter(|it| !new.contains_key(it.as_str())) {
+        let old = entries.get(name.as_str());
+        if old.is_some_and(|it| span(it).file == file) {
             entries.remove(name.as_str());
         }
     }
+    entries.extend(new);
 }
 
 /// Some roles with what they inherit, also from others that have all of theirs.

@@ -1,6 +1,6 @@
 //! Did you mean: the closest known name to a wrong one.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// How many names [`Guesses`] may be compared with in one run: a tenth of a second or so. A project
 /// of 1,000 names gets 5,000 guesses, one of 10,000 names the first 500.
@@ -25,7 +25,9 @@ pub fn closest<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> Opt
 /// Guesses among many names, each wrong name looked up once, and not without end.
 #[derive(Debug)]
 pub struct Guesses<'a> {
+    /// The names of each kind that was asked for more than once, folded for good.
     known: HashMap<&'static str, Vec<(&'a str, Vec<char>)>>,
+    asked: HashSet<&'static str>,
     said: HashMap<(&'static str, String), Option<&'a str>>,
     left: usize,
 }
@@ -34,6 +36,7 @@ impl Default for Guesses<'_> {
     fn default() -> Self {
         Self {
             known: HashMap::new(),
+            asked: HashSet::new(),
             said: HashMap::new(),
             left: COMPARISONS,
         }
@@ -51,22 +54,30 @@ impl<'a> Guesses<'a> {
         if let Some(said) = self.said.get(&(kind, wrong.to_owned())) {
             return *said;
         }
-        let with_folded = |name: &'a str| (name, fold(name).collect());
-        let known = self
-            .known
-            .entry(kind)
-            .or_insert_with(|| known.map(with_folded).collect());
-        self.left = self.left.checked_sub(known.len())?;
-        let mut search = Search::new(wrong);
-        for (name, folded) in known.iter().filter(|(name, _)| *name != wrong) {
-            if search.is_in_reach(folded.len()) {
-                search.measure(name, folded);
-            }
-        }
-        let best = search.best.map(|(_, name)| name);
+        // To fold all of them for good is worth it from the second guess on.
+        let best = if self.asked.insert(kind) {
+            closest(wrong, known)
+        } else {
+            let with_folded = |name: &'a str| (name, fold(name).collect());
+            let kept = self.known.entry(kind);
+            let kept = kept.or_insert_with(|| known.map(with_folded).collect());
+            self.left = self.left.checked_sub(kept.len())?;
+            closest_folded(wrong, kept)
+        };
         self.said.insert((kind, wrong.to_owned()), best);
         best
     }
+}
+
+/// The same as [`closest`], where each name comes with itself folded.
+fn closest_folded<'a>(wrong: &str, known: &[(&'a str, Vec<char>)]) -> Option<&'a str> {
+    let mut search = Search::new(wrong);
+    for (name, folded) in known.iter().filter(|(name, _)| *name != wrong) {
+        if search.is_in_reach(folded.len()) {
+            search.measure(name, folded);
+        }
+    }
+    search.best.map(|(_, name)| name)
 }
 
 struct Search<'a> {
@@ -224,7 +235,7 @@ mod tests {
             );
         }
         let mut guess = |at: usize| guesses.closest("roles", &format!("rule-{at:05}"), known());
-        assert_eq!((0..20).filter(|at| guess(*at).is_some()).count(), 6);
+        assert_eq!((0..20).filter(|at| guess(*at).is_some()).count(), 7);
         assert_eq!(
             guesses.closest("roles", "rule-0007", known()),
             Some("role-0007")

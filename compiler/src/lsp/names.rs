@@ -1,6 +1,9 @@
 //! Where each name is declared and mentioned, read from the trees: it needs no sound project.
 
-use std::{collections::BTreeMap, ops::Range};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+};
 
 use crate::{
     matrix::outcome::RULE,
@@ -107,8 +110,7 @@ impl Names {
         for pair in matrices.into_iter().flatten() {
             self.matrices.remove(pair.key.value.as_str());
         }
-        let start = self.mentions.partition_point(|it| it.span.file < file);
-        let end = self.mentions.partition_point(|it| it.span.file <= file);
+        let places = self.places_in(file);
         let mut own = Self {
             matrices: std::mem::take(&mut self.matrices),
             mentions: Vec::new(),
@@ -120,10 +122,21 @@ impl Names {
         self.matrices = own.matrices;
         let bare = |it: &Mention| it.name.kind == Kind::Team && !it.name.full.contains('/');
         let any = own.mentions.iter().any(bare);
-        self.mentions.splice(start..end, own.mentions);
+        self.mentions.splice(places, own.mentions);
         if any {
             self.bare_teams();
         }
+    }
+
+    /// Where the mentions of a file are among all.
+    fn places_in(&self, file: FileId) -> Range<usize> {
+        let start = self.mentions.partition_point(|it| it.span.file < file);
+        start..self.mentions.partition_point(|it| it.span.file <= file)
+    }
+
+    fn of_file(&self, file: FileId) -> impl Iterator<Item = &Mention> {
+        let own = self.mentions.get(self.places_in(file));
+        own.unwrap_or_default().iter()
     }
 
     /// The name at a byte of a file.
@@ -137,6 +150,18 @@ impl Names {
     /// Every place of a name.
     pub(super) fn places<'a>(&'a self, name: &'a Name) -> impl Iterator<Item = &'a Mention> {
         self.mentions.iter().filter(move |it| it.name == *name)
+    }
+
+    /// The names that a file declares.
+    pub(super) fn declared(&self, file: FileId) -> BTreeSet<Name> {
+        let own = self.of_file(file).filter(|it| it.declares);
+        own.map(|it| it.name.clone()).collect()
+    }
+
+    /// The files that mention one of these names.
+    pub(super) fn files_with(&self, names: &BTreeSet<Name>) -> BTreeSet<FileId> {
+        let places = self.mentions.iter().filter(|it| names.contains(&it.name));
+        places.map(|it| it.span.file).collect()
     }
 
     /// The full names of a kind, each once, in order.

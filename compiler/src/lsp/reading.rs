@@ -1,6 +1,6 @@
 //! A project as it was read, of which one changed file can be read again by itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use latchkey_engine::time::Time;
 
@@ -11,6 +11,7 @@ use crate::{
     project, prove, resolve,
     source::{FileId, MAX_FILE_BYTES, SourceMap, Span, Tree},
     syntax::{self, node::Node, shape::Reader},
+    text::Text,
 };
 
 /// Errors that only a look at every file tells; those of other files stay as they were.
@@ -135,22 +136,50 @@ impl Reading {
         };
         self.found.remove(&id);
         if !found.is_empty() {
-            self.found.insert(id, found.clone());
+            self.found.insert(id, found);
         }
-        resolve::again((id, &before), model, &self.syntax, sources, &mut found);
         let moved = Moved::between(id, &text, sources);
-        let said = std::mem::take(&mut report.diagnostics);
-        for old in said {
-            let of_file = old.primary().is_some_and(|it| it.file == id);
+        let said = std::mem::take(&mut report.diagnostics).into_iter();
+        report.diagnostics = said.filter_map(|it| moved.diagnostic(it)).collect();
+        let files = BTreeMap::from([(id, before)]);
+        self.resolve_again(&files, sources, (model, report));
+        true
+    }
+
+    /// Looks again at files that did not change: a name that they mention is given now, or no
+    /// longer. What is found in them is in the report then.
+    pub(super) fn look_again(
+        &self,
+        files: &BTreeSet<FileId>,
+        sources: &SourceMap,
+        into: (&mut Model, &mut Report),
+    ) {
+        let given = |file: FileId| self.syntax.names_of(file).cloned().collect();
+        let files = files.iter().map(|file| (*file, given(*file))).collect();
+        self.resolve_again(&files, sources, into);
+    }
+
+    /// Puts what some files say into the model, in place of the names that they gave before, and
+    /// what is wrong there into the report.
+    fn resolve_again(
+        &self,
+        files: &BTreeMap<FileId, BTreeSet<Text>>,
+        sources: &SourceMap,
+        (model, report): (&mut Model, &mut Report),
+    ) {
+        let mut found = Sink::new();
+        for (id, before) in files {
+            found.append(self.found.get(id).cloned().unwrap_or_default());
+            resolve::again((*id, before), model, &self.syntax, sources, &mut found);
+        }
+        for old in std::mem::take(&mut report.diagnostics) {
+            let of_files = { old.primary() }.is_some_and(|it| files.contains_key(&it.file));
             let asked = old.code.severity == Severity::Error && !ACROSS.contains(&old.code);
-            if !(of_file && asked)
-                && let Some(old) = moved.diagnostic(old)
-            {
+            if !(of_files && asked) {
                 found.push(old);
             }
         }
         report.diagnostics = found.finish(&self.project.levels).diagnostics;
-        true
     }
 }
 

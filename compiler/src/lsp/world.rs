@@ -14,7 +14,7 @@ use serde_json::Value as Json;
 use super::{
     Due,
     aside::{Aside, Done, Read},
-    names::Names,
+    names::{Name, Names},
     reading::{Outcome, Reading},
     wire,
 };
@@ -30,6 +30,9 @@ use crate::{
 
 /// From so many bytes on a whole check is not made between two keys.
 const LARGE: usize = 512 * 1024;
+
+/// More files than this are not looked at again between two keys.
+const MANY: usize = 100;
 
 /// The size and the last change of a file.
 type Stamp = (u64, Option<SystemTime>);
@@ -328,7 +331,8 @@ impl World {
         self.sources.size() >= self.large
     }
 
-    /// Reads the files that were edited, each by itself, where this is possible.
+    /// Reads the files that were edited, each by itself, where this is possible, and looks again at
+    /// those that mention a name that is given now, or no longer.
     fn take_changes(&mut self) -> bool {
         if !self.is_large() {
             return false;
@@ -363,15 +367,36 @@ impl World {
             },
         };
         let old = self.trees.get(&id).cloned();
-        let into = (meant, &mut self.report);
         let sources = Arc::make_mut(&mut self.sources);
-        let done = reading.change(id, bytes, sources, &mut self.trees, into);
-        if done {
-            let trees = (old.as_ref(), self.trees.get(&id));
-            self.names.replace(id, trees, &self.sources);
-            self.sound = self.sound && self.report.count(Severity::Error) == 0;
+        let into = (&mut *meant, &mut self.report);
+        if !reading.change(id, bytes, sources, &mut self.trees, into) {
+            return false;
         }
-        done
+        let before = self.names.declared(id);
+        let trees = (old.as_ref(), self.trees.get(&id));
+        self.names.replace(id, trees, &self.sources);
+        let others = self.touched_by(&(&before ^ &self.names.declared(id)), id);
+        if !others.is_empty() {
+            reading.look_again(&others, &self.sources, (meant, &mut self.report));
+            let paths = others.into_iter().map(|it| self.sources.path(it));
+            self.news.extend(paths.map(str::to_owned));
+        }
+        self.sound = self.sound && self.report.count(Severity::Error) == 0;
+        true
+    }
+
+    /// The files other than one that mention any of these names; of very many, those that the
+    /// editor shows. The others wait for the check of the whole.
+    fn touched_by(&self, names: &BTreeSet<Name>, but: FileId) -> BTreeSet<FileId> {
+        if names.is_empty() {
+            return BTreeSet::new();
+        }
+        let mut files = self.names.files_with(names);
+        files.remove(&but);
+        if files.len() > MANY {
+            files.retain(|it| self.buffers.contains_key(self.sources.path(*it)));
+        }
+        files
     }
 
     /// What the project means with other texts: how many errors there would be, each by its words.

@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     command::now,
-    diag::Sink,
+    diag::{Severity, Sink},
     lsp::{Due, names::Names, world::World},
     source::{Folder, Overlay, Tree},
     syntax::yaml,
@@ -151,4 +151,47 @@ fn the_server_says_what_a_check_says_after_any_edits() {
     let pairs = projects.iter().zip(7..);
     let alone: usize = pairs.map(|(project, seed)| follows(project, seed)).sum();
     assert!(alone > 0, "no file was looked at by itself");
+}
+
+/// The errors, each with its file.
+fn errors(world: &World) -> Vec<(String, &str)> {
+    let found = world.report.diagnostics.iter();
+    let errors = found.filter(|it| it.severity == Severity::Error);
+    let with_file = errors.map(|it| {
+        let file = it.primary().unwrap().file;
+        (world.sources.path(file).to_owned(), it.code.slug)
+    });
+    with_file.collect()
+}
+
+#[test]
+fn what_a_name_does_to_other_files_is_told_with_it() {
+    const ROLE: &str = "roles:\n  reader: {inherits: [caller]}\n  caller: {allow: {s: [a]}}\n";
+    let root = tempfile::tempdir().unwrap();
+    let files = [
+        ("latchkey.toml", "[project]\nname = \"p\"\n"),
+        ("role.yaml", ROLE),
+        ("use.yaml", "roles:\n  writer: {inherits: [reader]}\n"),
+    ];
+    for (file, text) in files {
+        fs::write(root.path().join(file), text).unwrap();
+    }
+    let mut world = World::new(root.path().to_owned());
+    world.large = 0;
+    world.look(Due::Changed, &|| false);
+    let before = errors(&world).len();
+    let gone = ROLE.replace("reader", "other");
+    for (text, more) in [(gone.as_str(), 1), (ROLE, 0)] {
+        world.edit("role.yaml".into(), Some(text), Some(1));
+        assert!(world.look(Due::Changed, &|| false));
+        assert!(world.news.iter().eq(["role.yaml", "use.yaml"]));
+        let unknown = ("use.yaml".to_owned(), "unknown-role");
+        let at_once = errors(&world);
+        assert_eq!(at_once.len(), before + more, "{at_once:?}");
+        assert_eq!(at_once.contains(&unknown), more == 1, "{at_once:?}");
+        let at_once: Vec<_> = at_once.into_iter().map(|it| format!("{it:?}")).collect();
+        assert!(world.look(Due::Whole, &|| false));
+        let whole: Vec<_> = errors(&world).iter().map(|it| format!("{it:?}")).collect();
+        assert_eq!(at_once, whole);
+    }
 }
