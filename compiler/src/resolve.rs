@@ -3,7 +3,12 @@
 //! A name that does not exist is an error with the closest name that does. What is needed for a
 //! policy to mean something is checked here; what is merely unwise is a lint's business.
 
-use std::{borrow::Borrow, collections::BTreeSet, rc::Rc, sync::Arc};
+use std::{
+    borrow::Borrow,
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+    sync::Arc,
+};
 
 use hashbrown::HashMap;
 use latchkey_engine::condition;
@@ -126,33 +131,35 @@ fn with_bindings(
     model
 }
 
-/// Resolves the entries of one file anew and puts them into the model in place of those of the
-/// names that it gave before. No entry of another file is looked at again: only what is found in
-/// this file, by itself, is reported.
+/// Resolves the entries of some files anew and puts them into the model in place of those of the
+/// names that each gave before. No entry of another file is looked at again: only what is found in
+/// these files, each by itself, is reported.
 pub(crate) fn again(
-    (file, before): (FileId, &BTreeSet<Text>),
+    files: &BTreeMap<FileId, BTreeSet<Text>>,
     model: &mut Model,
     syntax: &syntax::Project,
     sources: &SourceMap,
     sink: &mut Sink,
 ) {
     let mut resolver = Resolver::new(syntax, sources, sink);
-    resolver.only = Some(file);
-    let of_file = (file, before);
-    let groups = resolver.groups();
-    exchange(&mut model.groups, of_file, groups, |it| it.span);
-    let principals = resolver.principals(&model.issuers);
-    exchange(&mut model.principals, of_file, principals, |it| it.span);
-    let roles = resolver.roles(&model.servers);
-    let roles = inherited(roles, &model.roles);
-    exchange(&mut model.roles, of_file, roles, |it| it.span);
-    let bindings = resolver.entries(&syntax.bindings);
-    let bindings = resolver.bindings(bindings.map(|(_, it)| it), model);
-    exchange(&mut model.bindings, of_file, bindings, |it| it.span);
-    let rules = resolver.rules(model);
-    exchange(&mut model.rules, of_file, rules, |it| it.span);
-    let matrices = resolver.matrices(model);
-    exchange(&mut model.matrices, of_file, matrices, |it| it.span);
+    for (file, before) in files {
+        let of_file = (*file, before);
+        resolver.only = Some(*file);
+        let groups = resolver.groups();
+        exchange(&mut model.groups, of_file, groups, |it| it.span);
+        let principals = resolver.principals(&model.issuers);
+        exchange(&mut model.principals, of_file, principals, |it| it.span);
+        let roles = resolver.roles(&model.servers);
+        let roles = inherited(roles, &model.roles);
+        exchange(&mut model.roles, of_file, roles, |it| it.span);
+        let bindings = resolver.entries(&syntax.bindings);
+        let bindings = resolver.bindings(bindings.map(|(_, it)| it), model);
+        exchange(&mut model.bindings, of_file, bindings, |it| it.span);
+        let rules = resolver.rules(model);
+        exchange(&mut model.rules, of_file, rules, |it| it.span);
+        let matrices = resolver.matrices(model);
+        exchange(&mut model.matrices, of_file, matrices, |it| it.span);
+    }
 }
 
 /// Puts the entries of a file in place of those that it gave before under some names. What keeps

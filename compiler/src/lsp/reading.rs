@@ -168,10 +168,10 @@ impl Reading {
         (model, report): (&mut Model, &mut Report),
     ) {
         let mut found = Sink::new();
-        for (id, before) in files {
-            found.append(self.found.get(id).cloned().unwrap_or_default());
-            resolve::again((*id, before), model, &self.syntax, sources, &mut found);
+        for read in files.keys().filter_map(|id| self.found.get(id)) {
+            found.append(read.clone());
         }
+        resolve::again(files, model, &self.syntax, sources, &mut found);
         for old in std::mem::take(&mut report.diagnostics) {
             let of_files = { old.primary() }.is_some_and(|it| files.contains_key(&it.file));
             let asked = old.code.severity == Severity::Error && !ACROSS.contains(&old.code);

@@ -10,6 +10,7 @@ use crate::{
     command::now,
     diag::{Severity, Sink},
     lsp::{Due, names::Names, world::World},
+    project::FILE,
     source::{Folder, Overlay, Tree},
     syntax::yaml,
 };
@@ -143,9 +144,10 @@ fn follows(project: &Path, seed: u64) -> usize {
 #[test]
 fn the_server_says_what_a_check_says_after_any_edits() {
     let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let examples = fs::read_dir(top.join("examples")).unwrap();
-    let mut projects: Vec<PathBuf> = examples.map(|it| it.unwrap().path()).collect();
-    projects.retain(|it| it.join("latchkey.toml").is_file());
+    let files = Folder::new(&top.join("examples")).paths().unwrap();
+    let project = |file: &String| Some(top.join("examples").join(file.strip_suffix(FILE)?));
+    let mut projects: Vec<PathBuf> = files.iter().filter_map(project).collect();
+    assert!(!projects.is_empty());
     projects.push(top.join("policies"));
     projects.sort();
     let pairs = projects.iter().zip(7..);
