@@ -144,7 +144,7 @@ fn follows(project: &Path, seed: u64) -> usize {
 #[test]
 fn the_server_says_what_a_check_says_after_any_edits() {
     let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let files = Folder::new(&top.join("examples")).paths().unwrap();
+    let files = Folder::new(top.join("examples")).paths().unwrap();
     let project = |file: &String| Some(top.join("examples").join(file.strip_suffix(FILE)?));
     let mut projects: Vec<PathBuf> = files.iter().filter_map(project).collect();
     assert!(!projects.is_empty());
