@@ -1,14 +1,14 @@
 //! After any edits, what the server says is what a check of the same files says.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
 };
 
 use crate::{
     command::now,
-    diag::{Severity, Sink},
+    diag::{Diagnostic, Severity, Sink, codes},
     lsp::{Due, names::Names, world::World},
     project::FILE,
     source::{Folder, Overlay, Tree},
@@ -51,7 +51,7 @@ fn edited(text: &str, numbers: &mut Numbers) -> String {
     let Some(line) = lines.get(at).cloned() else {
         return "roles: {a: {allow: {b: [c]}}}\n".to_owned();
     };
-    match numbers.below(9) {
+    match numbers.below(12) {
         0 => drop(lines.remove(at)),
         1 => lines.insert(at, line),
         2 => lines.swap(at, other),
@@ -59,6 +59,18 @@ fn edited(text: &str, numbers: &mut Numbers) -> String {
         4 => lines.insert(at, "  half: [".to_owned()),
         5 => lines.insert(at, "# é: latchkey: allow(unused-role): no".to_owned()),
         6 => lines.push("bindings: {more: {who: [type:human], roles: [x], in: platform}}".into()),
+        // A name that others may mention is another one now.
+        7..=9 => {
+            let key = |line: &&mut String| {
+                let indent = line.len() - line.trim_start().len();
+                indent == 2 && line.contains(':')
+            };
+            let mut keys: Vec<&mut String> = lines.iter_mut().filter(key).collect();
+            let at = numbers.below(keys.len());
+            if let Some(line) = keys.get_mut(at) {
+                **line = line.replacen(':', "x:", 1);
+            }
+        }
         _ => {
             let (one, another) = (one.unwrap_or("a"), another.unwrap_or("b"));
             return text.replacen(one, another, 1 + numbers.below(2));
@@ -67,8 +79,23 @@ fn edited(text: &str, numbers: &mut Numbers) -> String {
     lines.join("\n") + "\n"
 }
 
-/// How many files were looked at by themselves.
-fn follows(project: &Path, seed: u64) -> usize {
+/// Names that do not exist, in some files.
+fn unknown(world: &World, files: &BTreeSet<String>) -> Vec<Diagnostic> {
+    let codes = [
+        &codes::UNKNOWN_GROUP,
+        &codes::UNKNOWN_PRINCIPAL,
+        &codes::UNKNOWN_ROLE,
+        &codes::UNKNOWN_RULE,
+    ];
+    let place = |it: &Diagnostic| it.primary().map(|span| world.sources.path(span.file));
+    let found = world.report.diagnostics.iter();
+    let found = found.filter(|it| codes.contains(&it.code));
+    let found = found.filter(|it| place(it).is_some_and(|file| files.contains(file)));
+    found.cloned().collect()
+}
+
+/// How often a file was looked at by itself, and how often others with it.
+fn follows(project: &Path, seed: u64) -> [usize; 2] {
     let name = format!("latchkey-reading-{seed}-{}", std::process::id());
     let root: PathBuf = std::env::temp_dir().join(name);
     let _ = fs::remove_dir_all(&root);
@@ -85,7 +112,7 @@ fn follows(project: &Path, seed: u64) -> usize {
     let mut late = Vec::new();
     let mut numbers = Numbers(seed);
     let mut texts: BTreeMap<String, String> = BTreeMap::new();
-    let mut alone = 0;
+    let (mut alone, mut others) = (0, 0);
     for edit in 0..edits() {
         let file = files.get(numbers.below(files.len())).unwrap();
         let saved = fs::read_to_string(root.join(file)).unwrap();
@@ -98,7 +125,10 @@ fn follows(project: &Path, seed: u64) -> usize {
         world.edit(file.clone(), Some(&text), Some(1));
         texts.insert(file.clone(), text);
         world.look(Due::Changed, &|| false);
-        alone += usize::from(!world.news.is_empty());
+        alone += usize::from(world.news.len() == 1);
+        others += usize::from(world.news.len() > 1);
+        let looked_at = world.news.clone();
+        let at_once = unknown(&world, &looked_at);
         // Whoever types on is not kept waiting, and nothing is lost.
         match numbers.below(6) {
             0 => {
@@ -120,6 +150,11 @@ fn follows(project: &Path, seed: u64) -> usize {
                 world.look(Due::Whole, &|| false);
             }
         }
+        assert_eq!(
+            at_once,
+            unknown(&world, &looked_at),
+            "edit {edit} of {file}"
+        );
         let tree = Overlay::new(&folder, &world.buffers);
         let cold = crate::check(&tree, now());
         let mut trees = BTreeMap::new();
@@ -138,7 +173,7 @@ fn follows(project: &Path, seed: u64) -> usize {
         assert_eq!(world.names.mentions, names.mentions, "{context}");
     }
     fs::remove_dir_all(&root).unwrap();
-    alone
+    [alone, others]
 }
 
 #[test]
@@ -151,8 +186,11 @@ fn the_server_says_what_a_check_says_after_any_edits() {
     projects.push(top.join("policies"));
     projects.sort();
     let pairs = projects.iter().zip(7..);
-    let alone: usize = pairs.map(|(project, seed)| follows(project, seed)).sum();
-    assert!(alone > 0, "no file was looked at by itself");
+    let counts: Vec<[usize; 2]> = pairs
+        .map(|(project, seed)| follows(project, seed))
+        .collect();
+    assert!(counts.iter().any(|[alone, _]| *alone > 0), "{counts:?}");
+    assert!(counts.iter().any(|[_, others]| *others > 0), "{counts:?}");
 }
 
 /// The errors, each with its file.
