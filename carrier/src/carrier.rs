@@ -27,7 +27,7 @@ pub struct Options {
     pub stall: Duration,
     /// The largest subject that is fetched, in bytes.
     pub largest: u64,
-    /// How often a folder is looked at where its file system reports no changes.
+    /// How often a folder is looked at where the system reports no changes.
     pub rescan: Duration,
     /// Where the bearer token for a web server or registry is.
     pub token: Option<Token>,
@@ -129,8 +129,8 @@ impl Carrier {
     /// Whether the release has changed since this was asked last; true the first time.
     ///
     /// With `wait`, an unchanged release is answered when that time is over and a change as soon as
-    /// it is seen: at once for a folder or a server that holds the request (`Prefer: wait`), at the
-    /// next call elsewhere. An error comes at once, so a caller backs off on errors only.
+    /// it is seen: at once for a folder on Linux or a server that holds the request (`Prefer: wait`),
+    /// within [`Options::rescan`] for other folders, at the next call elsewhere. An error comes at once, so a caller backs off on errors only.
     pub async fn changed(&self, wait: Option<Duration>) -> Result<bool, CarrierError> {
         self.store.changed(wait).await
     }

@@ -21,7 +21,7 @@ pub(crate) use folder::{Folder, storage, write_whole};
 #[derive(Debug)]
 pub(crate) enum Store {
     /// In a folder.
-    Folder(Folder),
+    Folder(Box<Folder>),
     /// On a web server.
     Http(Box<http::Http>),
     /// In one manifest of a registry.
@@ -32,7 +32,7 @@ impl Store {
     /// Opens a location.
     pub(crate) fn open(location: &Location, options: &Options) -> Result<Self, CarrierError> {
         match location {
-            Location::Folder(path) => Ok(Self::Folder(Folder::new(path, options))),
+            Location::Folder(path) => Ok(Self::Folder(Box::new(Folder::new(path, options)))),
             Location::Http(url) => Ok(Self::Http(Box::new(http::Http::new(url, options)?))),
             Location::Oci(it) => Ok(Self::Oci(Box::new(oci::Oci::new(it, options)?))),
         }

@@ -10,13 +10,17 @@ use std::time::{Duration, Instant};
 
 use ed25519_dalek::SigningKey;
 use latchkey_gate::supply::{Digest, Release, Statement, Subject};
+use tokio::runtime::{Builder, Runtime};
 
 use crate::{Location, names};
 
-/// Runs a future on a runtime of its own.
+thread_local! {
+    static RUNTIME: Runtime = Builder::new_current_thread().enable_all().build().unwrap();
+}
+
+/// Runs a future on the one runtime of the test.
 pub(crate) fn run<T>(future: impl Future<Output = T>) -> T {
-    let mut runtime = tokio::runtime::Builder::new_current_thread();
-    runtime.enable_all().build().unwrap().block_on(future)
+    RUNTIME.with(|runtime| runtime.block_on(future))
 }
 
 /// How a name is answered, where not with its bytes.

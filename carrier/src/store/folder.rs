@@ -32,11 +32,21 @@ pub(crate) struct Folder {
     root: PathBuf,
     rescan: Duration,
     seen: Mutex<Option<Stamps>>,
+    /// Kept from one question to the next: to let go of it makes the system wait for itself.
+    watch: Mutex<Watch>,
 }
 
 /// What tells a changed file from an unchanged one without reading it: device, inode, size, time.
 type Stamp = [i64; 5];
 type Stamps = BTreeMap<OsString, Stamp>;
+
+#[derive(Debug, Default)]
+struct Watch {
+    /// The folder that is watched, which may have been replaced under its name since.
+    folder: Option<(u64, u64)>,
+    /// `None` where nothing tells: the rescan alone finds every change then.
+    events: Option<Events>,
+}
 
 impl Folder {
     /// A folder that may not be there yet.
@@ -45,6 +55,7 @@ impl Folder {
             root: root.to_owned(),
             rescan: options.rescan,
             seen: Mutex::new(None),
+            watch: Mutex::default(),
         }
     }
 
@@ -86,13 +97,20 @@ impl Folder {
         let Some(wait) = wait else {
             return self.look();
         };
+        let mut watch = std::mem::take(&mut *lock(&self.watch));
+        let changed = self.changed_within(wait, &mut watch).await;
+        *lock(&self.watch) = watch;
+        changed
+    }
+
+    async fn changed_within(
+        &self,
+        wait: Duration,
+        watch: &mut Watch,
+    ) -> Result<bool, CarrierError> {
         let until = Instant::now() + wait;
-        let (mut watched, mut events) = (self.identity(), Events::of(&self.root).ok());
         loop {
-            let folder = self.identity();
-            if folder != watched {
-                (watched, events) = (folder, Events::of(&self.root).ok());
-            }
+            watch.renew(&self.root);
             if self.look()? {
                 return Ok(true);
             }
@@ -100,8 +118,7 @@ impl Folder {
             if left.is_zero() {
                 return Ok(false);
             }
-            let event = next(events.as_mut());
-            if timeout(left.min(self.rescan), event).await.is_ok() {
+            if timeout(left.min(self.rescan), watch.next()).await.is_ok() {
                 sleep(SETTLE).await;
             }
         }
@@ -123,12 +140,6 @@ impl Folder {
     /// Puts a file; a reader sees the old bytes or the new.
     pub(crate) fn put(&self, name: &str, bytes: &[u8]) -> Result<(), CarrierError> {
         write_whole(&self.root.join(name), bytes)
-    }
-
-    /// Which folder has the name now, whatever is in it.
-    fn identity(&self) -> Option<(u64, u64)> {
-        let metadata = fs::metadata(&self.root).ok()?;
-        Some((metadata.dev(), metadata.ino()))
     }
 
     fn look(&self) -> Result<bool, CarrierError> {
@@ -164,14 +175,26 @@ impl Folder {
     }
 }
 
-/// Waits for the next event; where there are none, the rescan alone finds every change.
-async fn next(events: Option<&mut Events>) {
-    if let Some(events) = events
-        && events.next().await.is_ok()
-    {
-        return;
+impl Watch {
+    /// Watches the folder that has the name now.
+    fn renew(&mut self, root: &Path) {
+        let folder = fs::metadata(root).ok().map(|it| (it.dev(), it.ino()));
+        if self.events.is_none() || self.folder != folder {
+            let events = Events::of(root).ok();
+            *self = Self { folder, events };
+        }
     }
-    std::future::pending::<()>().await;
+
+    /// Waits for the next event; without end where there will be none.
+    async fn next(&mut self) {
+        if let Some(events) = &mut self.events {
+            if events.next().await.is_ok() {
+                return;
+            }
+            self.events = None;
+        }
+        std::future::pending::<()>().await;
+    }
 }
 
 /// Writes a file so that after a crash it holds the old bytes or the new: written aside, synced,

@@ -76,6 +76,8 @@ fn a_written_file_is_noticed_at_once() {
         folder.get("release.dsse.json", 10),
         Ok(Some(b"one".to_vec()))
     );
+    // What was watched is watched on.
+    assert!(lock(&folder.watch).events.is_some());
 }
 
 #[test]
