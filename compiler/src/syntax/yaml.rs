@@ -1,7 +1,8 @@
 //! YAML text to the spanned tree, on the strict subset of the language.
 //!
 //! This is the only module that knows the YAML library. Everything outside the subset is reported
-//! and reading goes on, so that one run finds what there is to find.
+//! and reading goes on, so that one run finds what there is to find. The form that nearly every file
+//! has is read without the library, to the same result (docs/decisions/0010-everyday-yaml.md).
 
 use std::ops::Range;
 
@@ -15,6 +16,7 @@ use crate::syntax::plain::{Plain, classify};
 use crate::text::Text;
 
 mod characters;
+mod direct;
 pub(crate) mod foreign;
 mod recovery;
 
@@ -32,26 +34,45 @@ pub(crate) struct Document {
     pub(crate) holes: Vec<Range<usize>>,
 }
 
-/// Reads one file. What is not well-formed is reported and passed over, and the file is read again
-/// without it: a lost bracket hides nothing but the value that it is in.
+/// Reads one file.
 pub(crate) fn parse(file: FileId, text: &str, sink: &mut Sink) -> Document {
+    let Some(root) = parse_everyday(file, text) else {
+        return parse_any(file, text, sink);
+    };
+    debug_assert!(is_read_alike(&root, file, text), "{root:?} in {text:?}");
+    Document {
+        root: Some(root),
+        holes: Vec::new(),
+    }
+}
+
+/// Reads a file of the everyday form in which there is nothing to find; `None` for any other.
+fn parse_everyday(file: FileId, text: &str) -> Option<Node> {
+    let mut found = Sink::new();
+    let mut builder = Builder::new(file, text, text, 0, &mut found);
+    direct::read(&mut builder)?;
+    let root = builder.root.take()?;
+    found.is_empty().then_some(root)
+}
+
+/// Whether the library reads the same, to the byte, and finds no mistake either.
+fn is_read_alike(root: &Node, file: FileId, text: &str) -> bool {
+    let mut found = Sink::new();
+    let other = parse_any(file, text, &mut found);
+    let theirs = other.root.map(|it| format!("{it:?}"));
+    found.is_empty() && other.holes.is_empty() && theirs == Some(format!("{root:?}"))
+}
+
+/// Reads any file. What is not well-formed is reported and passed over, and the file is read again
+/// without it: a lost bracket hides nothing but the value that it is in.
+fn parse_any(file: FileId, text: &str, sink: &mut Sink) -> Document {
     characters::check(file, text, sink);
     // A byte-order mark is reported above; the parser would count it as content.
     let shift = text.len() - text.strip_prefix('\u{feff}').unwrap_or(text).len();
     let mut recovery = Recovery::new(text.get(shift..).unwrap_or_default());
     loop {
         let mut found = Sink::new();
-        let mut builder = Builder {
-            file,
-            text,
-            body: recovery.body(),
-            shift,
-            sink: &mut found,
-            stack: Vec::new(),
-            root: None,
-            holes: Vec::new(),
-            texts: HashSet::with_capacity(text.len() / BYTES_FOR_A_TEXT),
-        };
+        let mut builder = Builder::new(file, text, recovery.body(), shift, &mut found);
         let Err(stop) = builder.run() else {
             let Builder {
                 root, mut holes, ..
@@ -150,7 +171,21 @@ impl Seen {
 /// A key that waits for its value; `None` if the key was refused and its value is dropped.
 struct Key(Option<Spanned<Text>>);
 
-impl Builder<'_> {
+impl<'a> Builder<'a> {
+    fn new(file: FileId, text: &'a str, body: &'a str, shift: usize, sink: &'a mut Sink) -> Self {
+        Self {
+            file,
+            text,
+            body,
+            shift,
+            sink,
+            stack: Vec::new(),
+            root: None,
+            holes: Vec::new(),
+            texts: HashSet::with_capacity(text.len() / BYTES_FOR_A_TEXT),
+        }
+    }
+
     fn run(&mut self) -> Result<(), Stop> {
         let options = granit_parser::options! {
             disallow_directives: true,
@@ -202,12 +237,7 @@ impl Builder<'_> {
                     flow,
                 })?;
             }
-            Event::SequenceEnd | Event::MappingEnd => {
-                let end = self.span(place);
-                if let Some(open) = self.stack.pop() {
-                    self.add(close(open, Some(end)));
-                }
-            }
+            Event::SequenceEnd | Event::MappingEnd => self.close(self.span(place)),
             Event::Alias(_) | Event::UnresolvedAlias(_) => {
                 let span = self.span(place);
                 self.anchor(
@@ -232,6 +262,12 @@ impl Builder<'_> {
         }
         self.stack.push(open);
         Ok(())
+    }
+
+    fn close(&mut self, end: Span) {
+        if let Some(open) = self.stack.pop() {
+            self.add(close(open, Some(end)));
+        }
     }
 
     fn scalar(&mut self, text: &str, style: ScalarStyle, span: Span, tagged: bool) {

@@ -6,11 +6,19 @@ use crate::source::{FileId, Span};
 /// After so many findings of this kind in one file the rest is not listed.
 const MOST: usize = 20;
 
+/// Whether all characters are visible or plain space, and the line feed is the only line break.
+pub(super) fn everyday(text: &str) -> bool {
+    // Nearly every file is of ASCII alone, and this is a look at sixteen of them at a time.
+    let usual = |b: u8| b == b'\n' || (b' '..=b'~').contains(&b);
+    text.bytes().fold(true, |all, b| all & usual(b))
+        || text
+            .chars()
+            .all(|c| problem(c, None, 1).is_none() && !matches!(c, '\u{fffe}' | '\u{ffff}'))
+}
+
 /// Reports what reviewers do not see, or what readers take for different things.
 pub(super) fn check(file: FileId, text: &str, sink: &mut Sink) {
-    // Nearly every file is of these alone, and this is a look at sixteen of them at a time.
-    let usual = |b: u8| b == b'\n' || (b' '..=b'~').contains(&b);
-    if text.bytes().fold(true, |all, b| all & usual(b)) {
+    if everyday(text) {
         return;
     }
     let mut previous = '\n';
