@@ -100,13 +100,13 @@ impl Callers {
         };
         let keys = &shared.issuer_keys;
         let era = (active.generation, keys.generation());
-        let vouched = if let Some(vouched) = self.tokens.recall(token, era) {
+        let vouched = if let Some(vouched) = self.tokens.recall(token, era, now) {
             vouched
         } else {
             let text = legal(token).ok_or(Reason::Unauthenticated)?;
             let verified = active.gate.verify(text, active.server, &keys.live(), now);
             let verified = verified.map_err(|error| error.reason)?;
-            self.tokens.remember(token, verified, era)
+            self.tokens.remember(token, verified, era, now)
         };
         if vouched.expires_at() <= now {
             return Err(Reason::TokenExpired);
@@ -150,7 +150,7 @@ impl Callers {
         now: Time,
     ) -> Result<Arc<Vouched>, IdentityError> {
         let era = (active.generation, shared.issuer_keys.generation());
-        let Some(vouched) = self.tokens.recall(token, era) else {
+        let Some(vouched) = self.tokens.recall(token, era, now) else {
             return self.verify(shared, active, token, now).await;
         };
         shared.metrics.token_hits.inc();
@@ -177,7 +177,7 @@ impl Callers {
             let keys = &shared.issuer_keys;
             let era = (active.generation, keys.generation());
             let error = match active.gate.verify(text, active.server, &keys.live(), now) {
-                Ok(vouched) => return Ok(self.tokens.remember(token, vouched, era)),
+                Ok(vouched) => return Ok(self.tokens.remember(token, vouched, era, now)),
                 Err(error) => error,
             };
             let lacks_keys = matches!(
@@ -202,7 +202,7 @@ impl Callers {
         let Asking { active, now, .. } = *asking;
         let era = (active.generation, 0);
         let fingerprint = &certificate.fingerprint;
-        if let Some(identity) = self.certificates.recall(fingerprint, era) {
+        if let Some(identity) = self.certificates.recall(fingerprint, era, now) {
             shared.metrics.token_hits.inc();
             if identity.expires_at() <= now {
                 return Err(Reason::TokenExpired.into());
@@ -211,7 +211,7 @@ impl Callers {
         }
         shared.metrics.token_misses.inc();
         let identity = active.gate.certificate(certificate, now)?;
-        Ok(identity.map(|it| self.certificates.remember(fingerprint, it, era)))
+        Ok(identity.map(|it| self.certificates.remember(fingerprint, it, era, now)))
     }
 }
 

@@ -6,6 +6,8 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use latchkey_engine::time::Time;
+
 /// The bundle and the keys that something was verified under. Under others it counts no more.
 pub(super) type Era = (u64, u64);
 
@@ -31,6 +33,8 @@ struct Remembered<T> {
     from: Box<[u8]>,
     verified: Arc<T>,
     era: Era,
+    /// When it was verified. By a clock that was set back since, it may not be valid yet.
+    at: Time,
 }
 
 impl<T> Memory<T> {
@@ -44,11 +48,13 @@ impl<T> Memory<T> {
         }
     }
 
-    /// What was verified from these very bytes in this era.
-    pub(super) fn recall(&self, from: &[u8], era: Era) -> Option<Arc<T>> {
+    /// What was verified from these very bytes in this era, and not later than now.
+    pub(super) fn recall(&self, from: &[u8], era: Era, now: Time) -> Option<Arc<T>> {
         let key = self.key(from);
         let mut generations = self.lock();
-        let fits = |found: &&Remembered<T>| found.era == era && found.from.as_ref() == from;
+        let fits = |found: &&Remembered<T>| {
+            found.era == era && found.at <= now && found.from.as_ref() == from
+        };
         if let Some(found) = generations.young.get(&key).filter(fits) {
             return Some(Arc::clone(&found.verified));
         }
@@ -58,12 +64,13 @@ impl<T> Memory<T> {
         Some(verified)
     }
 
-    pub(super) fn remember(&self, from: &[u8], verified: T, era: Era) -> Arc<T> {
+    pub(super) fn remember(&self, from: &[u8], verified: T, era: Era, now: Time) -> Arc<T> {
         let verified = Arc::new(verified);
         let remembered = Remembered {
             from: from.into(),
             verified: Arc::clone(&verified),
             era,
+            at: now,
         };
         self.insert(&mut self.lock(), self.key(from), remembered);
         verified
@@ -94,29 +101,33 @@ impl<T> Memory<T> {
 mod tests {
     use super::*;
 
+    const NOW: Time = Time(1_000);
+
     #[test]
-    fn another_era_and_other_bytes_are_not_recalled() {
+    fn another_era_other_bytes_and_an_earlier_time_are_not_recalled() {
         let memory = Memory::new(8);
-        memory.remember(b"token", 7, (1, 1));
-        assert_eq!(memory.recall(b"token", (1, 1)).as_deref(), Some(&7));
-        for (from, era) in [
-            (&b"token"[..], (2, 1)),
-            (b"token", (1, 2)),
-            (b"tokem", (1, 1)),
-            (b"", (1, 1)),
+        memory.remember(b"token", 7, (1, 1), NOW);
+        let later = memory.recall(b"token", (1, 1), Time(1_001));
+        assert_eq!(later.as_deref(), Some(&7));
+        for (from, era, now) in [
+            (&b"token"[..], (2, 1), NOW),
+            (b"token", (1, 2), NOW),
+            (b"tokem", (1, 1), NOW),
+            (b"", (1, 1), NOW),
+            (b"token", (1, 1), Time(999)),
         ] {
-            assert_eq!(memory.recall(from, era), None);
+            assert_eq!(memory.recall(from, era, now), None);
         }
     }
 
     #[test]
     fn what_is_used_stays_and_the_rest_is_bounded() {
         let memory = Memory::new(16);
+        let recall = |n: u32| memory.recall(&n.to_be_bytes(), (1, 1), NOW);
         for n in 0..100_u32 {
-            memory.remember(&n.to_be_bytes(), n, (1, 1));
-            assert!(memory.recall(&0_u32.to_be_bytes(), (1, 1)).is_some());
+            memory.remember(&n.to_be_bytes(), n, (1, 1), NOW);
+            assert!(recall(0).is_some());
         }
-        let kept = (0..100_u32).filter(|n| memory.recall(&n.to_be_bytes(), (1, 1)).is_some());
-        assert!(kept.count() <= 18);
+        assert!((0..100).filter(|n| recall(*n).is_some()).count() <= 18);
     }
 }

@@ -52,6 +52,19 @@ pub(super) const ROWS: &[Row] = &[
         inject: |scene| clock(scene, -3600),
     },
     Row {
+        fault: "the clock jumps an hour back: so is a token that was in use",
+        comes: &[
+            ("200 ok", "ok success"),
+            ("401 unauthenticated", "unauthenticated denied"),
+        ],
+        inject: |scene| {
+            let token = bundle::minted("alice", 600);
+            let before = call(scene, &token);
+            let after = at_other_time(scene, -3600, &token);
+            vec![before, after]
+        },
+    },
+    Row {
         fault: "stage `receive` panics",
         comes: &[BROKEN],
         inject: |scene| panic(scene, "receive"),
@@ -177,13 +190,22 @@ fn disk_full(scene: &Scene, most: &str) -> Vec<String> {
 fn clock(scene: &Scene, seconds: i64) -> Vec<String> {
     // One that the sidecar has not seen yet.
     let token = bundle::minted("alice", 600 + seconds % 7);
+    vec![at_other_time(scene, seconds, &token)]
+}
+
+/// What becomes of a call while the clock is off by so many seconds.
+fn at_other_time(scene: &Scene, seconds: i64, token: &str) -> String {
     let file = scene.faults().join("clock");
     std::fs::write(&file, seconds.to_string()).unwrap();
-    let mut connection = client::Connection::open(scene.program.address, &token);
-    connection.post(&client::tool_call("get_issue")).unwrap();
-    let all = vec![saw(&mut connection)];
+    let seen = call(scene, token);
     std::fs::remove_file(&file).unwrap();
-    all
+    seen
+}
+
+fn call(scene: &Scene, token: &str) -> String {
+    let mut connection = client::Connection::open(scene.program.address, token);
+    connection.post(&client::tool_call("get_issue")).unwrap();
+    saw(&mut connection)
 }
 
 fn panic(scene: &Scene, stage: &str) -> Vec<String> {
