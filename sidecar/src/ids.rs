@@ -48,6 +48,13 @@ pub(crate) fn span() -> String {
     text
 }
 
+/// A fresh mask of a WebSocket frame.
+#[must_use]
+pub(crate) fn mask() -> [u8; 4] {
+    let [a, b, c, d, ..] = bits()[1].to_be_bytes();
+    [a, b, c, d]
+}
+
 /// A fresh W3C trace id.
 #[must_use]
 pub(crate) fn trace() -> String {

@@ -11,8 +11,9 @@
 mod api;
 
 use std::{
-    io::{Read, Write},
+    io::{BufRead, BufReader, Lines, Read, Write},
     net::{Shutdown, SocketAddr, TcpStream},
+    process::{Child, ChildStdout, Command, Stdio},
     sync::{Arc, atomic::Ordering::SeqCst},
     time::Duration,
 };
@@ -21,8 +22,9 @@ use api::Api;
 use latchkey_gate::call::Stated;
 use latchkey_sidecar::run::Running;
 use latchkey_tests::{
-    golden::Golden,
+    golden::{Golden, root},
     live::{Release, Rig, trust, wait_for},
+    node::Packages,
     tokens::{mint, seconds, token},
     upstream::Upstream,
 };
@@ -86,7 +88,12 @@ fn golden(api: SocketAddr, limits: &str, change: &dyn Fn(String) -> String) -> G
 impl Front {
     fn new(limits: &str) -> Self {
         let api = Api::start();
-        let golden = golden(api.address, limits, &|text| text);
+        Self::before(api.address, api, limits)
+    }
+
+    /// Before a server that may be another than the API.
+    fn before(server: SocketAddr, api: Arc<Api>, limits: &str) -> Self {
+        let golden = golden(server, limits, &|text| text);
         let mut front = Self {
             rig: Rig {
                 folder: tempfile::tempdir().unwrap(),
@@ -105,11 +112,14 @@ impl Front {
     }
 
     fn start(limits: &str, more: &str) -> Self {
-        let mut front = Self::new(limits);
-        let running = front.rig.start(more);
+        Self::new(limits).run(more)
+    }
+
+    fn run(mut self, more: &str) -> Self {
+        let running = self.rig.start(more);
         assert!(running.shared().active().is_some(), "the bundle is refused");
-        front.running = Some(running);
-        front
+        self.running = Some(running);
+        self
     }
 
     /// Releases what the model says.
@@ -624,6 +634,89 @@ fn a_tunnel_ends_with_its_token_its_time_and_the_sidecar() {
     assert!(running.drain(), "the tunnel was cut off");
     assert!(wire.is_ended());
     assert_eq!(front.event(1)["reason"], "ok");
+}
+
+/// A program of `tests/peers/websocket.mjs`, and what it says.
+struct Peer {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Peer {
+    fn start(arguments: &[&str]) -> Self {
+        let packages = Packages::install("websocket", &["ws@8.23.0"]);
+        // A script imports what is installed beside it.
+        let script = packages.folder().join("websocket.mjs");
+        std::fs::copy(root().join("tests/peers/websocket.mjs"), &script).unwrap();
+        let mut child = Command::new(packages.node())
+            .arg(&script)
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        Self { child, lines }
+    }
+
+    fn says(&mut self) -> Value {
+        serde_json::from_str(&self.lines.next().unwrap().unwrap()).unwrap()
+    }
+
+    fn is_told(&mut self, text: &str) {
+        let stdin = self.child.stdin.as_mut().unwrap();
+        stdin.write_all(text.as_bytes()).unwrap();
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn a_real_client_and_server_are_told_why_a_web_socket_ends() {
+    let mut server = Peer::start(&["server"]);
+    let port = u16::try_from(server.says()["port"].as_u64().unwrap()).unwrap();
+    let address = SocketAddr::from(([127, 0, 0, 1], port));
+    let start = |limits: &str| Front::before(address, Api::start(), limits).run("");
+    let connect = |front: &Front, principal: &str| {
+        let url = format!("ws://{}/live", front.address());
+        let mut client = Peer::start(&["client", &url, &front.token(principal)]);
+        assert_eq!(client.says(), json!({"said": "hello"}));
+        client
+    };
+
+    let mut front = start("");
+    let mut bob = connect(&front, "bob");
+    front.golden = golden(address, "", &|text| {
+        text.replace("  bob: {who: [bob], roles: [live], in: acme}\n", "")
+    });
+    front.release(2);
+    let denied = json!({"code": 1008, "reason": "no_permission"});
+    assert_eq!(bob.says(), denied);
+    // The server is not told what its caller was denied for.
+    let gone = json!({"code": 1001, "reason": ""});
+    assert_eq!(server.says(), gone);
+    assert_eq!(front.event(1)["reason"], "no_permission");
+
+    let mut alice = connect(&front, "alice");
+    alice.is_told("leave");
+    let broken = json!({"code": 1006, "reason": ""});
+    assert_eq!(server.says(), broken);
+    assert_eq!(alice.says(), broken);
+
+    let mut alice = connect(&front, "alice");
+    assert!(front.running.take().unwrap().drain(), "it was cut off");
+    let stops = json!({"code": 1001, "reason": "the sidecar stops"});
+    assert_eq!(alice.says(), stops);
+    assert_eq!(server.says(), gone);
+
+    let front = start(", streamDuration: 2s");
+    let ended = json!({"code": 1008, "reason": "stream_ended"});
+    assert_eq!(connect(&front, "alice").says(), ended);
 }
 
 #[test]

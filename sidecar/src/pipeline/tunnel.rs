@@ -1,5 +1,8 @@
 //! A connection that has become a WebSocket: what passes is not read, but the decision that let it
-//! begin is taken again for as long as it lasts.
+//! begin is taken again for as long as it lasts, and both ends are told when it falls.
+
+mod frames;
+mod pump;
 
 use std::{
     pin::pin,
@@ -23,8 +26,9 @@ use latchkey_gate::{
     admit::{self, Outcome, Permit},
     event::EventOutcome,
 };
+use pump::Pump;
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite},
     time::{Instant, MissedTickBehavior, interval, timeout},
 };
 
@@ -38,6 +42,7 @@ use crate::{
     exchange::Exchange,
     http1::Connection,
     identity::Asking,
+    ids,
     run::Worker,
     socket::Channel,
     supply::Way,
@@ -49,8 +54,10 @@ use crate::{
 const AGAIN: Duration = Duration::from_secs(1);
 /// How long one side may go on after the other has ended.
 const LAST_WORD: Duration = Duration::from_secs(2);
-/// How much is read at once.
-const BLOCK: usize = 8 << 10;
+/// The codes with which a WebSocket ends.
+const GOING_AWAY: u16 = 1001;
+const POLICY_VIOLATION: u16 = 1008;
+const BAD_GATEWAY: u16 = 1014;
 
 /// A tunnel that begins once its caller has the answer.
 #[derive(Debug)]
@@ -169,6 +176,18 @@ enum Ended {
     Left(&'static str),
 }
 
+impl Ended {
+    /// What the caller is told: a code of section 7.4 of RFC 6455 and its registry, and a reason.
+    fn farewell(&self) -> Option<(u16, &'static str)> {
+        match self {
+            Self::Closed => None,
+            Self::Broken => Some((BAD_GATEWAY, Reason::UpstreamUnavailable.as_str())),
+            Self::Forbidden(reason, _) => Some((POLICY_VIOLATION, reason.as_str())),
+            Self::Left(what) => Some((GOING_AWAY, what)),
+        }
+    }
+}
+
 impl Tunnel {
     /// Passes on what comes until one side ends, or the decision falls.
     pub(crate) async fn run(mut self) {
@@ -211,74 +230,41 @@ impl Tunnel {
         let (from_client, to_client) = tokio::io::split(client);
         let (from_server, to_server) = tokio::io::split(&mut self.server);
         let from_server = AsyncReadExt::chain(said.as_ref(), from_server);
-        let mut there = pin!(pump(from_client, to_server, inward, slowest));
-        let mut back = pin!(pump(from_server, to_client, outward, slowest));
+        let mut inbound = Pump::new(from_client, to_server);
+        let mut outbound = Pump::new(from_server, to_client);
         let watch = Watch {
             worker: &self.worker,
             identified: &mut self.identified,
             idle,
         };
-        let mut watch = pin!(watch.until_it_falls(inward, outward));
-        tokio::select! {
-            ended = &mut watch => ended,
-            ended = &mut there => {
-                let _ = timeout(LAST_WORD, back).await;
-                // The caller may have gone without a word.
-                ended.map_or_else(|side| side.ended(), |()| Ended::Closed)
+        let ended = {
+            let mut there = pin!(inbound.run(inward, slowest));
+            let mut back = pin!(outbound.run(outward, slowest));
+            let mut watch = pin!(watch.until_it_falls(inward, outward));
+            tokio::select! {
+                ended = &mut watch => ended,
+                ended = &mut there => {
+                    let _ = timeout(LAST_WORD, back).await;
+                    // The caller may have gone without a word.
+                    ended.map_or_else(|side| side.ended(), |()| Ended::Closed)
+                }
+                ended = &mut back => {
+                    let _ = timeout(LAST_WORD, there).await;
+                    ended.map_or_else(|side| side.other().ended(), |()| Ended::Closed)
+                }
             }
-            ended = &mut back => {
-                let _ = timeout(LAST_WORD, there).await;
-                ended.map_or_else(|side| side.other().ended(), |()| Ended::Closed)
-            }
-        }
-    }
-}
-
-/// Which end of a pump has failed.
-enum Side {
-    Source,
-    Sink,
-}
-
-impl Side {
-    fn other(self) -> Self {
-        match self {
-            Self::Source => Self::Sink,
-            Self::Sink => Self::Source,
-        }
-    }
-
-    /// Seen from the caller's side: the sink is the server.
-    fn ended(&self) -> Ended {
-        match self {
-            Self::Source => Ended::Closed,
-            Self::Sink => Ended::Broken,
-        }
-    }
-}
-
-/// Passes on what comes, to its end.
-async fn pump(
-    mut from: impl AsyncRead + Unpin,
-    mut to: impl AsyncWrite + Unpin,
-    passed: &AtomicU64,
-    slowest: Duration,
-) -> Result<(), Side> {
-    let mut block = vec![0; BLOCK];
-    loop {
-        let count = from.read(&mut block).await.map_err(|_| Side::Source)?;
-        let Some(piece) = block.get(..count).filter(|it| !it.is_empty()) else {
-            let _ = to.shutdown().await;
-            return Ok(());
         };
-        let writing = async {
-            to.write_all(piece).await?;
-            to.flush().await
-        };
-        match timeout(slowest, writing).await {
-            Ok(Ok(())) => passed.fetch_add(count as u64, Relaxed),
-            Ok(Err(_)) | Err(_) => return Err(Side::Sink),
-        };
+        if let Some((code, reason)) = ended.farewell() {
+            let mask = Some(ids::mask());
+            let told = async {
+                outbound.leave(&frames::close(code, reason, None)).await;
+                inbound.leave(&frames::close(GOING_AWAY, "", mask)).await;
+                // Whoever is still sending would lose what it was told.
+                inbound.forget().await;
+            };
+            let _ = timeout(LAST_WORD, told).await;
+        }
+        ended
     }
 }
 
