@@ -11,6 +11,7 @@ use latchkey_gate::gate::Gate;
 use crate::{
     diag::{Diagnostic, Sink},
     model::Model,
+    parallel,
     project::Project,
     source::SourceMap,
     syntax,
@@ -173,7 +174,7 @@ pub(crate) fn run_unless(
     (texts, sources): (Texts, &SourceMap),
     sink: &mut Sink,
     (today, depth): (Time, Depth),
-    stop: &dyn Fn() -> bool,
+    stop: &(dyn Fn() -> bool + Sync),
 ) -> bool {
     let Texts {
         mut suppressions,
@@ -183,12 +184,17 @@ pub(crate) fn run_unless(
     sink.append(malformed);
     if let Some((model, gate)) = meant {
         let facts = Facts::new(project, syntax, model, today);
-        for lint in LINTS {
-            if stop() {
-                return false;
+        let told = parallel::map_quietly(LINTS, |lint| {
+            let mut found = Vec::new();
+            if !stop() {
+                lint(&facts, &mut found);
             }
-            lint(&facts, &mut found);
+            found
+        });
+        if stop() {
+            return false;
         }
+        found.extend(told.into_iter().flatten());
         if depth == Depth::Thorough {
             analysis::check(&facts, gate, &mut found);
         }

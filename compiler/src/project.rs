@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use toml::de::{DeTable, DeValue};
 
 use crate::diag::{Applicability, Diagnostic, Level, Levels, Severity, Sink, codes, suggest};
+use crate::parallel;
 use crate::source::{FileId, Glob, MAX_FILE_BYTES, SourceMap, Span, Spanned, Tree};
 use crate::syntax::collection::{List, Names};
 use crate::syntax::node::{Node, Pair, Style, Value};
@@ -89,8 +90,10 @@ fn load<'a>(
 ) -> (SourceMap, bool) {
     let mut files = BTreeMap::new();
     let mut missing = false;
-    for path in paths {
-        match tree.read(path) {
+    let paths: Vec<&String> = paths.collect();
+    let read = parallel::map_quietly(&paths, |path| tree.read(path));
+    for (path, read) in paths.into_iter().zip(read) {
+        match read {
             Ok(bytes) => {
                 files.insert(path.clone(), bytes);
             }

@@ -278,7 +278,7 @@ impl SourceMap {
 }
 
 /// A set of files that a project can be read from: a folder, a Git revision, memory.
-pub trait Tree {
+pub trait Tree: Sync {
     /// Every path of the tree, relative, with `/` between the parts, in any order.
     ///
     /// # Errors

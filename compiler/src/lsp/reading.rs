@@ -76,7 +76,7 @@ impl Reading {
         &self,
         sources: &SourceMap,
         when: (Time, lint::Depth),
-        stop: &dyn Fn() -> bool,
+        stop: &(dyn Fn() -> bool + Sync),
     ) -> Option<Outcome> {
         let mut sink = self.opened.clone();
         for found in self.found.values().chain([&self.together]) {

@@ -265,7 +265,7 @@ impl World {
 
     /// Does what is due, if it is, and answers whether there may be something to tell. What takes
     /// long ends early, and stays due, when it is told to stop.
-    pub(super) fn look(&mut self, due: Due, stop: &dyn Fn() -> bool) -> bool {
+    pub(super) fn look(&mut self, due: Due, stop: &(dyn Fn() -> bool + Sync)) -> bool {
         self.news.clear();
         let Some(own) = self.due.filter(|own| *own <= due) else {
             return false;
