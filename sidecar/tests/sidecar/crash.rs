@@ -85,6 +85,14 @@ impl Program {
     }
 }
 
+impl Drop for Program {
+    /// A test that fails leaves no process behind.
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 /// What the program says, in all runs in a folder.
 fn output(folder: &Path, name: &str) -> std::fs::File {
     let mut options = std::fs::OpenOptions::new();

@@ -29,6 +29,11 @@ pub(super) fn read(builder: &mut Builder<'_>) -> Option<()> {
         builder,
     };
     reader.lines();
+    if reader.at == reader.line && text.get(reader.at..)?.starts_with("---\n") {
+        reader.at = reader.line_end();
+        reader.next_line();
+        reader.lines();
+    }
     let column = reader.column()?;
     reader.block(column)?;
     reader.column().is_none().then_some(())
