@@ -30,6 +30,8 @@ pub mod resolve;
 pub mod source;
 pub mod suggest;
 pub mod syntax;
+#[cfg(test)]
+mod testing;
 pub mod text;
 pub mod truth;
 mod yaml;

@@ -13,24 +13,13 @@ use crate::{
     project::FILE,
     source::{Folder, Overlay, Tree},
     syntax::yaml,
+    testing::Numbers,
 };
 
 /// How many edits are made of each project: `LATCHKEY_LSP_EDITS`.
 fn edits() -> usize {
     let wanted = std::env::var("LATCHKEY_LSP_EDITS").ok();
     wanted.and_then(|it| it.parse().ok()).unwrap_or(25)
-}
-
-/// Numbers that look random.
-struct Numbers(u64);
-
-impl Numbers {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        usize::try_from(self.0 >> 11).unwrap() % limit.max(1)
-    }
 }
 
 fn copy(from: &Path, into: &Path) {
@@ -110,7 +99,7 @@ fn follows(project: &Path, seed: u64) -> [usize; 2] {
     world.look(Due::Changed, &|| false);
     let (sender, done) = crossbeam_channel::unbounded();
     let mut late = Vec::new();
-    let mut numbers = Numbers(seed);
+    let mut numbers = Numbers::new(seed);
     let mut texts: BTreeMap<String, String> = BTreeMap::new();
     let (mut alone, mut others) = (0, 0);
     for edit in 0..edits() {

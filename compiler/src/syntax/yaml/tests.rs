@@ -3,7 +3,10 @@
 use std::{fs, path::Path};
 
 use super::*;
-use crate::source::{Folder, Tree};
+use crate::{
+    source::{Folder, Tree},
+    testing::Numbers,
+};
 
 /// How many edits are made of each file: `LATCHKEY_YAML_EDITS`.
 fn edits() -> usize {
@@ -122,19 +125,19 @@ const HEADS: &str = "¦¦¦---\n¦# a\n---\n\n¦ ---\n¦--- # a\n¦---\n---\n";
 
 /// A text that is often a document.
 fn document(numbers: &mut Numbers) -> String {
-    let mut text = numbers.one(HEADS).to_owned();
+    let mut text = one(numbers, HEADS).to_owned();
     // The columns of the open lists and maps, and whether it is a list.
     let mut open: Vec<(usize, bool)> = vec![(0, numbers.below(4) == 0)];
     for _ in 0..=numbers.below(9) {
         let &(column, list) = open.last().unwrap();
         text.push_str(&" ".repeat(column));
         if list {
-            text.push_str(numbers.one("- ¦- ¦-   ¦-"));
+            text.push_str(one(numbers, "- ¦- ¦-   ¦-"));
         } else {
-            text.push_str(numbers.one(KEYS));
-            text.push_str(numbers.one(": ¦: ¦:   ¦:"));
+            text.push_str(one(numbers, KEYS));
+            text.push_str(one(numbers, ": ¦: ¦:   ¦:"));
         }
-        let deeper = column + [2, 1, 4, 0][numbers.usual(4)];
+        let deeper = column + [2, 1, 4, 0][usual(numbers, 4)];
         match numbers.below(8) {
             // What is in it stands below.
             0..=2 => open.push((deeper, numbers.below(3) == 0)),
@@ -143,56 +146,40 @@ fn document(numbers: &mut Numbers) -> String {
                 open.push((column + 2, false));
             }
             4 => {
-                text.push_str(numbers.one("|¦>¦|-¦>-¦|+¦|2"));
+                text.push_str(one(numbers, "|¦>¦|-¦>-¦|+¦|2"));
                 for _ in 0..=numbers.below(3) {
-                    text.push_str(numbers.one("\n¦\n¦\n\n¦\n  \n"));
-                    text.push_str(&" ".repeat(deeper + numbers.usual(3)));
-                    text.push_str(numbers.one("a¦b: c¦# d¦e ¦- f¦"));
+                    text.push_str(one(numbers, "\n¦\n¦\n\n¦\n  \n"));
+                    text.push_str(&" ".repeat(deeper + usual(numbers, 3)));
+                    text.push_str(one(numbers, "a¦b: c¦# d¦e ¦- f¦"));
                 }
                 open.truncate(1 + numbers.below(open.len()));
             }
             _ => {
-                text.push_str(numbers.one(VALUES));
+                text.push_str(one(numbers, VALUES));
                 open.truncate(1 + numbers.below(open.len()));
             }
         }
-        text.push_str(numbers.one(COMMENTS));
-        text.push_str(numbers.one(ENDS));
+        text.push_str(one(numbers, COMMENTS));
+        text.push_str(one(numbers, ENDS));
     }
     text
 }
 
-/// Numbers that look random.
-struct Numbers(u64);
+/// One of some pieces with `¦` between them.
+fn one<'p>(numbers: &mut Numbers, pieces: &'p str) -> &'p str {
+    let count = pieces.split('¦').count();
+    pieces.split('¦').nth(usual(numbers, count)).unwrap()
+}
 
-impl Numbers {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        usize::try_from(self.0 >> 11).unwrap() % limit.max(1)
-    }
-
-    /// One of some pieces with `¦` between them.
-    fn one<'p>(&mut self, pieces: &'p str) -> &'p str {
-        let count = pieces.split('¦').count();
-        pieces.split('¦').nth(self.usual(count)).unwrap()
-    }
-
-    /// A number of the first half mostly.
-    fn usual(&mut self, limit: usize) -> usize {
-        let limit = if self.below(12) == 0 {
-            limit
-        } else {
-            limit.div_ceil(2)
-        };
-        self.below(limit)
-    }
+/// A number of the first half mostly.
+fn usual(numbers: &mut Numbers, limit: usize) -> usize {
+    let all = numbers.below(12) == 0;
+    numbers.below(if all { limit } else { limit.div_ceil(2) })
 }
 
 #[test]
 fn documents_of_any_kind_are_read_alike() {
-    let mut numbers = Numbers(1);
+    let mut numbers = Numbers::new(1);
     let count = 400 * edits();
     let documents = (0..count).map(|_| document(&mut numbers));
     let alike = documents.filter(|it| is_everyday(it)).count();
@@ -206,7 +193,7 @@ fn edited_files_are_read_alike() {
         ",", "|", ">", "-", "\\", "a", "&", "*", "!", "?", "...", "---", "é", "\u{2028}", "\t",
         "\r",
     ];
-    let mut numbers = Numbers(1);
+    let mut numbers = Numbers::new(1);
     let mut alike = 0;
     for (_, whole) in texts() {
         // A few lines: what is broken elsewhere would hide the edit.
