@@ -130,7 +130,8 @@ impl Carrier {
     ///
     /// With `wait`, an unchanged release is answered when that time is over and a change as soon as
     /// it is seen: at once for a folder on Linux or a server that holds the request (`Prefer: wait`),
-    /// within [`Options::rescan`] for other folders, at the next call elsewhere. An error comes at once, so a caller backs off on errors only.
+    /// within [`Options::rescan`] for other folders, at the next call elsewhere. An error comes at
+    /// once, so a caller backs off on errors only.
     pub async fn changed(&self, wait: Option<Duration>) -> Result<bool, CarrierError> {
         self.store.changed(wait).await
     }

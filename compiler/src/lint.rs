@@ -186,14 +186,12 @@ pub(crate) fn run_unless(
         let facts = Facts::new(project, syntax, model, today);
         let told = parallel::map_quietly(LINTS, |lint| {
             let mut found = Vec::new();
-            if !stop() {
-                lint(&facts, &mut found);
-            }
-            found
+            (!stop()).then(|| lint(&facts, &mut found))?;
+            Some(found)
         });
-        if stop() {
+        let Some(told) = told.into_iter().collect::<Option<Vec<_>>>() else {
             return false;
-        }
+        };
         found.extend(told.into_iter().flatten());
         if depth == Depth::Thorough {
             analysis::check(&facts, gate, &mut found);

@@ -8,8 +8,12 @@ if (role === "server") {
   server.on("listening", () => say({ port: server.address().port }));
   server.on("connection", (socket) => {
     ends(socket);
-    // "leave" is how a test makes it break off.
-    socket.on("message", (data, binary) => (`${data}` === "leave" ? socket.terminate() : socket.send(data, { binary })));
+    socket.on("message", (data, binary) => {
+      // How a test makes it break off, with and without the end of the stream.
+      if (`${data}` === "leave") socket.terminate();
+      else if (`${data}` === "reset") socket._socket.resetAndDestroy();
+      else socket.send(data, { binary });
+    });
   });
 } else {
   const socket = new WebSocket(url, { headers: { Authorization: `Bearer ${token}` } });

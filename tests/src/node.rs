@@ -37,6 +37,17 @@ impl Packages {
         script
     }
 
+    /// A script of `tests/peers`, put where what it imports is looked for.
+    #[must_use]
+    pub fn peer(&self, name: &str) -> PathBuf {
+        let script = self.folder.join(name);
+        // Tests are processes of their own, and each puts it there.
+        let aside = self.folder.join(format!("{name}.{}", std::process::id()));
+        fs::copy(root().join("tests/peers").join(name), &aside).unwrap();
+        fs::rename(&aside, &script).unwrap();
+        script
+    }
+
     /// The folder with `node_modules`; a script beside it can import what is in it.
     #[must_use]
     pub fn folder(&self) -> &PathBuf {

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::{
-    golden::{Golden, root},
+    golden::Golden,
     live::{Release, Rig, free_port, trust, wait_for},
     node::Packages,
     upstream::Upstream,
@@ -44,16 +44,9 @@ impl Provider {
         let folder = tempfile::tempdir().unwrap();
         certify(&folder);
         let at = |name: &str| folder.path().join(name);
-        // What a script imports is looked for beside it.
-        let script = packages.folder().join("provider.mjs");
-        let aside = packages
-            .folder()
-            .join(format!("provider.{}", std::process::id()));
-        fs::copy(root().join("tests/peers/provider.mjs"), &aside).unwrap();
-        fs::rename(&aside, &script).unwrap();
         let port = free_port().port();
         let mut child = Command::new(packages.node())
-            .arg(script)
+            .arg(packages.peer("provider.mjs"))
             .arg(port.to_string())
             .args([at("tls.pem"), at("tls.key")])
             .env("NODE_EXTRA_CA_CERTS", at("ca.pem"))

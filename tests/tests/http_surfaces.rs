@@ -22,7 +22,7 @@ use api::Api;
 use latchkey_gate::call::Stated;
 use latchkey_sidecar::run::Running;
 use latchkey_tests::{
-    golden::{Golden, root},
+    golden::Golden,
     live::{Release, Rig, trust, wait_for},
     node::Packages,
     tokens::{mint, seconds, token},
@@ -645,11 +645,8 @@ struct Peer {
 impl Peer {
     fn start(arguments: &[&str]) -> Self {
         let packages = Packages::install("websocket", &["ws@8.23.0"]);
-        // A script imports what is installed beside it.
-        let script = packages.folder().join("websocket.mjs");
-        std::fs::copy(root().join("tests/peers/websocket.mjs"), &script).unwrap();
         let mut child = Command::new(packages.node())
-            .arg(&script)
+            .arg(packages.peer("websocket.mjs"))
             .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -707,6 +704,11 @@ fn a_real_client_and_server_are_told_why_a_web_socket_ends() {
     let broken = json!({"code": 1006, "reason": ""});
     assert_eq!(server.says(), broken);
     assert_eq!(alice.says(), broken);
+    let mut alice = connect(&front, "alice");
+    alice.is_told("reset");
+    assert_eq!(server.says(), broken);
+    let reset = json!({"code": 1014, "reason": "upstream_unavailable"});
+    assert_eq!(alice.says(), reset);
 
     let mut alice = connect(&front, "alice");
     assert!(front.running.take().unwrap().drain(), "it was cut off");

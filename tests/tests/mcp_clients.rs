@@ -158,10 +158,8 @@ impl Server {
             }
             "sdk" | "client" => {
                 let packages = clients();
-                // What a script imports is looked for beside it.
-                let script = packages.folder().join("client.mjs");
-                std::fs::copy(root().join("tests/peers/client.mjs"), &script).unwrap();
                 let mut command = Command::new(packages.node());
+                let script = packages.peer("client.mjs");
                 command.arg(script).args([client, &url, &token]).args(call);
                 run(command)
             }

@@ -94,15 +94,7 @@ impl<'a> Reader<'_, 'a> {
         if self.is_at_dash() {
             return self.list(inner);
         }
-        if matches!(self.peek(), b'[' | b'{' | b'|' | b'>') {
-            return self.bracketed(column);
-        }
-        let scalar = self.scalar(may_end)?;
-        if self.peek() == b':' {
-            return self.map(inner, scalar);
-        }
-        self.take(&scalar);
-        self.end_line()
+        self.inline(column, Some(inner))
     }
 
     /// What follows the colon of a key in this column.
@@ -119,20 +111,23 @@ impl<'a> Reader<'_, 'a> {
                 None
             };
         }
-        if matches!(self.peek(), b'[' | b'{' | b'|' | b'>') {
-            return self.bracketed(column);
-        }
-        let scalar = self.scalar(may_end)?;
-        self.take(&scalar);
-        self.end_line()
+        self.inline(column, None)
     }
 
-    /// A flow collection or a block text of an entry or item in this column.
-    fn bracketed(&mut self, column: usize) -> Option<()> {
-        if matches!(self.peek(), b'|' | b'>') {
-            return self.block_text(column);
+    /// A value that begins on the line of its entry or item in this column; an item can be a map,
+    /// whose first key is in the inner one.
+    fn inline(&mut self, column: usize, inner: Option<usize>) -> Option<()> {
+        match self.peek() {
+            b'|' | b'>' => return self.block_text(column),
+            b'[' | b'{' => self.flow(column)?,
+            _ => {
+                let scalar = self.scalar(may_end)?;
+                if let Some(inner) = inner.filter(|_| self.peek() == b':') {
+                    return self.map(inner, scalar);
+                }
+                self.take(&scalar);
+            }
         }
-        self.flow(column)?;
         self.end_line()
     }
 

@@ -59,12 +59,7 @@ impl<'a> Reader<'_, 'a> {
         }
         let text = self.text.get(start..start + length)?.trim_end_matches(' ');
         self.at = start + text.len();
-        Some(Scalar {
-            text: Cow::Borrowed(text),
-            style: ScalarStyle::Plain,
-            start,
-            end: self.at,
-        })
+        Some(self.since(start, Cow::Borrowed(text), ScalarStyle::Plain))
     }
 
     fn single(&mut self) -> Option<Scalar<'a>> {
@@ -88,7 +83,7 @@ impl<'a> Reader<'_, 'a> {
         } else {
             Cow::Borrowed(inner)
         };
-        Some(self.quoted(text, ScalarStyle::SingleQuoted, start))
+        Some(self.since(start, text, ScalarStyle::SingleQuoted))
     }
 
     fn double(&mut self) -> Option<Scalar<'a>> {
@@ -115,10 +110,11 @@ impl<'a> Reader<'_, 'a> {
             self.at += 2;
         }
         self.at += 1;
-        Some(self.quoted(text, ScalarStyle::DoubleQuoted, start))
+        Some(self.since(start, text, ScalarStyle::DoubleQuoted))
     }
 
-    fn quoted(&self, text: Cow<'a, str>, style: ScalarStyle, start: usize) -> Scalar<'a> {
+    /// The scalar that ends here.
+    fn since(&self, start: usize, text: Cow<'a, str>, style: ScalarStyle) -> Scalar<'a> {
         Scalar {
             text,
             style,
@@ -170,13 +166,7 @@ impl<'a> Reader<'_, 'a> {
             text.push('\n');
         }
         self.spaces();
-        let end = self.at;
-        self.take(&Scalar {
-            text: Cow::Owned(text),
-            style,
-            start,
-            end,
-        });
+        self.take(&self.since(start, Cow::Owned(text), style));
         self.lines();
         Some(())
     }
