@@ -1,4 +1,5 @@
-// The official TypeScript clients: `client.mjs PACKAGE URL TOKEN TOOL ARGUMENTS DENIED`, one JSON object out.
+// The official TypeScript clients: `client.mjs CLIENT URL TOKEN TOOL ARGUMENTS DENIED`, one JSON object out.
+// CLIENT is `sdk`, `client`, or `client-REVISION`, which speaks no other.
 const [, , which, url, token, tool, args, denied] = process.argv;
 const requestInit = { headers: { Authorization: `Bearer ${token}` } };
 let Client, Transport, options = {};
@@ -7,7 +8,8 @@ if (which === "sdk") {
   ({ StreamableHTTPClientTransport: Transport } = await import("@modelcontextprotocol/sdk/client/streamableHttp.js"));
 } else {
   ({ Client, StreamableHTTPClientTransport: Transport } = await import("@modelcontextprotocol/client"));
-  options = { versionNegotiation: { mode: "auto" } };
+  const pin = which.slice("client-".length);
+  options = { versionNegotiation: { mode: pin ? { pin } : "auto" } };
 }
 const client = new Client({ name: "tests", version: "1.0.0" }, options);
 await client.connect(new Transport(new URL(url), { requestInit }));

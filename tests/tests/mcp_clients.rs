@@ -8,7 +8,7 @@
     reason = "a test fails by panicking"
 )]
 
-use std::process::Command;
+use std::{collections::BTreeSet, process::Command};
 
 use latchkey_tests::{
     front::{Fixture, Front, Surfaces},
@@ -119,6 +119,12 @@ impl Server {
         }
     }
 
+    /// The same, which the policy says is of this era.
+    fn of(mut self, era: &str) -> Self {
+        self.entry.push(format!("era: {era}"));
+        self
+    }
+
     /// Lets clients at it, and checks what each of them saw.
     fn tried_by(&self, clients: &[&str]) {
         let front = Front::start(&self.entry, &self.surfaces, "");
@@ -149,14 +155,14 @@ impl Server {
         let arguments = self.arguments.to_string();
         let call = [self.tool, &arguments, self.denied];
         match client {
-            "python-legacy" | "python-auto" => {
+            "python-legacy" | "python-auto" | "python-2026-07-28" => {
                 let era = client.strip_prefix("python-").unwrap();
                 let mut command = Command::new(peer::mcp_python());
                 let script = root().join("tests/peers/client.py");
                 command.arg(script).args([&url, &token, era]).args(call);
                 run(command)
             }
-            "sdk" | "client" => {
+            "sdk" | "client" | "client-2026-07-28" => {
                 let packages = clients();
                 let mut command = Command::new(packages.node());
                 let script = packages.peer("client.mjs");
@@ -385,6 +391,105 @@ impl Server {
             (&json!(true), &json!(true))
         );
     }
+}
+
+#[test]
+fn of_the_newer_era_before_servers_of_the_older() {
+    let clients = ["python-2026-07-28", "client-2026-07-28"];
+    Server::everything().of("legacy").tried_by(&clients);
+    Server::python().of("legacy").tried_by(&clients);
+    let fixture = Fixture::start();
+    Server::fixture(&fixture).of("legacy").tried_by(&clients);
+}
+
+#[test]
+fn of_the_older_era_before_servers_of_the_newer() {
+    let clients = ["python-legacy", "sdk"];
+    Server::python().of("modern").tried_by(&clients);
+    let fixture = Fixture::start();
+    Server::fixture(&fixture).of("modern").tried_by(&clients);
+}
+
+/// What the official Python client of one era hears when it asks all there is to ask.
+fn toured(entry: &[String], surfaces: &Surfaces, era: &str, steps: &Value) -> Value {
+    let front = Front::start(entry, surfaces, "");
+    let mut command = Command::new(peer::mcp_python());
+    let (url, token) = (front.url(), front.token("alice"));
+    command
+        .arg(root().join("tests/peers/tour.py"))
+        .args([&url, &token, era, &steps.to_string()]);
+    let mut said = run(command);
+    let revision = said["revision"].take();
+    assert_eq!(revision == "2026-07-28", era != "legacy", "{revision}");
+    said
+}
+
+/// What a client of another era than the server's hears is what it would hear before a server of
+/// its own.
+fn heard_alike(server: Server, surfaces: &Surfaces, (own, other): (&str, &str), steps: &Value) {
+    let at_home = toured(&server.entry, surfaces, own, steps);
+    let progress = at_home["steps"][0]["progress"].as_array();
+    assert!(progress.is_some_and(|it| it.len() > 2), "{at_home:#}");
+    let era = if own == "legacy" { own } else { "modern" };
+    let abroad = toured(&server.of(era).entry, surfaces, other, steps);
+    assert_eq!(at_home, abroad);
+}
+
+#[test]
+fn a_client_of_the_newer_era_hears_all_of_a_server_of_the_older() {
+    let steps = json!([
+        ["call", "trigger-long-running-operation", {"duration": 0.2, "steps": 4}],
+        ["call", "echo", {"message": "Grüße\n\"there\""}],
+        ["call", "get-structured-content", {"location": "Chicago"}],
+        ["call", "get-annotated-message", {"messageType": "error", "includeImage": true}],
+        ["call", "get-sum", {"a": "not a number"}],
+        ["prompt", "simple-prompt", {}],
+        ["prompt", "args-prompt", {"city": "Berlin"}],
+        ["prompt", "args-prompt", {}],
+        ["complete", "completable-prompt", "department", "S"],
+        ["read", "demo://resource/static/document/features.md"],
+        ["read", "demo://resource/none"],
+    ]);
+    let of = |kind: &str| -> Vec<String> {
+        let steps = steps.as_array().unwrap().iter();
+        let named = steps.filter(|it| it[0] == kind);
+        let names: BTreeSet<_> = named.map(|it| it[1].as_str().unwrap().to_owned()).collect();
+        names.into_iter().collect()
+    };
+    let surfaces = Surfaces {
+        tools: of("call"),
+        prompts: [of("prompt"), of("complete")].concat(),
+        resources: of("read"),
+        ..Surfaces::default()
+    };
+    let eras = ("legacy", "2026-07-28");
+    heard_alike(Server::everything(), &surfaces, eras, &steps);
+}
+
+#[test]
+fn a_client_of_the_older_era_hears_all_of_a_server_of_the_newer() {
+    let steps = json!([
+        ["call", "test_tool_with_progress", {}],
+        ["call", "test_multiple_content_types", {}],
+        ["call", "test_error_handling", {}],
+        ["call", "test_custom_headers", {"region": "eu süd", "count": 3, "flag": true}],
+        ["call", "json_schema_2020_12_tool", {"name": "Ada", "address": {"city": "Berlin"}}],
+        ["prompt", "test_simple_prompt", {}],
+        ["prompt", "test_prompt_with_arguments", {"arg1": "a", "arg2": "b"}],
+        ["prompt", "none", {}],
+        ["complete", "test_prompt_with_arguments", "arg1", "te"],
+        ["read", "test://static-binary"],
+        ["read", "test://template/7/data"],
+        ["read", "test://none"],
+    ]);
+    let fixture = Fixture::start();
+    let eras = ("2026-07-28", "legacy");
+    heard_alike(
+        Server::fixture(&fixture),
+        &Fixture::surfaces(),
+        eras,
+        &steps,
+    );
 }
 
 /// What came of calls that ask the client for something, under this rule.
