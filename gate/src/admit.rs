@@ -8,6 +8,7 @@ mod permit;
 mod protocol;
 mod surface;
 mod task;
+pub(crate) mod tools;
 
 use latchkey_engine::{
     call::{Arguments, Call, Operation, Scopes},
@@ -235,6 +236,7 @@ impl Stage<'_> {
             What::Note(note, params) => self.note(facts, asked.reply, bond.as_ref(), note, params),
             What::Listen(wanted) => self.listen(facts, asked.reply, bond.as_mut(), wanted),
             What::Task(id) => self.task(facts, asked.reply, bond.as_mut(), id),
+            What::Tools => self.tools(facts, asked.reply),
             What::Completion(surface) => self.completion(facts, asked.reply, surface),
             What::Unmatched { surface } => self.unmatched(facts, asked.reply, surface),
         };

@@ -14,6 +14,7 @@ pub(crate) use http::members;
 pub(crate) use mcp::{CAPABILITIES_KEY, RELATED_TASK, VERSION_KEY, decoded as decoded_header};
 
 use crate::{
+    admit::tools,
     filter::FilterKind,
     gate::Gate,
     inbound::Inbound,
@@ -75,6 +76,8 @@ pub(crate) enum What<'d> {
     Listen(Object<'d>),
     /// Something about the task that this names.
     Task(Value<'d>),
+    /// What the caller may call.
+    Tools,
     /// A completion for a surface's argument.
     Completion(SurfaceId),
     /// Nothing that the registry or the method table knows; whether it names a surface.
@@ -91,6 +94,22 @@ pub(crate) enum Source<'d> {
     Message(Object<'d>),
     /// Members of an object that is put together from a URI, and the JSON body of the request.
     Parts(String, Option<Value<'d>>),
+}
+
+/// Whether a request asks what its caller may call, unless the policy has something there.
+fn asks_for_tools(inbound: &Inbound<'_>) -> bool {
+    inbound.method == "GET" && inbound.target == tools::PATH && inbound.body.is_empty()
+}
+
+/// The question what a caller may call.
+fn tools<'d>() -> Asked<'d> {
+    Asked {
+        what: What::Tools,
+        reply: Reply::Http,
+        method: "GET".to_owned(),
+        path: tools::PATH.to_owned(),
+        protocol: None,
+    }
 }
 
 /// A request that is refused before it is classified, and how it is answered.

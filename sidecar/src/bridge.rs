@@ -262,6 +262,9 @@ fn here(body: Option<Bytes>, filter: Option<Filter>, asked: HeaderMap) -> Inflow
     } else {
         let json = HeaderValue::from_static("application/json");
         response.headers_mut().insert(header::CONTENT_TYPE, json);
+        // It is for this caller alone.
+        let kept = HeaderValue::from_static("no-store");
+        response.headers_mut().insert(header::CACHE_CONTROL, kept);
     }
     Inflow {
         response,

@@ -127,8 +127,12 @@ fn policy(entry: &[String], surfaces: &Surfaces) -> String {
         ));
     }
     lines.push("servers:\n  it:\n    in: acme".to_owned());
-    // What a server may ask its client for is not what most tests are about.
-    if !entry.iter().any(|line| line.starts_with("serverRequests:")) {
+    // What an MCP server may ask its client for is not what most tests are about.
+    let settled = ["serverRequests:", "transport: http"];
+    if !entry
+        .iter()
+        .any(|line| settled.iter().any(|it| line.starts_with(it)))
+    {
         let asks = "sampling: true, roots: true, elicitation: {form: true}";
         lines.push(format!("    serverRequests: {{{asks}}}"));
     }

@@ -76,7 +76,7 @@ impl Stage<'_> {
     }
 
     /// Why a caller has no standing here: its token or itself, and else that nothing is granted.
-    fn deny_standing(&self, facts: &mut Facts) {
+    pub(super) fn deny_standing(&self, facts: &mut Facts) {
         let call = self.blank_call(None);
         let mut trace = Collect::default();
         decide(self.gate.policy(), self.overlay, &call, &mut trace);

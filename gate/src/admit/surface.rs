@@ -407,7 +407,7 @@ fn whole_name(attribute: &latchkey_engine::condition::Attribute) -> String {
     format!("{root}{rest}")
 }
 
-fn risk_word(risk: Risk) -> &'static str {
+pub(super) fn risk_word(risk: Risk) -> &'static str {
     match risk {
         Risk::Read => "read",
         Risk::Write => "write",

@@ -442,3 +442,12 @@ fn slots_are_recorded_as_far_as_the_surface_allows() {
     let facts = tool(&gate, Some(&bot), "push_files", r#"{"repo":"ledger"}"#).facts;
     assert_eq!(facts.slots[0].value, SlotValue::Absent);
 }
+
+#[test]
+fn who_only_decides_has_nobody_to_tell_of_tools() {
+    let gate = gate(Disclose::Code);
+    let alice = identity(&gate, "alice");
+    // Whoever is told that it is allowed would forward it.
+    let verdict = http(&gate, Some(&alice), "GET", "/v1/tools", "");
+    assert_eq!(verdict.facts.reason, Reason::SurfaceUnmatched);
+}

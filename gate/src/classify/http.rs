@@ -2,7 +2,9 @@
 
 use latchkey_engine::index::SurfaceKind;
 
-use super::{Asked, Fault, Message, Source, What, check_media_type, check_overrides};
+use super::{
+    Asked, Fault, Message, Source, What, asks_for_tools, check_media_type, check_overrides, tools,
+};
 use crate::{
     gate::Gate,
     inbound::Inbound,
@@ -56,6 +58,9 @@ pub(super) fn classify<'d>(
         .routes()
         .http(inbound.server, inbound.method, &segments);
     let Some((surface, variables)) = found else {
+        if asks_for_tools(inbound) {
+            return Ok(tools());
+        }
         return Ok(Asked {
             what: What::Unmatched { surface: true },
             reply: Reply::Http,

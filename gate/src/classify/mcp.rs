@@ -8,7 +8,8 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use latchkey_engine::{id::SurfaceId, index::SurfaceKind, name};
 
 use super::{
-    Asked, Fault, Message, Refused, Source, What, check_media_type, check_overrides, http,
+    Asked, Fault, Message, Refused, Source, What, asks_for_tools, check_media_type,
+    check_overrides, http, tools,
 };
 use crate::{
     filter::FilterKind,
@@ -104,6 +105,9 @@ pub(super) fn session<'d>(inbound: &Inbound<'_>) -> Result<Asked<'d>, Refused> {
     };
     let version = header("mcp-protocol-version")?;
     let session = header("mcp-session-id")?;
+    if session.is_none() && asks_for_tools(inbound) {
+        return Ok(tools());
+    }
     if version.is_some_and(|version| MODERN.contains(&version)) || session.is_none() {
         return Err(refused(Fault::Method));
     }
