@@ -22,6 +22,7 @@ use super::{
     desk::{Desk, Era, Heard},
     launch::{Launch, Unset},
     mailbox::Letters,
+    sessions::Place,
 };
 
 /// A child, and the correspondence with it. Dropping it ends the child.
@@ -30,6 +31,8 @@ pub(super) struct Child {
     /// The correspondence.
     pub(super) desk: Arc<Desk>,
     stop: watch::Sender<Wish>,
+    /// What it takes up among the sessions, where it is one.
+    _place: Option<Place>,
 }
 
 /// Whether a child should go on.
@@ -74,6 +77,7 @@ impl Child {
     pub(super) fn start(
         launch: &Launch,
         era: Era,
+        place: Option<Place>,
         backoff: &Arc<Mutex<Backoff>>,
         metrics: &ChildMetrics,
     ) -> Result<Self, StartError> {
@@ -127,7 +131,11 @@ impl Child {
             counted: metrics.started(),
         };
         tokio::spawn(attendant.attend(process, stopped));
-        Ok(Self { desk, stop })
+        Ok(Self {
+            desk,
+            stop,
+            _place: place,
+        })
     }
 
     /// Ends it because it is no good.

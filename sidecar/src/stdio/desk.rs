@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -30,6 +30,8 @@ pub(super) struct Room {
     pub(super) bytes: usize,
     /// The most requests that it works on.
     pub(super) requests: usize,
+    /// For how long it is taken to work on one that nobody waits for.
+    pub(super) linger: Duration,
 }
 
 /// The most messages that wait in one place.
@@ -67,6 +69,8 @@ struct Open {
     id: String,
     token: Option<String>,
     mailbox: Mailbox,
+    /// Since when nobody waits for its answer.
+    left: Option<Instant>,
 }
 
 /// Why a message does not go to a child.
@@ -139,7 +143,7 @@ impl Desk {
         if state.gone {
             return Err(NotSent::Gone);
         }
-        if state.open.len() >= self.room.requests {
+        if !state.has_room(self.room) {
             return Err(NotSent::Busy);
         }
         let number = state.number();
@@ -150,6 +154,7 @@ impl Desk {
             id: id.to_owned(),
             token: request.asked_progress().map(str::to_owned),
             mailbox,
+            left: None,
         };
         state.open.insert(number, open);
         state.used = Instant::now();
@@ -170,13 +175,15 @@ impl Desk {
             id: number.to_string(),
             token: None,
             mailbox,
+            left: None,
         };
         state.open.insert(number, open);
         let desk = Arc::clone(self);
         Ok((letters, Ticket { desk, number }))
     }
 
-    /// Sends what is no request: a notification, or an answer to what the child has asked.
+    /// Sends what is no request: a notification, or an answer to what the child has asked. A request
+    /// that is cancelled so is not answered any more, by the child or by anybody.
     pub(super) fn tell(&self, message: &Message<'_>) -> Result<(), NotSent> {
         let mut state = self.lock();
         if state.gone {
@@ -187,17 +194,21 @@ impl Desk {
             Some(Sort::Notification {
                 method: "notifications/cancelled",
             }) => {
-                let of = message.cancels().ok_or(NotSent::Unfit)?;
-                let mut open = state.open.iter();
-                let found = open.find(|(_, open)| open.id == of);
-                Some(*found.ok_or(NotSent::Unfit)?.0)
+                // Where the child is shared, the id could be that of somebody else's request.
+                let own = message.cancels().filter(|_| self.era == Era::Session);
+                let number = own.and_then(|id| state.under(id));
+                Some(number.ok_or(NotSent::Unfit)?)
             }
             Some(Sort::Notification { .. }) => None,
             _ => return Err(NotSent::Unfit),
         };
         state.used = Instant::now();
         let line = message.to_child(number).ok_or(NotSent::Unfit)?;
-        Ok(self.outbox.put(line)?)
+        self.outbox.put(line)?;
+        if let Some(open) = number.and_then(|number| state.open.remove(&number)) {
+            open.mailbox.close(Ok(()));
+        }
+        Ok(())
     }
 
     /// Watches what the child says to nobody's request; one at a time.
@@ -229,13 +240,7 @@ impl Desk {
         match sort {
             Sort::Answer { id, .. } => state.answer(id, &message),
             Sort::Notification { method } => {
-                let to = match self.era {
-                    Era::Shared => state.addressee(method, &message),
-                    Era::Session => state.addressee(method, &message).or_else(|| {
-                        let about_all = method.ends_with("changed") || method.ends_with("updated");
-                        state.partner(about_all)
-                    }),
-                };
+                let to = state.addressee(self.era, method, &message);
                 passed(to.is_some_and(|to| to.give(&message)))
             }
             Sort::Request { id, .. } => {
@@ -283,21 +288,29 @@ impl Desk {
         self.lock().heard.is_some_and(|heard| heard >= time)
     }
 
-    /// Since when nobody has needed the child; `None` while somebody waits for it or watches it.
+    /// When somebody last had to do with the child.
     #[must_use]
-    pub(super) fn idle_since(&self) -> Option<Instant> {
-        let state = self.lock();
-        let watched = state.watcher.as_ref().is_some_and(|it| !it.is_closed());
-        (!watched && state.open.is_empty()).then_some(state.used)
+    pub(super) fn used(&self) -> Instant {
+        self.lock().used
     }
 
     fn give_up(&self, number: u64) {
         let mut state = self.lock();
-        state.used = Instant::now();
-        // In a session the answer is still taken, and goes nowhere: that a caller stopped reading
-        // does not say that it wants the call undone.
-        if self.era == Era::Shared && state.open.remove(&number).is_some() {
-            let _ = self.outbox.put(message::cancellation(number));
+        let now = Instant::now();
+        state.used = now;
+        match self.era {
+            Era::Shared => {
+                if state.open.remove(&number).is_some() {
+                    let _ = self.outbox.put(message::cancellation(number));
+                }
+            }
+            // That a caller stopped reading does not say that it wants the call undone. The answer
+            // is still taken, and goes nowhere; the call can still be cancelled.
+            Era::Session => {
+                if let Some(open) = state.open.get_mut(&number) {
+                    open.left = Some(now);
+                }
+            }
         }
     }
 
@@ -310,6 +323,23 @@ impl State {
     fn number(&mut self) -> u64 {
         self.next += 1;
         self.next
+    }
+
+    /// Whether the child can be asked for more. Where it cannot, what nobody has waited for in a
+    /// long time is forgotten: perhaps it is never answered.
+    fn has_room(&mut self, room: Room) -> bool {
+        if self.open.len() >= room.requests {
+            let lingers = |left: Instant| left.elapsed() < room.linger;
+            self.open.retain(|_, open| open.left.is_none_or(lingers));
+        }
+        self.open.len() < room.requests
+    }
+
+    /// The request that its caller gave this id, the last where it did so again.
+    fn under(&self, id: &str) -> Option<u64> {
+        let mut open = self.open.iter().rev();
+        open.find(|(_, open)| open.id == id)
+            .map(|(number, _)| *number)
     }
 
     fn answer(&mut self, id: &str, message: &Message<'_>) -> Heard {
@@ -328,14 +358,22 @@ impl State {
         Heard::Passed
     }
 
-    /// The request that a notification names.
-    fn addressee(&self, method: &str, message: &Message<'_>) -> Option<To<'_>> {
-        let number = if method == "notifications/progress" {
-            message.progress_of()?
+    /// Who hears a notification: the request that it names and no other, even where nobody waits for
+    /// that one any more, or a session's caller where it names none.
+    fn addressee(&self, era: Era, method: &str, message: &Message<'_>) -> Option<To<'_>> {
+        let named = if method == "notifications/progress" {
+            Some(message.progress_of()?)
         } else {
-            message.subscription_of()?
+            message.subscription_of()
         };
-        self.open.get(&number).map(To::Request)
+        match (named, era) {
+            (Some(number), _) => self.open.get(&number).map(To::Request),
+            (None, Era::Shared) => None,
+            (None, Era::Session) => {
+                let about_all = method.ends_with("changed") || method.ends_with("updated");
+                self.partner(about_all)
+            }
+        }
     }
 
     /// Where a session's caller hears what names no request: the request that came last, of which

@@ -57,6 +57,7 @@ impl Launch {
         Room {
             bytes: self.message,
             requests: self.within.requests,
+            linger: self.timeout,
         }
     }
 }

@@ -36,6 +36,8 @@ struct State {
     /// The most bytes that wait, and the most messages.
     most: (usize, usize),
     end: Option<Result<(), BrokenOff>>,
+    /// Whether what was put in last is what it was for.
+    answered: bool,
     reader: Option<Waker>,
 }
 
@@ -47,6 +49,7 @@ pub(super) fn mailbox(bytes: usize, messages: usize) -> (Mailbox, Letters) {
         bytes: 0,
         most: (bytes, messages),
         end: None,
+        answered: false,
         reader: None,
     }));
     (Mailbox(Arc::clone(&state)), Letters(state))
@@ -73,6 +76,7 @@ impl Mailbox {
         let mut state = lock(&self.0);
         if state.end.is_none() {
             state.end = Some(Ok(()));
+            state.answered = true;
             state.push(message);
         }
     }
@@ -125,6 +129,13 @@ impl Letters {
         let state = lock(&self.0);
         state.queue.is_empty() && state.end == Some(Ok(()))
     }
+
+    /// Whether the last message that was read was put in as the last.
+    #[must_use]
+    pub(super) fn is_answered(&self) -> bool {
+        let state = lock(&self.0);
+        state.queue.is_empty() && state.answered
+    }
 }
 
 impl Drop for Letters {
@@ -169,9 +180,9 @@ mod tests {
         mailbox.put_last(text("end"));
         assert_eq!(mailbox.put(text("x")), Err(NotTaken::Closed));
         assert_eq!(letters.next().await, Some(Ok(text("0123456789abc"))));
-        assert!(!letters.is_over());
+        assert!(!letters.is_over() && !letters.is_answered());
         assert_eq!(letters.next().await, Some(Ok(text("end"))));
-        assert!(letters.is_over());
+        assert!(letters.is_over() && letters.is_answered());
         assert_eq!(letters.next().await, None);
     }
 
@@ -183,6 +194,17 @@ mod tests {
         mailbox.close(Err(BrokenOff));
         assert_eq!(letters.next().await, Some(Ok(text("a"))));
         assert_eq!(letters.next().await, Some(Err(BrokenOff)));
+        assert_eq!(letters.next().await, None);
+    }
+
+    #[tokio::test]
+    async fn what_is_closed_is_over_and_not_answered() {
+        let (mailbox, mut letters) = mailbox(100, 8);
+        mailbox.put(text("a")).unwrap();
+        mailbox.close(Ok(()));
+        mailbox.put_last(text("end"));
+        assert_eq!(letters.next().await, Some(Ok(text("a"))));
+        assert!(letters.is_over() && !letters.is_answered());
         assert_eq!(letters.next().await, None);
     }
 

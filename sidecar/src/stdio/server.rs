@@ -21,9 +21,9 @@ use super::{
     child::Child,
     desk::{Era, NotSent, Ticket},
     launch::Launch,
-    mailbox::Letters,
+    mailbox::{BrokenOff, Letters},
     message::{self, Message, Sort},
-    sessions::{Caller, Full, Most, Sessions},
+    sessions::{Caller, Full, Most, Place, Sessions},
     stream::{Form, Stream},
 };
 use crate::{ids, metrics::ChildMetrics};
@@ -67,7 +67,7 @@ struct Shared {
     spoken: Option<bool>,
 }
 
-/// An answer whose first message has come.
+/// An answer whose first message has come, or that is none: its request was cancelled.
 type Begun = (Option<Bytes>, Letters, Ticket);
 
 impl Server {
@@ -183,32 +183,28 @@ impl Server {
             let body = message::error(id_of(message), -32600, what, None);
             return Ok(json(StatusCode::BAD_REQUEST, body));
         };
+        let place = self.place(call.caller)?;
+        let child = Arc::new(self.start(Era::Session, Some(place)).await?);
+        let mut answer = self.deliver(call, Arc::clone(&child), message).await?;
+        let session = ids::secret().map_err(|_| Reason::Internal)?;
+        let value = HeaderValue::from_str(&session).map_err(|_| Reason::Internal)?;
+        answer.headers_mut().insert(SESSION, value);
+        self.sessions().put(session, call.caller, child);
+        tracing::debug!(target: "stdio", id, "a session was opened");
+        Ok(answer)
+    }
+
+    /// A place for a session that is about to be opened.
+    fn place(&self, caller: Caller) -> Result<Place, Reason> {
         let most = Most {
             all: self.launch.within.sessions,
             each: self.launch.within.sessions_each,
         };
-        if let Err(Full) = self.sessions().make_place(&call.caller, most) {
+        self.sessions().take_place(caller, most).map_err(|Full| {
             let sessions = most.all;
             tracing::warn!(target: "stdio", sessions, "no place for another session");
-            return Err(Reason::UpstreamUnavailable);
-        }
-        let child = Arc::new(self.start(Era::Session).await?);
-        let session = ids::secret().map_err(|_| Reason::Internal)?;
-        let caller = call.caller;
-        // Before its answer is read, so that the places that are taken are counted.
-        self.sessions()
-            .put(session.clone(), caller, Arc::clone(&child));
-        let mut answer = match self.deliver(call, child, message).await {
-            Ok(answer) => answer,
-            Err(reason) => {
-                self.sessions().end(&session, &caller);
-                return Err(reason);
-            }
-        };
-        tracing::debug!(target: "stdio", id, "a session was opened");
-        let value = HeaderValue::from_str(&session).map_err(|_| Reason::Internal)?;
-        answer.headers_mut().insert(SESSION, value);
-        Ok(answer)
+            Reason::UpstreamUnavailable
+        })
     }
 
     /// Gives a message to a child, and waits until its answer begins where it gets one.
@@ -229,16 +225,18 @@ impl Server {
         let alone = !takes_events(call.headers);
         let begins = begin(&mut letters, alone);
         let first = match tokio::time::timeout(self.launch.timeout, begins).await {
-            Ok(Some(first)) => first,
-            Ok(None) => return Err(Reason::UpstreamUnavailable),
+            Ok(Ok(first)) => first,
+            Ok(Err(BrokenOff)) => return Err(Reason::UpstreamUnavailable),
             Err(_) => {
                 drop((letters, ticket));
                 self.doubt(child, asked);
                 return Err(Reason::UpstreamTimeout);
             }
         };
-        let begun: Begun = (Some(first), letters, ticket);
-        Ok(answer(begun, child))
+        if first.is_none() && alone {
+            return Ok(empty(StatusCode::ACCEPTED));
+        }
+        Ok(answer((first, letters, ticket), child))
     }
 
     /// A child that missed its time and has said nothing since is asked for a sign of life, and
@@ -275,7 +273,7 @@ impl Server {
             }
             shared.child = None;
         }
-        let child = Arc::new(self.start(Era::Shared).await?);
+        let child = Arc::new(self.start(Era::Shared, None).await?);
         if shared.spoken.is_none() {
             match self.probe(&child).await? {
                 Some(spoken) => shared.spoken = Some(spoken),
@@ -308,15 +306,16 @@ impl Server {
         )))
     }
 
-    async fn start(&self, era: Era) -> Result<Child, Reason> {
+    async fn start(&self, era: Era, place: Option<Place>) -> Result<Child, Reason> {
         if let Some(wait) = self.backoff().wait() {
             tracing::debug!(target: "stdio", ?wait, "a tool server is started later");
             return Err(Reason::UpstreamUnavailable);
         }
         let (launch, backoff) = (self.launch.clone(), Arc::clone(&self.backoff));
         let metrics = self.metrics.clone();
-        // Its pipes belong to the runtime that it is started on.
-        let start = async move { Child::start(&launch, era, &backoff, &metrics) };
+        // Its pipes belong to the runtime that it is started on. There it is started also when its
+        // caller has gone by then, so the place goes along.
+        let start = async move { Child::start(&launch, era, place, &backoff, &metrics) };
         let started = self.runtime.spawn(start).await;
         let program = self.launch.program();
         match started {
@@ -342,19 +341,21 @@ impl Server {
     }
 }
 
-/// The first message of an answer; for who takes no events, the answer itself.
-async fn begin(letters: &mut Letters, alone: bool) -> Option<Bytes> {
+/// The first message of an answer; for who takes no events, the answer itself. `None` where the
+/// request was cancelled first.
+async fn begin(letters: &mut Letters, alone: bool) -> Result<Option<Bytes>, BrokenOff> {
     loop {
-        let message = letters.next().await?.ok()?;
-        if !alone || letters.is_over() {
-            return Some(message);
+        let message = letters.next().await.transpose()?;
+        if message.is_none() || !alone || letters.is_answered() {
+            return Ok(message);
         }
     }
 }
 
-/// One message is the answer itself; where more follows, they are events.
+/// One message is the answer itself; where more follows, they are events. No message is no event: a
+/// stream that ends is all that says that there is no answer.
 fn answer((first, letters, ticket): Begun, child: Arc<Child>) -> Response<Stream> {
-    if letters.is_over() {
+    if letters.is_answered() {
         let stream = Stream::new(first, letters, Form::Json);
         return typed(StatusCode::OK, "application/json", stream);
     }
@@ -420,5 +421,34 @@ fn unsent(not: NotSent) -> Reason {
     match not {
         NotSent::Busy | NotSent::Gone => Reason::UpstreamUnavailable,
         NotSent::Unfit => Reason::Internal,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stdio::mailbox::mailbox;
+
+    #[tokio::test]
+    async fn an_answer_begins_with_what_its_caller_takes() {
+        let text = |text: &'static str| Bytes::from_static(text.as_bytes());
+        for (alone, cancelled, expected) in [
+            (false, false, Ok(Some(text("progress")))),
+            (true, false, Ok(Some(text("answer")))),
+            (false, true, Ok(Some(text("progress")))),
+            (true, true, Ok(None)),
+        ] {
+            let (mailbox, mut letters) = mailbox(100, 8);
+            mailbox.put(text("progress")).unwrap();
+            if cancelled {
+                mailbox.close(Ok(()));
+            } else {
+                mailbox.put_last(text("answer"));
+            }
+            assert_eq!(begin(&mut letters, alone).await, expected);
+        }
+        let (mailbox, mut letters) = mailbox(100, 8);
+        mailbox.close(Err(BrokenOff));
+        assert_eq!(begin(&mut letters, true).await, Err(BrokenOff));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::Arc,
+    sync::{Arc, Weak},
     time::{Duration, Instant},
 };
 
@@ -15,12 +15,21 @@ pub type Caller = [u8; 32];
 #[derive(Debug, Default)]
 pub(super) struct Sessions {
     all: HashMap<String, Session>,
+    /// The places that were given out.
+    places: Vec<Weak<Caller>>,
 }
 
 #[derive(Debug)]
 struct Session {
     caller: Caller,
     child: Arc<Child>,
+}
+
+/// A caller's place for one session. It is taken before the session's child is started, and the child
+/// has it for as long as anybody has the child. Dropping it gives it back.
+#[derive(Debug)]
+pub(super) struct Place {
+    _caller: Arc<Caller>,
 }
 
 /// How many sessions there may be.
@@ -37,21 +46,35 @@ pub(super) struct Most {
 pub(super) struct Full;
 
 impl Sessions {
-    /// Makes a place for one more session of a caller. One who has too many loses the one that has
+    /// Takes a place for one more session of a caller. One who has too many loses the one that has
     /// been idle longest; nobody loses one to another.
-    pub(super) fn make_place(&mut self, caller: &Caller, most: Most) -> Result<(), Full> {
+    pub(super) fn take_place(&mut self, caller: Caller, most: Most) -> Result<Place, Full> {
         self.sweep(Duration::MAX);
+        let own = self.taken().filter(|it| **it == caller).count();
+        if own >= most.each {
+            self.end_idlest(&caller)?;
+        }
+        if self.taken().count() >= most.all {
+            return Err(Full);
+        }
+        let caller = Arc::new(caller);
+        self.places.push(Arc::downgrade(&caller));
+        Ok(Place { _caller: caller })
+    }
+
+    /// Ends a caller's session that has been idle longest.
+    fn end_idlest(&mut self, caller: &Caller) -> Result<(), Full> {
         let own = self.all.iter().filter(|(_, it)| it.caller == *caller);
-        if own.clone().count() >= most.each {
-            let idle = own.filter_map(|(id, it)| Some((it.child.desk.idle_since()?, id)));
-            let id = idle.min().map(|(_, id)| id.clone()).ok_or(Full)?;
-            self.all.remove(&id);
-        }
-        if self.all.len() < most.all {
-            Ok(())
-        } else {
-            Err(Full)
-        }
+        let idle = own.filter_map(|(id, it)| Some((it.idle_since()?, id)));
+        let id = idle.min().map(|(_, id)| id.clone()).ok_or(Full)?;
+        self.all.remove(&id);
+        Ok(())
+    }
+
+    /// The callers of all places that are taken.
+    fn taken(&mut self) -> impl Iterator<Item = Arc<Caller>> {
+        self.places.retain(|it| it.strong_count() > 0);
+        self.places.iter().filter_map(Weak::upgrade)
     }
 
     /// Keeps a session.
@@ -79,7 +102,7 @@ impl Sessions {
     pub(super) fn sweep(&mut self, idle: Duration) {
         let now = Instant::now();
         self.all.retain(|_, session| {
-            let since = session.child.desk.idle_since();
+            let since = session.idle_since();
             let used = since.is_none_or(|since| now.saturating_duration_since(since) < idle);
             used && !session.child.desk.is_gone()
         });
@@ -89,5 +112,14 @@ impl Sessions {
     #[must_use]
     pub(super) fn count(&self) -> usize {
         self.all.len()
+    }
+}
+
+impl Session {
+    /// Since when nobody has needed its child; `None` while somebody does. Whoever waits for a child
+    /// or watches it holds it, so what is idle ends with its session and leaves its place.
+    fn idle_since(&self) -> Option<Instant> {
+        let held = Arc::strong_count(&self.child) > 1;
+        (!held).then(|| self.child.desk.used())
     }
 }

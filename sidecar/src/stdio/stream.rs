@@ -20,8 +20,8 @@ pub struct Stream {
     first: Option<Bytes>,
     letters: Letters,
     form: Form,
-    /// What ends with the answer: the wait for it, and the need for its child.
-    _held: Option<(Arc<Child>, Option<Ticket>)>,
+    /// What ends with the answer: the wait for it, and then the need for its child.
+    _held: Option<(Option<Ticket>, Arc<Child>)>,
 }
 
 /// How messages stand in a body.
@@ -57,7 +57,7 @@ impl Stream {
     #[must_use]
     pub(super) fn of(self, child: Arc<Child>, ticket: Option<Ticket>) -> Self {
         Self {
-            _held: Some((child, ticket)),
+            _held: Some((ticket, child)),
             ..self
         }
     }

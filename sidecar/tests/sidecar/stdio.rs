@@ -30,7 +30,14 @@ impl Rig {
             connection: Connection::open(self.sidecar.address, ""),
             token: token(who),
             session: None,
+            accept: None,
         }
+    }
+
+    /// Whether this line is among the metrics.
+    fn counts(&self, line: &str) -> bool {
+        let metrics = client::get(self.sidecar.admin, "/metrics").body;
+        metrics.lines().any(|it| it == line)
     }
 
     /// The reasons of all requests so far: one event for each.
@@ -59,6 +66,8 @@ struct Caller {
     connection: Connection,
     token: String,
     session: Option<String>,
+    /// What it takes, unless all that a client of MCP must.
+    accept: Option<&'static str>,
 }
 
 impl Caller {
@@ -76,10 +85,10 @@ impl Caller {
             let length = body.len();
             format!("Content-Type: application/json\r\nContent-Length: {length}\r\n")
         };
+        let accept = self.accept.unwrap_or("application/json, text/event-stream");
         self.connection
             .send(&format!(
-                "{method} /mcp HTTP/1.1\r\nHost: localhost\r\n\
-                 Accept: application/json, text/event-stream\r\n\
+                "{method} /mcp HTTP/1.1\r\nHost: localhost\r\nAccept: {accept}\r\n\
                  Authorization: Bearer {}\r\n{session}{headers}{content}\r\n{body}",
                 self.token,
             ))
@@ -94,19 +103,34 @@ impl Caller {
 
     /// A call within a session.
     fn legacy(&mut self, id: &Value, tool: &str) -> Answer {
-        let params = json!({"name": tool, "arguments": {}, "_meta": {"progressToken": id}});
-        let message = json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params});
-        self.post("MCP-Protocol-Version: 2025-11-25\r\n", &message)
+        self.post(LEGACY, &legacy(id, tool))
+    }
+
+    /// Takes a call within a session back.
+    fn cancel(&mut self, id: &Value) -> Answer {
+        let message = json!({"jsonrpc": "2.0", "method": "notifications/cancelled",
+            "params": {"requestId": id}});
+        self.post(LEGACY, &message)
     }
 
     fn initialize(&mut self) -> Answer {
-        let params = json!({"protocolVersion": "2025-11-25", "capabilities": {},
-            "clientInfo": {"name": "test", "version": "1"}});
-        let message = json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params});
-        let answer = self.post("", &message);
+        let answer = self.post("", &initialize("test"));
         self.session = answer.header("mcp-session-id").map(str::to_owned);
         answer
     }
+}
+
+const LEGACY: &str = "MCP-Protocol-Version: 2025-11-25\r\n";
+
+fn legacy(id: &Value, tool: &str) -> Value {
+    let params = json!({"name": tool, "arguments": {}, "_meta": {"progressToken": id}});
+    json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params})
+}
+
+fn initialize(client: &str) -> Value {
+    let params = json!({"protocolVersion": "2025-11-25", "capabilities": {},
+        "clientInfo": {"name": client, "version": "1"}});
+    json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params})
 }
 
 fn modern(id: &Value, tool: &str) -> (String, Value) {
@@ -234,10 +258,7 @@ fn a_child_that_is_killed_is_started_again() {
         "latchkey_children_started_total 2",
         "latchkey_children_failed_total 1",
     ] {
-        wait_for(line, || {
-            let metrics = client::get(rig.sidecar.admin, "/metrics").body;
-            metrics.lines().any(|it| it == line)
-        });
+        wait_for(line, || rig.counts(line));
     }
 }
 
@@ -318,15 +339,13 @@ fn a_session_is_a_child_of_its_own_and_its_openers_alone() {
     // Who knows the session of another has nothing of it.
     let mut thief = rig.open("bob");
     thief.session.clone_from(&first.session);
-    let stolen = thief.post(
-        "MCP-Protocol-Version: 2025-11-25\r\n",
-        &json!({"jsonrpc": "2.0", "id": 9, "method": "ping"}),
-    );
+    let ping = json!({"jsonrpc": "2.0", "id": 9, "method": "ping"});
+    let stolen = thief.post(LEGACY, &ping);
     assert!(stolen.json().get("result").is_none(), "{stolen:?}");
     // Without a session there is no child to ask.
     let mut lost = rig.open("alice");
     assert_eq!(lost.legacy(&id, "get_issue").status, 400);
-    first.ask("DELETE", "MCP-Protocol-Version: 2025-11-25\r\n", "");
+    first.ask("DELETE", LEGACY, "");
     assert_eq!(first.connection.answer().unwrap().status, 200);
     assert_eq!(first.legacy(&json!(2), "get_issue").status, 404);
     wait_for("the end of the child", || !is_alive(&one["pid"]));
@@ -346,6 +365,56 @@ fn a_caller_with_too_many_sessions_loses_its_oldest_and_nobody_elses() {
 }
 
 #[test]
+fn sessions_that_are_opened_at_once_keep_to_their_limit() {
+    let rig = Rig::start("legacy", "", "stdio = {sessions = 3, sessions_each = 2}");
+    // None of them is answered before the last of them has come.
+    let open = |mut caller: Caller| {
+        std::thread::spawn(move || caller.post("", &initialize("mute")).outcome())
+    };
+    let opened: Vec<_> = (0..6).map(|_| open(rig.open("alice"))).collect();
+    let mut outcomes: Vec<_> = opened.into_iter().map(|it| it.join().unwrap()).collect();
+    outcomes.sort();
+    assert_eq!(outcomes[..2], ["upstream_timeout"; 2]);
+    assert_eq!(outcomes[2..], ["upstream_unavailable"; 4]);
+    assert!(rig.counts("latchkey_children_started_total 2"));
+    wait_for("a place", || {
+        rig.open("alice").initialize().outcome() == "ok"
+    });
+}
+
+#[test]
+fn who_goes_away_while_its_session_is_opened_gives_its_place_back() {
+    let rig = Rig::start("legacy", "", "stdio = {sessions = 1, sessions_each = 1}");
+    let mut caller = rig.open("alice");
+    caller.ask("POST", "", &initialize("mute").to_string());
+    wait_for("a child", || rig.counts("latchkey_children 1"));
+    assert_eq!(
+        rig.open("alice").initialize().outcome(),
+        "upstream_unavailable"
+    );
+    drop(caller);
+    wait_for("the place", || {
+        rig.open("alice").initialize().outcome() == "ok"
+    });
+}
+
+#[test]
+fn a_session_that_was_ended_keeps_its_place_until_its_last_call_has() {
+    let rig = Rig::start("legacy", "", "stdio = {sessions = 1, sessions_each = 1}");
+    let (mut caller, mut waiting) = (rig.open("alice"), rig.open("alice"));
+    assert_eq!(caller.initialize().outcome(), "ok");
+    waiting.session.clone_from(&caller.session);
+    waiting.ask("POST", LEGACY, &legacy(&json!(1), "steady").to_string());
+    std::thread::sleep(Duration::from_millis(200));
+    caller.ask("DELETE", LEGACY, "");
+    assert_eq!(caller.connection.answer().unwrap().status, 200);
+    let mut next = rig.open("alice");
+    assert_eq!(next.initialize().outcome(), "upstream_unavailable");
+    drop(waiting);
+    wait_for("the place", || next.initialize().outcome() == "ok");
+}
+
+#[test]
 fn an_idle_session_ends() {
     let rig = Rig::start("legacy", "", "stdio.idle_timeout = \"1s\"");
     let mut caller = rig.open("alice");
@@ -353,6 +422,73 @@ fn an_idle_session_ends() {
     let pid = said(&caller.legacy(&json!(1), "get_issue"), &json!(1))["pid"].clone();
     wait_for("the end of the session", || !is_alive(&pid));
     assert_eq!(caller.legacy(&json!(2), "get_issue").status, 404);
+}
+
+#[test]
+fn a_call_that_is_cancelled_ends_without_an_answer_and_is_forgotten() {
+    let rig = Rig::start(
+        "legacy",
+        "",
+        "stdio = {requests = 2, idle_timeout = \"2s\"}",
+    );
+    let mut caller = rig.open("alice");
+    assert_eq!(caller.initialize().outcome(), "ok");
+    for (id, accept, status) in [
+        ("a", "", 200),
+        ("b", "", 200),
+        // Who takes no events has no other way to hear nothing.
+        ("c", "application/json", 202),
+    ] {
+        let id = json!(id);
+        let mut waiting = rig.open("alice");
+        waiting.session.clone_from(&caller.session);
+        waiting.accept = Some(accept).filter(|it| !it.is_empty());
+        waiting.ask("POST", LEGACY, &legacy(&id, "steady").to_string());
+        std::thread::sleep(Duration::from_millis(200));
+        assert_eq!(caller.cancel(&id).status, 202);
+        let answer = waiting.connection.answer().unwrap();
+        assert_eq!((answer.status, answer.body.as_str()), (status, ""), "{id}");
+    }
+    let said = said(&caller.legacy(&json!(1), "get_issue"), &json!(1));
+    let cancelled = json!(["notifications/cancelled", said["id"].as_u64().unwrap() - 1]);
+    assert!(said["seen"].as_array().unwrap().contains(&cancelled));
+    assert_eq!(rig.reasons(), ["ok"; 8]);
+    wait_for("the end of the session", || !is_alive(&said["pid"]));
+}
+
+#[test]
+fn a_call_that_nobody_waits_for_is_worked_on_and_forgotten_in_time() {
+    let rig = Rig::start(
+        "legacy",
+        "late",
+        "stdio = {requests = 2, idle_timeout = \"3s\"}",
+    );
+    let mut caller = rig.open("alice");
+    assert_eq!(caller.initialize().outcome(), "ok");
+    // Its answer comes after all, and is nobody's.
+    assert_eq!(
+        caller.legacy(&json!("late"), "push_files").outcome(),
+        "upstream_timeout"
+    );
+    for id in ["a", "b"] {
+        let mut gone = rig.open("alice");
+        gone.session.clone_from(&caller.session);
+        gone.ask("POST", LEGACY, &legacy(&json!(id), "steady").to_string());
+        std::thread::sleep(Duration::from_millis(600));
+    }
+    let mut said_last = Value::Null;
+    wait_for("room for another call", || {
+        let answer = caller.legacy(&json!(1), "get_issue");
+        let served = answer.outcome() == "ok";
+        if served {
+            said_last = said(&answer, &json!(1));
+        }
+        served
+    });
+    let seen = said_last["seen"].as_array().unwrap();
+    assert_eq!(seen.iter().filter(|it| **it == "tools/call").count(), 4);
+    assert!(!seen.iter().any(Value::is_array), "{seen:?}");
+    wait_for("the end of the session", || !is_alive(&said_last["pid"]));
 }
 
 #[test]
@@ -422,6 +558,7 @@ fn a_program_that_is_no_server_is_the_fault_of_the_bundle() {
         connection: Connection::open(sidecar.address, ""),
         token: token("alice"),
         session: None,
+        accept: None,
     };
     assert_eq!(
         caller.modern(&json!(1), "get_issue").outcome(),

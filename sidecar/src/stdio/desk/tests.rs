@@ -3,6 +3,7 @@ use super::*;
 const ROOM: Room = Room {
     bytes: 1000,
     requests: 2,
+    linger: Duration::from_hours(1),
 };
 
 fn request(id: &str) -> String {
@@ -14,6 +15,15 @@ fn request(id: &str) -> String {
 fn ask(desk: &Arc<Desk>, id: &str) -> Result<(Letters, Ticket), NotSent> {
     let text = request(id);
     desk.ask(&Message::read(text.as_bytes()).unwrap())
+}
+
+fn cancel(desk: &Desk, id: &str) -> Result<(), NotSent> {
+    tell(
+        desk,
+        &format!(
+            r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{{"requestId":{id}}}}}"#
+        ),
+    )
 }
 
 fn tell(desk: &Desk, text: &str) -> Result<(), NotSent> {
@@ -119,14 +129,105 @@ async fn a_caller_cancels_its_own_requests_only() {
     let (desk, mut lines) = Desk::new(Era::Session, ROOM);
     let (_letters, _ticket) = ask(&desk, "\"c\"").unwrap();
     next(&mut lines).await;
-    let cancel = |id: &str| {
-        format!(
-            r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{{"requestId":{id}}}}}"#
-        )
-    };
-    assert_eq!(tell(&desk, &cancel("1")), Err(NotSent::Unfit));
-    assert_eq!(tell(&desk, &cancel("\"c\"")), Ok(()));
+    assert_eq!(cancel(&desk, "1"), Err(NotSent::Unfit));
+    assert_eq!(cancel(&desk, "\"c\""), Ok(()));
     assert!(next(&mut lines).await.contains("\"requestId\":1"));
+    // Of a shared child it could be somebody else's.
+    let (desk, _lines) = Desk::new(Era::Shared, ROOM);
+    let _open = ask(&desk, "\"c\"").unwrap();
+    assert_eq!(cancel(&desk, "\"c\""), Err(NotSent::Unfit));
+}
+
+#[tokio::test]
+async fn what_is_cancelled_ends_unanswered_and_takes_up_no_room() {
+    let (desk, _lines) = Desk::new(Era::Session, ROOM);
+    let progress = br#"{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":1,"progress":1}}"#;
+    let (mut letters, _one) = ask(&desk, "1").unwrap();
+    let (mut other, _two) = ask(&desk, "2").unwrap();
+    assert_eq!(desk.hear(progress), Heard::Passed);
+    assert_eq!(cancel(&desk, "1"), Ok(()));
+    assert!(next(&mut letters).await.contains("progress"));
+    assert!(letters.is_over() && !letters.is_answered());
+    assert_eq!(letters.next().await, None);
+    // What is still said of it is nobody else's, and its answer comes too late.
+    assert_eq!(desk.hear(progress), Heard::Dropped);
+    assert_eq!(
+        desk.hear(br#"{"jsonrpc":"2.0","id":1,"result":{}}"#),
+        Heard::Passed
+    );
+    assert_eq!(cancel(&desk, "1"), Err(NotSent::Unfit));
+    let (mut again, _again) = ask(&desk, "1").unwrap();
+    for (number, letters) in [(2, &mut other), (3, &mut again)] {
+        let answer = format!(r#"{{"jsonrpc":"2.0","id":{number},"result":{{}}}}"#);
+        assert_eq!(desk.hear(answer.as_bytes()), Heard::Passed);
+        assert!(next(letters).await.contains("result"));
+        assert!(letters.is_answered());
+    }
+}
+
+#[tokio::test]
+async fn a_cancellation_that_is_not_sent_changes_nothing() {
+    let room = Room { bytes: 150, ..ROOM };
+    let (desk, _lines) = Desk::new(Era::Session, room);
+    let (mut letters, _ticket) = ask(&desk, "1").unwrap();
+    assert_eq!(cancel(&desk, "1"), Err(NotSent::Busy));
+    assert_eq!(
+        desk.hear(br#"{"jsonrpc":"2.0","id":1,"result":{}}"#),
+        Heard::Passed
+    );
+    assert!(next(&mut letters).await.contains("result"));
+}
+
+#[tokio::test]
+async fn a_call_that_nobody_waits_for_goes_on_and_takes_up_room_for_a_while() {
+    let (desk, mut lines) = Desk::new(Era::Session, ROOM);
+    let before = desk.used();
+    drop(ask(&desk, "1").unwrap());
+    drop(ask(&desk, "2").unwrap());
+    assert!(desk.used() > before);
+    assert_eq!(ask(&desk, "3").unwrap_err(), NotSent::Busy);
+    // It was not taken back, but can be.
+    next(&mut lines).await;
+    next(&mut lines).await;
+    assert_eq!(cancel(&desk, "2"), Ok(()));
+    assert!(next(&mut lines).await.contains("\"requestId\":2"));
+    let _three = ask(&desk, "3").unwrap();
+    assert_eq!(ask(&desk, "4").unwrap_err(), NotSent::Busy);
+    assert_eq!(
+        desk.hear(br#"{"jsonrpc":"2.0","id":1,"result":{}}"#),
+        Heard::Passed
+    );
+    ask(&desk, "4").unwrap();
+}
+
+#[tokio::test]
+async fn what_nobody_has_waited_for_in_a_long_time_makes_room() {
+    let linger = Duration::ZERO;
+    let (desk, _lines) = Desk::new(Era::Session, Room { linger, ..ROOM });
+    let (_letters, _ticket) = ask(&desk, "1").unwrap();
+    for id in ["2", "3", "4"] {
+        drop(ask(&desk, id).unwrap());
+    }
+    let (mut letters, _last) = ask(&desk, "5").unwrap();
+    assert_eq!(ask(&desk, "6").unwrap_err(), NotSent::Busy);
+    // Its answer is tolerated all the same.
+    for number in [2, 5] {
+        let answer = format!(r#"{{"jsonrpc":"2.0","id":{number},"result":{{}}}}"#);
+        assert_eq!(desk.hear(answer.as_bytes()), Heard::Passed);
+    }
+    assert!(next(&mut letters).await.contains("\"id\":5"));
+}
+
+#[tokio::test]
+async fn of_two_calls_with_one_id_the_last_is_cancelled() {
+    let (desk, mut lines) = Desk::new(Era::Session, ROOM);
+    drop(ask(&desk, "1").unwrap());
+    let (mut letters, _ticket) = ask(&desk, "1").unwrap();
+    next(&mut lines).await;
+    next(&mut lines).await;
+    assert_eq!(cancel(&desk, "1"), Ok(()));
+    assert!(next(&mut lines).await.contains("\"requestId\":2"));
+    assert_eq!(letters.next().await, None);
 }
 
 #[tokio::test]
@@ -140,6 +241,7 @@ async fn who_has_too_much_to_do_is_not_asked() {
         Room {
             bytes: 150,
             requests: 9,
+            ..ROOM
         },
     );
     let _one = ask(&desk, "1").unwrap();

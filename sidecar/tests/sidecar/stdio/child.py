@@ -1,6 +1,7 @@
 """A small MCP server on standard input and output, which misbehaves on demand.
 
-`ERA` is `modern` or `legacy`; `push_files` does what `MODE` says.
+`ERA` is `modern` or `legacy`; `push_files` does what `MODE` says. A client of the name `mute` gets no
+session.
 """
 
 import json
@@ -38,6 +39,8 @@ def misbehave():
     if MODE == "flood":
         while True:
             say({"method": "notifications/message", "params": {"data": "x" * 1000}})
+    if MODE == "late":
+        time.sleep(2)
     if MODE == "long":
         print("x" * (5 << 20), flush=True)
     if MODE == "strange":
@@ -68,6 +71,8 @@ def answer(message):
     method = message.get("method")
     SEEN.append(method if method != "notifications/cancelled" else [method, message["params"]["requestId"]])
     if "id" not in message:
+        return
+    if method == "initialize" and message["params"]["clientInfo"]["name"] == "mute":
         return
     if method == "initialize" and ERA == "legacy":
         version = message["params"]["protocolVersion"]
