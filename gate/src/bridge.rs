@@ -12,6 +12,7 @@ use crate::{
     classify::{CAPABILITIES_KEY, VERSION_KEY},
     gate::Gate,
     json::{self, Edit, Object, Value, splice},
+    schema::Mirror,
     settings::Era,
     survey::Ask,
 };
@@ -144,8 +145,8 @@ fn mirrors(
     let (Some(arguments), Some(validator)) = (arguments, validator) else {
         return Vec::new();
     };
-    let header = |(suffix, argument): &(String, String)| {
-        let value = arguments.get(argument)?;
+    let header = |(suffix, path): &Mirror| {
+        let value = path.iter().try_fold(arguments, |at, name| at.get(name))?;
         let text = match value.as_text() {
             Some(text) => routed(text),
             None => value.raw().to_owned(),

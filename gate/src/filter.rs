@@ -3,6 +3,7 @@
 mod entries;
 mod requests;
 mod tasks;
+mod watch;
 
 use std::fmt;
 
@@ -22,8 +23,9 @@ use crate::{
 };
 
 pub(crate) use requests::capabilities;
-pub use requests::{leads_with_result, needs_look, pages};
+pub use requests::{needs_look, pages};
 pub use tasks::wants_task;
+pub use watch::Watch;
 
 /// What to do with an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,8 +49,8 @@ pub enum FilterKind {
     ResourceTemplates,
     /// `initialize` and `server/discover`
     Handshake,
-    /// Traffic of the protocol: a JSON body passes as it comes, and from an event stream what the
-    /// server may not ask its client is taken out.
+    /// Traffic of the protocol: a JSON body must be one answer and passes as it is, and from an event
+    /// stream what the server may not ask its client is taken out.
     Answer,
     /// A call: its answer may ask the caller for input, or send it to a page, which is decided, and
     /// give out a state or a task, which are sealed.
@@ -134,10 +136,10 @@ impl Viewer<'_> {
     /// the cursor: a page may come out empty.
     pub fn answer(&self, body: &[u8]) -> Result<Vec<u8>, FilterError> {
         match self.filter.kind {
-            FilterKind::Answer | FilterKind::Stream | FilterKind::Listen | FilterKind::Unread => {
+            FilterKind::Unread => Ok(body.to_vec()),
+            FilterKind::Call | FilterKind::Answer | FilterKind::Listen if !needs_look(body) => {
                 Ok(body.to_vec())
             }
-            FilterKind::Call if !needs_look(body) => Ok(body.to_vec()),
             _ => self.filtered(body),
         }
     }
@@ -254,6 +256,7 @@ impl Viewer<'_> {
         let root = document.root();
         let message = root.as_object().ok_or(FilterError::Shape)?;
         refuse_variants(message, &["id", "method", "result", "error", "params"])?;
+        // Clients take whatever has a method for a request, wherever it stands.
         if message.get("method").is_some() {
             return Err(FilterError::Shape);
         }
@@ -262,6 +265,9 @@ impl Viewer<'_> {
             self.may_show(error)?;
             return Ok(body.to_vec());
         };
+        if matches!(self.filter.kind, FilterKind::Answer | FilterKind::Listen) {
+            return Ok(body.to_vec());
+        }
         let result = result.as_object().ok_or(FilterError::Shape)?;
         let mut edits = match self.filter.kind {
             FilterKind::Handshake => self.handshake(result)?,

@@ -13,14 +13,25 @@ use crate::json::{self, Limits};
 const MAX_SCHEMA: usize = 256 * 1024;
 /// The deepest nesting of a schema.
 const MAX_DEPTH: usize = 64;
+/// The most values that a schema has, with its references followed, if it says where an instance
+/// fails.
+const MAX_SPREAD: u32 = 10_000;
+/// The longest instance that is searched for the place where it fails, in bytes.
+const MAX_SEARCHED: usize = 64 * 1024;
 
 /// A compiled schema.
 #[derive(Debug)]
 pub struct Validator {
     inner: jsonschema::Validator<nodes::Strict>,
     /// Header suffixes, in lower case, and the arguments that they mirror (`x-mcp-header`).
-    mirrors: Vec<(String, String)>,
+    mirrors: Vec<Mirror>,
+    /// Whether it says where an instance fails. The library looks for every way to fail before it
+    /// tells one, which where a schema refers to itself are exponentially many.
+    tells: bool,
 }
+
+/// The suffix of a header, and the path of the argument that it mirrors.
+pub(crate) type Mirror = (String, Vec<String>);
 
 /// Why a text is not a schema that can be enforced.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,20 +88,49 @@ pub fn compile(text: &str) -> Result<Validator, SchemaError> {
         .map(|inner| Validator {
             inner,
             mirrors: mirrors(&schema),
+            tells: is_small(&schema, &schema, 0, &mut { MAX_SPREAD }),
         })
         .map_err(|error| fault(&error.instance_path().to_string(), &error.to_string()))
 }
 
 /// The arguments that MCP clients mirror into `Mcp-Param-*` headers.
-fn mirrors(schema: &Value) -> Vec<(String, String)> {
+fn mirrors(schema: &Value) -> Vec<Mirror> {
     let properties = schema.get("properties").and_then(Value::as_object);
-    let properties = properties.into_iter().flatten();
-    properties
-        .filter_map(|(name, property)| {
-            let header = property.get("x-mcp-header")?.as_str()?;
-            Some((header.to_ascii_lowercase(), name.clone()))
-        })
-        .collect()
+    let mut found = Vec::new();
+    for (name, property) in properties.into_iter().flatten() {
+        let path = vec![name.clone()];
+        if let Some(header) = property.get("x-mcp-header").and_then(Value::as_str) {
+            found.push((header.to_ascii_lowercase(), path));
+        }
+        for (header, inner) in mirrors(property) {
+            found.push((header, [vec![name.clone()], inner].concat()));
+        }
+    }
+    found
+}
+
+/// Whether a part of a schema, with its references followed, stays within what is left of `most`
+/// and is not deep, and its errors quote nothing that is larger than where they are.
+fn is_small(schema: &Value, part: &Value, depth: usize, most: &mut u32) -> bool {
+    let Some(left) = most.checked_sub(1).filter(|_| depth <= 2 * MAX_DEPTH) else {
+        return false;
+    };
+    *most = left;
+    let is_small = |part, most: &mut u32| is_small(schema, part, depth + 1, most);
+    match part {
+        Value::Object(members) => members.iter().all(|(key, value)| {
+            let target = match key.as_str() {
+                "propertyNames" | "$dynamicRef" => return false,
+                "$ref" => value
+                    .as_str()
+                    .and_then(|it| schema.pointer(it.strip_prefix('#')?)),
+                _ => return is_small(value, most),
+            };
+            target.is_some_and(|target| is_small(target, most))
+        }),
+        Value::Array(items) => items.iter().all(|item| is_small(item, most)),
+        _ => true,
+    }
 }
 
 /// What the library would accept and this project does not: other dialects, references outside the
@@ -185,19 +225,23 @@ impl Validator {
     }
 
     /// The argument that the header `mcp-param-<suffix>` mirrors.
-    pub(crate) fn mirrored(&self, suffix: &str) -> Option<&str> {
+    pub(crate) fn mirrored(&self, suffix: &str) -> Option<&[String]> {
         let found = self.mirrors.iter().find(|(header, _)| header == suffix);
-        found.map(|(_, argument)| argument.as_str())
+        found.map(|(_, argument)| argument.as_slice())
     }
 
     /// The suffixes of such headers, each with the argument that it mirrors.
-    pub(crate) fn mirrors(&self) -> &[(String, String)] {
+    pub(crate) fn mirrors(&self) -> &[Mirror] {
         &self.mirrors
     }
 
-    /// The first place where an instance is not valid.
+    /// The first place where an instance is not valid; `None` where it is, and where finding the
+    /// place would cost more than the place is worth.
     #[must_use]
     pub fn violation(&self, instance: json::Value<'_>) -> Option<Violation> {
+        if !self.tells || instance.raw().len() > MAX_SEARCHED {
+            return None;
+        }
         let error = self.inner.iter_errors(instance).next()?;
         Some(Violation {
             pointer: error.instance_path().to_string(),
@@ -258,6 +302,41 @@ mod tests {
     #[test]
     fn mirrored_arguments_are_known() {
         let text = r#"{"properties":{"region":{"type":"string","x-mcp-header":"Region"}}}"#;
-        assert_eq!(compile(text).unwrap().mirrored("region"), Some("region"));
+        let path = |path: &[&str]| -> Vec<String> { path.iter().map(|it| (*it).into()).collect() };
+        let mirrored = |text, suffix| compile(text).unwrap().mirrored(suffix).map(<[_]>::to_vec);
+        assert_eq!(mirrored(text, "region"), Some(path(&["region"])));
+        let nested = format!(r#"{{"properties":{{"at":{text}}}}}"#);
+        assert_eq!(mirrored(&nested, "region"), Some(path(&["at", "region"])));
+    }
+
+    /// A library that collects all errors would still be at it.
+    #[test]
+    fn what_refers_to_itself_is_decided_and_not_searched() {
+        let recursive = r##"{"$ref":"#/$defs/f","$defs":{
+            "f":{"oneOf":[{"$ref":"#/$defs/and"},{"$ref":"#/$defs/or"},{"$ref":"#/$defs/leaf"}]},
+            "and":{"type":"object","properties":{"args":{"type":"array","items":{"$ref":"#/$defs/f"}},"op":{"const":"and"}}},
+            "or":{"type":"object","properties":{"args":{"type":"array","items":{"$ref":"#/$defs/f"}},"op":{"const":"or"}}},
+            "leaf":{"type":"object","required":["value"],"properties":{"op":{"const":"eq"},"value":{"type":"string"}}}}}"##;
+        let names = r#"{"propertyNames":{"maxLength":3}}"#;
+        let plain = r##"{"properties":{"a":{"$ref":"#/$defs/m"},"b":{"$ref":"#/$defs/m"}},"$defs":{"m":{"anyOf":[{"type":"string"},{"type":"null"}]}}}"##;
+        let (depth, width) = (28, 20_000);
+        let deep = r#"{"op":"and","args":["#.repeat(depth)
+            + r#"{"op":"eq","value":5}"#
+            + &"]}".repeat(depth);
+        let wide: Vec<String> = (0..width).map(|n| format!("\"name-{n}\":1")).collect();
+        let wide = format!("{{{}}}", wide.join(","));
+        for (schema, instance, told) in [
+            (recursive, deep.as_str(), None),
+            (names, &wide, None),
+            (plain, r#"{"a":null,"b":1}"#, Some("/b")),
+        ] {
+            let (validator, document) = (
+                compile(schema).unwrap(),
+                json::parse(instance.as_bytes()).unwrap(),
+            );
+            assert!(!validator.accepts(document.root()));
+            let violation = validator.violation(document.root());
+            assert_eq!(violation.map(|it| it.pointer).as_deref(), told, "{schema}");
+        }
     }
 }

@@ -18,7 +18,7 @@ use latchkey_gate::{
     admit::Permit,
     bridge::Crossing,
     event::EventOutcome,
-    filter::{self, Filter, FilterKind, Line, Viewer},
+    filter::{self, Filter, FilterKind, Line, Viewer, Watch},
     identity::Identity,
     session::Bond,
 };
@@ -61,6 +61,8 @@ struct Passed {
     first: First,
     incoming: Arriving,
     patience: Patience,
+    /// What sees to it that it stays the result that it began as.
+    watch: Option<Box<Watch>>,
 }
 
 /// How long an answer that has begun may pause.
@@ -191,6 +193,7 @@ impl Answer {
     #[must_use]
     pub fn passed(
         first: First,
+        watch: Option<Box<Watch>>,
         incoming: Arriving,
         most: Duration,
         bounds: Option<Box<Bounds>>,
@@ -202,6 +205,7 @@ impl Answer {
                 first,
                 incoming,
                 patience,
+                watch,
             })),
             open: Some(exchange),
             bounds,
@@ -401,9 +405,12 @@ impl Passed {
         };
         self.patience.ends = None;
         Poll::Ready(frame.map(|frame| {
-            frame
-                .map(|frame| (frame, self.incoming.is_end_stream()))
-                .map_err(AnswerError::Upstream)
+            let frame = frame.map_err(AnswerError::Upstream)?;
+            let watch = self.watch.as_mut().zip(frame.data_ref());
+            if watch.is_some_and(|(watch, data)| !watch.take(data)) {
+                return Err(AnswerError::Filter);
+            }
+            Ok((frame, self.incoming.is_end_stream()))
         }))
     }
 }

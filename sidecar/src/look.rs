@@ -4,7 +4,7 @@ use std::{future::poll_fn, pin::Pin, task::Poll, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use hyper::body::{Body as _, Frame};
-use latchkey_gate::filter;
+use latchkey_gate::filter::{self, Watch};
 
 use crate::{
     answer::First,
@@ -16,7 +16,7 @@ use crate::{
 pub(crate) enum Looked {
     /// All of it, and nothing in it is decided or sealed.
     Whole(Bytes),
-    /// It begins with a result, which passes as it comes.
+    /// It begins with a result, which passes as it comes and is watched.
     Passed(First),
     /// All of it, and it has to be filtered.
     Filtered(Bytes),
@@ -41,7 +41,7 @@ pub(crate) async fn look(
     };
     let body = if incoming.is_end_stream() {
         first
-    } else if !sealed && filter::leads_with_result(&first) {
+    } else if !sealed && leads_with_result(&first) {
         return Looked::Passed(Poll::Ready(Some(Ok(Frame::data(first)))));
     } else {
         let most = most.saturating_sub(first.len());
@@ -59,4 +59,9 @@ pub(crate) async fn look(
     } else {
         Looked::Whole(body)
     }
+}
+
+fn leads_with_result(first: &[u8]) -> bool {
+    let mut watch = Watch::default();
+    watch.take(first) && watch.leads_with_result()
 }

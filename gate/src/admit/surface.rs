@@ -63,7 +63,7 @@ impl Stage<'_> {
         facts.detail = match &bound.broken {
             _ if stuck => Some("a value is forced into the body, which is no object".to_owned()),
             Some((at, what)) => Some(format!("`{at}` breaks `{what}`")),
-            None => self.violation(entry, arguments),
+            None => self.violation(surface, entry, arguments),
         };
         let decided = Decided {
             rewritten,
@@ -80,7 +80,12 @@ impl Stage<'_> {
     }
 
     /// The validate stage: where the arguments fail their schema, in words.
-    fn violation(&self, entry: &Surface, arguments: Option<Value<'_>>) -> Option<String> {
+    fn violation(
+        &self,
+        surface: SurfaceId,
+        entry: &Surface,
+        arguments: Option<Value<'_>>,
+    ) -> Option<String> {
         let schema = entry.schema?;
         let empty;
         let instance = if let Some(instance) = arguments {
@@ -98,7 +103,10 @@ impl Stage<'_> {
         if validator.accepts(instance) {
             return self.mirror_broken(validator, instance);
         }
-        let violation = validator.violation(instance);
+        // Nobody is told what it costs to look for, unless it may be called at all.
+        let violation = Some(validator)
+            .filter(|_| self.is_visible(surface))
+            .and_then(|it| it.violation(instance));
         Some(violation.map_or_else(
             || "the arguments fail the schema".to_owned(),
             |it| format!("`{}` fails `{}`", it.pointer, it.keyword),
@@ -111,15 +119,16 @@ impl Stage<'_> {
         let mut headers = self.inbound.headers.iter();
         headers.find_map(|(name, _)| {
             let mirror = name.strip_prefix("mcp-param-")?;
-            let argument = validator.mirrored(mirror)?;
+            let path = validator.mirrored(mirror)?;
             let said = self.inbound.header(name).ok().flatten();
             let said = said.and_then(classify::decoded_header);
-            let same = match instance.get(argument).map(json::to_value) {
+            let argument = path.iter().try_fold(instance, |at, name| at.get(name));
+            let same = match argument.map(json::to_value) {
                 Some(Ok(serde_json::Value::String(text))) => said == Some(text),
                 Some(Ok(value)) => said == Some(value.to_string()),
                 Some(Err(_)) | None => false,
             };
-            (!same).then(|| format!("`{name}` does not agree with `/{argument}`"))
+            (!same).then(|| format!("`{name}` does not agree with `/{}`", path.join("/")))
         })
     }
 
@@ -206,7 +215,7 @@ impl Stage<'_> {
             _ => None,
         };
         if !decision.is_allow() {
-            facts.visible = self.coarse(surface) != Visibility::Never
+            facts.visible = self.is_visible(surface)
                 || (decision.reason == Reason::TokenScope && self.could_step_up(surface));
             return self.refused(facts, true, reply);
         }
@@ -219,6 +228,10 @@ impl Stage<'_> {
             outcome: Outcome::Forward(permit),
             facts,
         }
+    }
+
+    fn is_visible(&self, surface: SurfaceId) -> bool {
+        self.coarse(surface) != Visibility::Never
     }
 
     /// Whether a token without restrictions could be allowed.

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use latchkey_engine::{index::SurfaceKind, reason::Reason};
 use memchr::{
-    memchr_iter, memchr2,
+    memchr_iter,
     memmem::{self, Finder},
 };
 
@@ -322,8 +322,9 @@ fn refusal(id: &str) -> Vec<u8> {
 /// What a letter may be hidden behind: an escape of ASCII.
 static ESCAPE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\\u00"));
 
-/// The keys whose values are decided or sealed.
-const KEYS: [&[u8]; 5] = [
+/// The keys whose values are decided or sealed, and the one that no answer has.
+const KEYS: [&[u8]; 6] = [
+    b"method",
     b"error",
     b"cacheScope",
     b"inputRequests",
@@ -331,20 +332,22 @@ const KEYS: [&[u8]; 5] = [
     b"taskId",
 ];
 
-/// Whether the answer to a call may hold anything that is decided or sealed: a cheap look, which
-/// neither escapes in keys nor capital letters get past.
+/// Whether an answer may hold anything that is decided or sealed, or be more than one message: a
+/// cheap look, which neither escapes in keys nor capital letters get past.
 #[must_use]
 pub fn needs_look(body: &[u8]) -> bool {
+    let body = body.trim_ascii_start();
     let is_key = |quote: usize| {
         let rest = body.get(quote + 1..).unwrap_or_default();
         KEYS.iter().any(|key| says(rest, key))
     };
-    ESCAPE.find(body).is_some() || memchr_iter(b'"', body).any(is_key)
+    let is_one = body.is_empty() || body.starts_with(b"{");
+    !is_one || ESCAPE.find(body).is_some() || memchr_iter(b'"', body).any(is_key)
 }
 
 /// Whether a text, up to its quote, folds to the same as a key: in whatever case, and with the two
 /// letters outside ASCII that fold to `s` and `k`.
-fn says(mut text: &[u8], key: &[u8]) -> bool {
+pub(super) fn says(mut text: &[u8], key: &[u8]) -> bool {
     for letter in key {
         text = match text {
             [said, rest @ ..] if said.eq_ignore_ascii_case(letter) => rest,
@@ -354,48 +357,6 @@ fn says(mut text: &[u8], key: &[u8]) -> bool {
         };
     }
     text.first() == Some(&b'"')
-}
-
-/// Whether the beginning of a message shows that it holds a result, and no error before it.
-#[must_use]
-pub fn leads_with_result(beginning: &[u8]) -> bool {
-    let mut rest = beginning.trim_ascii_start();
-    let mut depth = 0_u32;
-    loop {
-        let Some((byte, after)) = rest.split_first() else {
-            return false;
-        };
-        rest = after;
-        match byte {
-            b'{' | b'[' => depth += 1,
-            b'}' | b']' => depth = depth.saturating_sub(1),
-            b'"' => {
-                let Some((text, after)) = text_end(rest) else {
-                    return false;
-                };
-                rest = after.trim_ascii_start();
-                let is_key = depth == 1 && rest.first() == Some(&b':');
-                match text {
-                    b"result" if is_key => return true,
-                    _ if is_key && (text == b"error" || text.contains(&b'\\')) => return false,
-                    _ => {}
-                }
-            }
-            _ => {}
-        }
-    }
-}
-
-/// A text of which the first quote is read, and what follows it.
-fn text_end(rest: &[u8]) -> Option<(&[u8], &[u8])> {
-    let mut at = 0;
-    loop {
-        at += memchr2(b'"', b'\\', rest.get(at..)?)?;
-        if rest.get(at) == Some(&b'"') {
-            return Some((rest.get(..at)?, rest.get(at + 1..)?));
-        }
-        at += 2;
-    }
 }
 
 /// The pages that an answer sends its user to, if it is the error that does: their hosts, for the

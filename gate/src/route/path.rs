@@ -22,6 +22,10 @@ pub(crate) fn segments(path: &str) -> Result<Vec<String>, Ambiguous> {
 
 /// The decoded segments of a resource's URI, split at every slash.
 pub(crate) fn uri_segments(uri: &str) -> Result<Vec<String>, Ambiguous> {
+    // Whoever parses it as a URL of the Web leaves that out.
+    if uri.trim() != uri {
+        return Err(Ambiguous("space around the URI"));
+    }
     let path = uri.split_once("://").map_or(uri, |(_, rest)| rest);
     let count = path.split('/').count();
     let inner = path.split('/').enumerate();
@@ -145,6 +149,10 @@ mod tests {
     #[test]
     fn ambiguous_uris_are_refused() {
         for uri in [
+            "docs://lib/secret ",
+            " docs://lib/secret",
+            "file:///srv/pub/.. ",
+            "docs://lib/a\u{a0}",
             "file:///docs//a",
             "file:////etc",
             "file:///docs/../a",

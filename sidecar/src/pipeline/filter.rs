@@ -3,11 +3,16 @@
 use std::{fmt, future::poll_fn, pin::pin, sync::Arc, task::Poll, time::Duration};
 
 use bytes::Bytes;
-use hyper::{HeaderMap, Response, StatusCode, body::Body, header, http::response::Parts};
+use hyper::{
+    HeaderMap, Response, StatusCode,
+    body::Body,
+    header::{self, HeaderValue},
+    http::response::Parts,
+};
 use latchkey_engine::reason::Reason;
 use latchkey_gate::{
     event::EventOutcome,
-    filter::{self, Filter, FilterError, FilterKind},
+    filter::{self, Filter, FilterError, FilterKind, Watch},
     session::Bond,
     settings::ServerSettings,
     wire::Refusal,
@@ -35,8 +40,8 @@ struct Arrived<'a> {
     worker: &'a Arc<Worker>,
     head: Parts,
     incoming: Arriving,
-    /// Whether it is a stream of events.
-    streams: bool,
+    /// What its head says that it holds.
+    media: Media,
     /// How large and how long it may be.
     bounds: Option<Box<Bounds>>,
     /// How much of it is read at most, in bytes, and whether that is what the policy says.
@@ -44,6 +49,14 @@ struct Arrived<'a> {
     by_policy: bool,
     /// How long it may stand still, unless it is a stream of events.
     pause: Duration,
+}
+
+/// What an answer says that it holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Media {
+    Events,
+    Json,
+    Other,
 }
 
 /// Passes an answer on: as it comes, or filtered where it could show what the caller may not use.
@@ -83,11 +96,15 @@ pub(super) async fn pass(
         let (reason, what) = (Reason::UpstreamUnavailable, "it is compressed");
         return unfilterable(worker, exchange, reason, &what);
     }
-    if arrived.streams {
+    if filter.kind != FilterKind::Unread && !arrived.is_mcp() {
+        return arrived.no_mcp(filter, exchange).await;
+    }
+    if arrived.media == Media::Events {
         let standing = asked.standing(headers, exchange.request_id(), encoded);
         return arrived.stream(reader, filter, standing, exchange);
     }
-    if filter.kind == FilterKind::Call && reader.crossing.is_none() {
+    let read_less = matches!(filter.kind, FilterKind::Call | FilterKind::Answer);
+    if read_less && reader.crossing.is_none() {
         return arrived.called(reader, filter, exchange).await;
     }
     match read(&mut arrived.incoming, arrived.most, arrived.pause).await {
@@ -99,31 +116,53 @@ pub(super) async fn pass(
 impl<'a> Arrived<'a> {
     fn new(worker: &'a Arc<Worker>, response: Response<Arriving>, active: &Active) -> Self {
         let (head, incoming) = response.into_parts();
-        let streams = is_event_stream(&head.headers);
+        let media = media(&head.headers);
         let settings = active.gate.server_settings(active.server);
         let (most, by_policy) = most_read(worker, settings);
         Self {
             worker,
             head,
             incoming,
-            streams,
-            bounds: Bounds::of(settings, streams),
+            media,
+            bounds: Bounds::of(settings, media == Media::Events),
             most,
             by_policy,
             pause: active.way.timeout(),
         }
     }
 
-    /// What is looked for. A stream is decided again for as long as it lasts, whatever it holds;
-    /// traffic of the protocol is only watched for requests of the server, which come on streams.
+    /// What is looked for. A stream is decided again for as long as it lasts, whatever it holds.
     fn looked_for(&self, filter: Option<Filter>, active: &Active) -> Option<Filter> {
-        if self.streams {
-            return Some(filter.unwrap_or(Filter {
-                server: active.server,
-                kind: FilterKind::Unread,
-            }));
+        let unread = (self.media == Media::Events).then_some(Filter {
+            server: active.server,
+            kind: FilterKind::Unread,
+        });
+        filter.or(unread)
+    }
+
+    /// Whether clients read it the way that it is read here. They differ in what they take for a
+    /// stream of events, so its head is made to say no more than what was understood.
+    fn is_mcp(&mut self) -> bool {
+        let media = match self.media {
+            Media::Events => "text/event-stream",
+            Media::Json => "application/json",
+            Media::Other => return !self.head.status.is_success() || self.incoming.is_end_stream(),
+        };
+        let media = HeaderValue::from_static(media);
+        self.head.headers.insert(header::CONTENT_TYPE, media);
+        true
+    }
+
+    /// An answer that some client may take for a message, and that cannot be filtered as one.
+    async fn no_mcp(mut self, filter: Filter, exchange: Box<Exchange>) -> Response<Answer> {
+        if filter.kind == FilterKind::Answer {
+            // Nobody needs to know more than that it was done.
+            self.head.headers.remove(header::CONTENT_TYPE);
+            self.head.headers.remove(header::CONTENT_LENGTH);
+            return whole(self.head, exchange, Bytes::new()).await;
         }
-        filter.filter(|it| it.kind != FilterKind::Answer)
+        let what = "it is neither JSON nor a stream of events";
+        unfilterable(self.worker, exchange, Reason::UpstreamUnavailable, &what)
     }
 
     /// Whether so many bytes are more than the policy allows.
@@ -139,7 +178,7 @@ impl<'a> Arrived<'a> {
                 let body = frame.into_data().unwrap_or_default();
                 self.whole(exchange, body).await
             }
-            first => self.passed(exchange, first),
+            first => self.passed(exchange, first, None),
         }
     }
 
@@ -154,7 +193,7 @@ impl<'a> Arrived<'a> {
         let sealed = sealed.is_some_and(|bond| seals(bond, &reader.request));
         match look(&mut self.incoming, sealed, self.most, self.pause).await {
             Looked::Whole(body) => self.whole(exchange, body).await,
-            Looked::Passed(first) => self.passed(exchange, first),
+            Looked::Passed(first) => self.passed(exchange, first, Some(Box::default())),
             Looked::Filtered(body) => Box::pin(self.filtered(reader, filter, body, exchange)).await,
             Looked::Unread(unread) => self.unreadable(exchange, unread),
         }
@@ -169,14 +208,20 @@ impl<'a> Arrived<'a> {
     }
 
     /// An answer that is passed on as it comes, of which this has come.
-    fn passed(self, exchange: Box<Exchange>, first: First) -> Response<Answer> {
+    fn passed(
+        self,
+        exchange: Box<Exchange>,
+        first: First,
+        watch: Option<Box<Watch>>,
+    ) -> Response<Answer> {
         if let Poll::Ready(Some(Ok(frame))) = &first
             && let Some(data) = frame.data_ref()
             && self.is_too_large(data.len() as u64)
         {
             return too_large(self.worker, exchange);
         }
-        let answer = Answer::passed(first, self.incoming, self.pause, self.bounds, exchange);
+        let (incoming, pause, bounds) = (self.incoming, self.pause, self.bounds);
+        let answer = Answer::passed(first, watch, incoming, pause, bounds, exchange);
         Response::from_parts(self.head, answer)
     }
 
@@ -208,7 +253,7 @@ impl<'a> Arrived<'a> {
         let denied = reader.denied.take();
         let rules = reader.rules(self.worker, filter, &exchange);
         self.head.headers.remove(header::CONTENT_LENGTH);
-        if body.is_empty() || rules.filter.kind == FilterKind::Stream {
+        if body.is_empty() {
             return whole(self.head, exchange, body).await;
         }
         let body = match rules.look(|viewer| viewer.answer(&body)) {
@@ -318,14 +363,22 @@ fn too_large(worker: &Worker, mut exchange: Box<Exchange>) -> Response<Answer> {
     )
 }
 
-fn is_event_stream(headers: &HeaderMap) -> bool {
-    let value = headers.get(header::CONTENT_TYPE);
-    value
-        .and_then(|value| value.to_str().ok())
-        .is_some_and(|value| {
-            let media = value.split(';').next().unwrap_or_default().trim();
-            media.eq_ignore_ascii_case("text/event-stream")
-        })
+/// What a head says that its body holds: a stream of events where one of its media types is that,
+/// JSON where nothing else is said.
+fn media(headers: &HeaderMap) -> Media {
+    let values = headers.get_all(header::CONTENT_TYPE).iter();
+    let values: Vec<String> = values
+        .map(|it| String::from_utf8_lossy(it.as_bytes()).to_ascii_lowercase())
+        .collect();
+    let is = |value: &String, media: &str| value.split(';').next().map(str::trim) == Some(media);
+    if values.iter().any(|it| is(it, "text/event-stream")) {
+        return Media::Events;
+    }
+    match values.as_slice() {
+        // Some clients look for it anywhere.
+        [only] if is(only, "application/json") && !only.contains("event-stream") => Media::Json,
+        _ => Media::Other,
+    }
 }
 
 fn is_encoded(headers: &HeaderMap) -> bool {

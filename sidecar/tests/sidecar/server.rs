@@ -141,8 +141,8 @@ impl ToolServer {
         format!("http://{}/mcp", self.address)
     }
 
-    /// Answers a method or tool with this result (`{"result": ...}`, `{"error": ...}`), or with a
-    /// list of messages as a stream.
+    /// Answers a method or tool with this result (`{"result": ...}`, `{"error": ...}`), with a list of
+    /// messages as a stream, or with any text of a media type (`{"media": ..., "body": ...}`).
     pub(crate) fn script(&self, name: &str, answer: serde_json::Value) {
         self.script.lock().unwrap().insert(name.to_owned(), answer);
     }
@@ -235,6 +235,12 @@ impl ToolServer {
         if let Some(messages) = answer.as_array_mut() {
             messages.iter_mut().for_each(complete);
             return Some(Arc::clone(self).stream(messages.clone()));
+        }
+        if let (Some(media), Some(body)) = (answer["media"].as_str(), answer["body"].as_str()) {
+            let mut response = Response::new(Either::Left(Full::new(body.to_owned().into())));
+            let media = media.parse().unwrap();
+            response.headers_mut().insert("content-type", media);
+            return Some(response);
         }
         complete(&mut answer);
         Some(json(&answer))
