@@ -68,9 +68,12 @@ pub struct Capability {
     pub issued_at: i64,
     /// When it ends, in seconds since 1970.
     pub expires_at: i64,
-    /// The ids of the tokens that it was exchanged for, the access token's first; `-` for one
-    /// without an id.
+    /// The ids of the tokens that it was exchanged for, the access token's first, and behind each
+    /// those of its actor's; `-` for one without an id.
     pub parents: Vec<String>,
+    /// How many exchanges lie between it and the access token that began it: the subject's or an
+    /// actor's, whichever is farther.
+    pub depth: usize,
     /// Whether it is taken once.
     pub single_use: bool,
     /// The hash of the only request that it is for.
@@ -261,6 +264,7 @@ impl Capability {
                 "issuer": self.origin.issuer,
                 "groups": self.origin.groups,
                 "parents": self.parents,
+                "depth": self.depth,
                 "single_use": self.single_use,
                 "memory": self.memory,
             },

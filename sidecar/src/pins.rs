@@ -12,7 +12,7 @@ use latchkey_gate::{
     pin::{Sightings, Unpinned, has_pins},
     survey::Found,
 };
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::Instant};
 
 use crate::{
     run::Shared,
@@ -30,8 +30,6 @@ const GAP: Duration = Duration::from_secs(1);
 const CHILD: Duration = Duration::from_mins(10);
 /// How long a call waits for the survey that says whether it may pass.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// After so many surveys without an answer, nothing is known of the server any more.
-const FORGET_AFTER: u32 = 3;
 
 /// What is known of the tool server's definitions, and who waits for more.
 #[derive(Debug, Default)]
@@ -58,26 +56,40 @@ impl Pins {
     }
 }
 
+/// Until when a call that comes now waits for a survey.
+pub fn patience() -> Instant {
+    Instant::now() + PATIENCE
+}
+
+/// Whether a surface, as facts name it, is known to be as it was reviewed, or need not be.
+pub fn check(shared: &Shared, active: &Active, surface: Option<&str>) -> Result<(), Unpinned> {
+    let Some((_, name)) = surface.and_then(|it| it.split_once('/')) else {
+        return Ok(());
+    };
+    let sightings = &shared.pins.sightings;
+    sightings.check(active.generation, &active.gate, active.server, name)
+}
+
 /// Holds back a call whose definition is not known to be the reviewed one.
 pub async fn hold(shared: &Shared, active: &Active, facts: &mut Facts) -> Result<(), Reason> {
+    hold_until(shared, active, facts, patience()).await
+}
+
+/// The same for one of several calls, which wait together no longer than one.
+pub async fn hold_until(
+    shared: &Shared,
+    active: &Active,
+    facts: &mut Facts,
+    until: Instant,
+) -> Result<(), Reason> {
     let pins = &shared.pins;
-    if pins.sightings.is_clear(active.generation) {
-        return Ok(());
-    }
-    let Some((_, name)) = facts.surface.as_deref().and_then(|it| it.split_once('/')) else {
-        return Ok(());
-    };
-    let check = || {
-        pins.sightings
-            .check(active.generation, &active.gate, active.server, name)
-    };
-    let mut found = check();
+    let mut found = check(shared, active, facts.surface.as_deref());
     if found == Err(Unpinned::Unseen) {
         // The sidecar has just started, or could not ask: calls wait rather than fail.
         let surveyed = pins.surveyed.notified();
         pins.wake.notify_one();
-        let _ = tokio::time::timeout(PATIENCE, surveyed).await;
-        found = check();
+        let _ = tokio::time::timeout_at(until, surveyed).await;
+        found = check(shared, active, facts.surface.as_deref());
     }
     let Err(unpinned) = found else { return Ok(()) };
     facts.detail = Some(match unpinned {
@@ -122,9 +134,7 @@ pub async fn run(shared: Arc<Shared>) {
                 failures += 1;
                 revision.clear();
                 tracing::warn!(target: "pins", %error, "the tool server does not say what it has");
-                if failures == FORGET_AFTER {
-                    pins.sightings.forget();
-                }
+                pins.sightings.unanswered(&active.gate, active.server);
             }
         }
         pins.surveyed.notify_waiters();

@@ -25,6 +25,12 @@ pub(super) fn capability(payload: &str) -> Option<Capability> {
     if details.next().is_some() || text(detail, "type")? != PERMISSIONS_TYPE {
         return None;
     }
+    let parents = texts(own.get("parents")?.as_array()?)?;
+    let depth = match own.get("depth") {
+        Some(depth) => usize::try_from(depth.as_i64()?).ok()?,
+        // A sidecar that is not up to date yet follows one line, and no actor's.
+        None => parents.len(),
+    };
     Some(Capability {
         server: text(body, "aud")?
             .strip_prefix("urn:latchkey:server:")?
@@ -39,7 +45,8 @@ pub(super) fn capability(payload: &str) -> Option<Capability> {
         id: text(body, "jti")?.to_owned(),
         issued_at: body.get("iat")?.as_i64()?,
         expires_at: body.get("exp")?.as_i64()?,
-        parents: texts(own.get("parents")?.as_array()?)?,
+        parents,
+        depth,
         single_use: own.get("single_use")?.as_bool()?,
         request: match body.get("req_hash") {
             Some(hash) => Some(hash.as_text()?.to_owned()),

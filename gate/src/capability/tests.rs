@@ -28,6 +28,7 @@ fn capability() -> Capability {
         issued_at: 1000,
         expires_at: 1090,
         parents: vec!["t-1".to_owned()],
+        depth: 1,
         single_use: true,
         request: Some("hash".to_owned()),
         memory: "process".to_owned(),
@@ -45,6 +46,16 @@ fn what_is_minted_is_read_back() {
     assert_eq!(opened.claims.actors, capability().origin.actors);
     assert_eq!(opened.claims.permissions, Some(capability().permissions));
     assert_eq!(opened.claims.token_id.as_deref(), Some("c-1"));
+}
+
+#[test]
+fn a_token_that_says_no_depth_has_as_many_exchanges_as_parents() {
+    let mut payload = capability().to_json();
+    let own = payload["latchkey"].as_object_mut().unwrap();
+    assert_eq!(own.remove("depth"), Some(json!(1)));
+    own.insert("parents".to_owned(), json!(["t-1", "c-1"]));
+    let read = read::capability(&URL_SAFE_NO_PAD.encode(payload.to_string()));
+    assert_eq!(read.unwrap().depth, 2);
 }
 
 #[test]

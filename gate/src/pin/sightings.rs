@@ -29,6 +29,11 @@ pub struct Sightings {
 struct Seen {
     /// Where the server is; what was seen of another one says nothing.
     origin: String,
+    /// Whether it has taken the place of another and was not asked yet: a list that a caller is
+    /// shown may be of the other still, and vouches for nothing.
+    replaced: bool,
+    /// How often one after the other it was asked and has not said.
+    unanswered: u32,
     /// By the name of the surface.
     entries: BTreeMap<String, Sighting>,
     /// What has changed since it was asked for last.
@@ -61,6 +66,8 @@ pub enum Unpinned {
     Unseen,
 }
 
+/// After so many surveys without an answer, nothing is known of the server any more.
+const FORGET_AFTER: u32 = 3;
 /// The most changes that are kept to be told.
 const MOST_NEWS: usize = 1000;
 
@@ -105,7 +112,10 @@ impl Sightings {
             None => Some(Difference::unreadable()),
         };
         let Some(difference) = difference else {
-            self.lock().matched(name, pin, false);
+            let mut seen = self.lock();
+            if !seen.replaced {
+                seen.matched(name, pin, false);
+            }
             return true;
         };
         let mut seen = self.lock();
@@ -118,7 +128,8 @@ impl Sightings {
     }
 
     /// Takes what the server lists when the sidecar itself asks: this has the last word. Then
-    /// settles whether every call passes under the bundle of this number.
+    /// settles whether every call passes under the bundle of this number. What another server has
+    /// said than the one of the bundle in force is dropped.
     pub fn survey(
         &self,
         generation: u64,
@@ -127,6 +138,10 @@ impl Sightings {
         lists: &BTreeMap<ListKind, BTreeMap<String, Json>>,
     ) {
         let mut seen = self.lock();
+        if seen.origin != origin(gate, server) {
+            return;
+        }
+        (seen.replaced, seen.unanswered) = (false, 0);
         for (name, kind, key, pin) in pinned(gate, server) {
             let definition = lists.get(&kind).and_then(|list| list.get(key));
             match definition.map(|definition| pin.compare(kind, definition)) {
@@ -140,22 +155,29 @@ impl Sightings {
         self.settle(&seen, generation, gate, server);
     }
 
-    /// The server cannot be asked any more: what was seen of it is not known to hold.
-    pub fn forget(&self) {
+    /// The server was asked and has not said what it lists. When it cannot be asked any more, what
+    /// was seen of it is not known to hold.
+    pub fn unanswered(&self, gate: &Gate, server: ServerId) {
         let mut seen = self.lock();
-        seen.entries
-            .retain(|_, sighting| sighting.difference.is_some());
-        self.clear.store(0, Ordering::Release);
+        if seen.origin != origin(gate, server) {
+            return;
+        }
+        seen.unanswered = seen.unanswered.saturating_add(1);
+        if seen.unanswered == FORGET_AFTER {
+            seen.replaced = false;
+            seen.entries
+                .retain(|_, sighting| sighting.difference.is_some());
+            self.clear.store(0, Ordering::Release);
+        }
     }
 
     /// A bundle of this number comes into force: settles whether every call passes under it, by what
     /// was seen before.
     pub fn turn(&self, generation: u64, gate: &Gate, server: ServerId) {
         let mut seen = self.lock();
-        let upstream = gate.policy().server_entry(server).map(|it| &it.upstream);
-        let command = gate.server_settings(server).map(|it| &it.command);
-        let origin = format!("{upstream:?} {command:?}");
+        let origin = origin(gate, server);
         if seen.origin != origin {
+            (seen.replaced, seen.unanswered) = (!seen.origin.is_empty(), 0);
             seen.entries.clear();
             seen.origin = origin;
         }
@@ -277,6 +299,13 @@ impl Seen {
             });
         }
     }
+}
+
+/// Where a server is.
+fn origin(gate: &Gate, server: ServerId) -> String {
+    let upstream = gate.policy().server_entry(server).map(|it| &it.upstream);
+    let command = gate.server_settings(server).map(|it| &it.command);
+    format!("{upstream:?} {command:?}")
 }
 
 /// Whether a server has pinned surfaces.

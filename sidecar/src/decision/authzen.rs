@@ -6,6 +6,7 @@ use hyper::{HeaderMap, Response, StatusCode, header};
 use latchkey_engine::reason::Reason;
 use latchkey_gate::json;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::{
     Body, Point,
@@ -13,7 +14,7 @@ use super::{
     entities::{Action, Asked, Context, Entity, Unreadable},
     fault, search, typed, unrecorded,
 };
-use crate::audit::AuditUnavailable;
+use crate::{audit::AuditUnavailable, pins::patience, supply::Active};
 
 /// Where questions are asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,8 +108,8 @@ pub(super) async fn answer(
     };
     let traceparent = headers.get("traceparent").and_then(|it| it.to_str().ok());
     let answered = match endpoint {
-        Endpoint::Evaluation => one(point, endpoint, &asked, traceparent),
-        Endpoint::Evaluations => many(point, endpoint, &asked, traceparent),
+        Endpoint::Evaluation => one(point, endpoint, &asked, traceparent).await,
+        Endpoint::Evaluations => many(point, endpoint, &asked, traceparent).await,
         Endpoint::Search(wanted) => {
             search::answer(point, wanted, endpoint.path(), &asked, traceparent).await
         }
@@ -150,9 +151,12 @@ fn read(headers: &HeaderMap, body: &[u8]) -> Result<Value, Unreadable> {
 /// An answer, a question that cannot be read, or no event.
 pub(super) type Answered = Result<Result<Value, Unreadable>, AuditUnavailable>;
 
-fn one(point: &Point, endpoint: Endpoint, asked: &Value, trace: Option<&str>) -> Answered {
+async fn one(point: &Point, endpoint: Endpoint, asked: &Value, trace: Option<&str>) -> Answered {
     match whole(asked) {
-        Ok(asked) => decided(point, endpoint, &asked, trace).map(|it| Ok(answer_of(&it))),
+        Ok(asked) => {
+            let decided = decided(point, endpoint, &asked, trace, patience());
+            Ok(Ok(answer_of(&decided.await?)))
+        }
         Err(unreadable) => Ok(Err(unreadable)),
     }
 }
@@ -166,15 +170,16 @@ fn whole(asked: &Value) -> Result<Asked, Unreadable> {
     })
 }
 
-fn decided(
+async fn decided(
     point: &Point,
     endpoint: Endpoint,
     asked: &Asked,
     trace: Option<&str>,
+    until: Instant,
 ) -> Result<Decided, AuditUnavailable> {
-    point.decide(endpoint.path(), trace, |active, now| {
-        asked.question(active, now)
-    })
+    let question = |active: &Active, now| asked.question(active, now);
+    let decided = point.decide(endpoint.path(), trace, until, question);
+    decided.await
 }
 
 /// What an enforcement point is told. It is trusted with the reason; its caller need not be.
@@ -229,11 +234,10 @@ fn semantic(asked: &Value) -> Result<Semantic, Unreadable> {
     }
 }
 
-fn many(point: &Point, endpoint: Endpoint, asked: &Value, trace: Option<&str>) -> Answered {
+async fn many(point: &Point, endpoint: Endpoint, asked: &Value, trace: Option<&str>) -> Answered {
     let items = match asked.get("evaluations") {
-        None => return one(point, endpoint, asked, trace),
-        Some(Value::Array(items)) if items.is_empty() => return one(point, endpoint, asked, trace),
-        Some(Value::Array(items)) => items,
+        Some(Value::Array(items)) if !items.is_empty() => items,
+        None | Some(Value::Array(_)) => return one(point, endpoint, asked, trace).await,
         Some(_) => return Ok(Err(Unreadable("`evaluations` is not an array".to_owned()))),
     };
     let most = point.config.max_evaluations;
@@ -246,9 +250,10 @@ fn many(point: &Point, endpoint: Endpoint, asked: &Value, trace: Option<&str>) -
         Err(unreadable) => return Ok(Err(unreadable)),
     };
     let mut answers = Vec::with_capacity(items.len());
+    let until = patience();
     for item in items {
         let answer = match whole(&inherited(asked, item)) {
-            Ok(asked) => answer_of(&decided(point, endpoint, &asked, trace)?),
+            Ok(asked) => answer_of(&decided(point, endpoint, &asked, trace, until).await?),
             Err(Unreadable(what)) => {
                 point.note_refusal(Reason::MalformedRequest, &what, StatusCode::OK)?;
                 let error = json!({"status": 400, "message": what});

@@ -19,10 +19,11 @@ use latchkey_gate::{
     identity::Identity,
 };
 use serde_json::Value;
+use tokio::time::Instant;
 
 use super::Point;
 use crate::{
-    answer::now, audit::AuditUnavailable, exchange::Exchange, meter::Meter, supply::Active,
+    answer::now, audit::AuditUnavailable, exchange::Exchange, meter::Meter, pins, supply::Active,
 };
 
 /// What is asked, once it is read.
@@ -54,11 +55,13 @@ impl Decided {
 }
 
 impl Point {
-    /// Decides and records. `door` is what the event has as its path.
-    pub(super) fn decide(
+    /// Decides and records. `door` is what the event has as its path; `until` is how long a call
+    /// waits for the definition of its tool.
+    pub(super) async fn decide(
         &self,
         door: &str,
         traceparent: Option<&str>,
+        until: Instant,
         ask: impl FnOnce(&Active, Time) -> Question,
     ) -> Result<Decided, AuditUnavailable> {
         let mut exchange = self.open(traceparent);
@@ -71,7 +74,8 @@ impl Point {
                 let (facts, permit) = self.weigh(&active, now, &question);
                 exchange.facts = facts;
                 if let Some(permit) = permit {
-                    retry_after = self.charge(&permit, &mut exchange.facts);
+                    let facts = &mut exchange.facts;
+                    retry_after = self.charge(&active, &permit, until, facts).await;
                 }
             }
         }
@@ -175,9 +179,16 @@ impl Point {
         usable.then_some((active, now))
     }
 
-    /// Counts an allowed call against its limits, and says in the facts what becomes of it. How many
-    /// calls run at a time only who is in their way can count.
-    pub(super) fn charge(&self, permit: &Permit, facts: &mut Facts) -> Option<u32> {
+    /// Compares an allowed call with its pin and counts it against its limits, as if it were passed
+    /// on here, and says in the facts what becomes of it. How many calls run at a time only who is
+    /// in their way can count.
+    pub(super) async fn charge(
+        &self,
+        active: &Active,
+        permit: &Permit,
+        until: Instant,
+        facts: &mut Facts,
+    ) -> Option<u32> {
         if permit.tunnels() {
             facts.reason = Reason::UpgradeDenied;
             let what = "a WebSocket is decided again while it lasts, by the sidecar in its way";
@@ -192,7 +203,16 @@ impl Point {
             facts.detail = Some(what.to_owned());
             return None;
         }
-        match self.shared.limits.take(charges) {
+        let shared = &self.shared;
+        let held = pins::hold_until(shared, active, facts, until).await;
+        if held.is_err() || charges.is_empty() {
+            return None;
+        }
+        let settings = active.gate.server_settings(active.server);
+        let counted = shared
+            .limits
+            .count(shared.store.as_ref(), settings, charges);
+        match counted.await {
             Ok(_) => {
                 facts.reason = Reason::Ok;
                 None

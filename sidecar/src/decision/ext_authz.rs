@@ -25,7 +25,7 @@ use latchkey_gate::{
 };
 
 use super::{Body, Point, full, read, unrecorded};
-use crate::{identity::Asking, supply::Active};
+use crate::{identity::Asking, pins::patience, supply::Active};
 
 /// Where Envoy's gRPC service is asked.
 pub(super) const GRPC: &str = "/envoy.service.auth.v3.Authorization/Check";
@@ -176,7 +176,8 @@ impl Point {
             match verdict.outcome {
                 Outcome::Refuse(refusal) => Some(refusal),
                 Outcome::Forward(permit) => {
-                    retry_after = self.settle(&permit, &mut exchange.facts);
+                    let facts = &mut exchange.facts;
+                    retry_after = self.settle(&active, &permit, facts).await;
                     let reason = exchange.facts.reason;
                     (reason != Reason::Ok).then(|| permit.refusal(reason))
                 }
@@ -204,10 +205,10 @@ impl Point {
         Some(Told { refusal })
     }
 
-    /// Whether Envoy can do what an allow asks for, and the limits have room.
-    fn settle(&self, permit: &Permit, facts: &mut Facts) -> Option<u32> {
+    /// Whether Envoy can do what an allow asks for, and the pins and limits let it through.
+    async fn settle(&self, active: &Active, permit: &Permit, facts: &mut Facts) -> Option<u32> {
         let Some(what) = unenforceable(permit) else {
-            return self.charge(permit, facts);
+            return self.charge(active, permit, patience(), facts).await;
         };
         facts.detail = Some(what.to_owned());
         facts.reason = Reason::ScopeInvalid;

@@ -13,7 +13,7 @@ use tokio::{
 };
 
 use super::{CONNECTIONS, Point, decide::Question};
-use crate::supply::Active;
+use crate::{pins::patience, supply::Active};
 
 /// What the events of this door have as their path.
 const DOOR: &str = "/lines";
@@ -73,7 +73,7 @@ async fn serve(point: &Point, stream: UnixStream) -> std::io::Result<()> {
                 "the line is too long",
             )
         } else {
-            answer(point, &line, number)
+            answer(point, &line, number).await
         };
         answer.push('\n');
         writer.write_all(answer.as_bytes()).await?;
@@ -83,7 +83,7 @@ async fn serve(point: &Point, stream: UnixStream) -> std::io::Result<()> {
     }
 }
 
-fn answer(point: &Point, line: &[u8], number: u64) -> String {
+async fn answer(point: &Point, line: &[u8], number: u64) -> String {
     let stated: Stated = match serde_json::from_slice(line) {
         Ok(stated) => stated,
         Err(error) => {
@@ -92,8 +92,9 @@ fn answer(point: &Point, line: &[u8], number: u64) -> String {
         }
     };
     let id = stated.id.clone();
-    let decided = point.decide(DOOR, None, |active, now| question(active, now, stated));
-    let Ok(decided) = decided else {
+    let asked = |active: &Active, now| question(active, now, stated);
+    let decided = point.decide(DOOR, None, patience(), asked);
+    let Ok(decided) = decided.await else {
         let what = Reason::AuditUnavailable.title();
         return error(number, id.as_deref(), what);
     };

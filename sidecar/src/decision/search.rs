@@ -20,7 +20,7 @@ use super::{
     decide::{Question, close},
     entities::{Action, Asked, Context, Entity, Unreadable, kind},
 };
-use crate::{audit::AuditUnavailable, supply::Active};
+use crate::{audit::AuditUnavailable, pins, supply::Active};
 
 /// What is searched for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -307,7 +307,8 @@ impl Search<'_> {
         }
         let question = asked.question(self.active, self.now);
         let (facts, _) = self.point.weigh(self.active, self.now, &question);
-        facts.is_allow().then(|| match self.wanted {
+        let allowed = facts.is_allow() && self.is_as_reviewed(facts.surface.as_deref());
+        allowed.then(|| match self.wanted {
             For::Subjects => json!({"type": asked.subject.kind, "id": candidate}),
             For::Resources => json!({"type": asked.resource.kind, "id": candidate}),
             For::Actions => json!({"name": candidate}),
@@ -323,6 +324,10 @@ impl Search<'_> {
         };
         let identity = call::identity(&self.active.gate, &stated).ok()?.ok()?;
         let surface = self.surface(candidate)?;
+        let name = self.active.gate.policy().surface_name(surface);
+        if !self.is_as_reviewed(Some(&name)) {
+            return None;
+        }
         let seen = self
             .point
             .visibility(self.active, self.now, surface, identity.as_ref());
@@ -333,6 +338,11 @@ impl Search<'_> {
         };
         let kind = &asked.resource.kind;
         Some(json!({"type": kind, "id": candidate, "properties": {"arguments": always}}))
+    }
+
+    /// Whether no pin holds back the calls of a surface.
+    fn is_as_reviewed(&self, surface: Option<&str>) -> bool {
+        pins::check(&self.point.shared, self.active, surface).is_ok()
     }
 
     fn surface(&self, candidate: &str) -> Option<SurfaceId> {

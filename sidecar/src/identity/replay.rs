@@ -1,7 +1,7 @@
 //! Which proofs were seen, so that each is taken once.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::{Mutex, PoisonError},
     time::Duration,
 };
@@ -14,7 +14,7 @@ use crate::{run::Shared, supply::Active};
 
 /// How long the proofs of one set end one after the other, in seconds.
 const WIDTH: i64 = 10;
-/// The most proofs that are remembered at a time; beyond them none is taken.
+/// The most proofs that are remembered at a time; beyond them, or a tenth of one key, none is taken.
 const MOST: usize = 200_000;
 
 /// The proofs that this process has seen and that are not too old yet.
@@ -22,8 +22,17 @@ const MOST: usize = 200_000;
 pub struct Proofs {
     /// Before this nothing is known to have been seen.
     since: Time,
-    seen: Mutex<BTreeMap<i64, HashSet<[u8; 32]>>>,
+    seen: Mutex<BTreeMap<i64, Set>>,
     most: usize,
+    most_of_one: usize,
+}
+
+/// Proofs that are forgotten together.
+#[derive(Debug, Default)]
+struct Set {
+    proofs: HashSet<[u8; 32]>,
+    /// How many are of each key, by its thumbprint.
+    keys: HashMap<[u8; 32], usize>,
 }
 
 /// Takes a proof, unless it was taken before or that cannot be said: here, and by the other
@@ -56,10 +65,17 @@ impl Proofs {
     /// Nothing seen; proofs from before `since` cannot be told from repeated ones.
     #[must_use]
     pub fn new(since: Time) -> Self {
+        Self::remembering(since, MOST)
+    }
+
+    /// Remembers at most `most` proofs, and a tenth of that of one key: who floods it is refused
+    /// before others are.
+    fn remembering(since: Time, most: usize) -> Self {
         Self {
             since,
             seen: Mutex::default(),
-            most: MOST,
+            most,
+            most_of_one: most / 10 + 1,
         }
     }
 
@@ -71,14 +87,30 @@ impl Proofs {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         // A set with this key holds what ends before the key.
         *seen = seen.split_off(&now.0.saturating_add(1));
-        let taken: usize = seen.values().map(HashSet::len).sum();
-        if taken >= self.most {
+        let taken: usize = seen.values().map(|set| set.proofs.len()).sum();
+        let of_one: usize = seen.values().map(|set| set.of(proof)).sum();
+        if taken >= self.most || of_one >= self.most_of_one {
             return Err(Reason::RateLimited);
         }
         let end = proof.until.div_euclid(WIDTH).saturating_add(1);
         let end = end.saturating_mul(WIDTH);
-        let fresh = seen.entry(end).or_default().insert(proof.replay_key);
+        let fresh = seen.entry(end).or_default().insert(proof);
         fresh.then_some(()).ok_or(Reason::TokenReplayed)
+    }
+}
+
+impl Set {
+    /// How many it has of a proof's key.
+    fn of(&self, proof: &Proof) -> usize {
+        self.keys.get(&proof.thumbprint).copied().unwrap_or(0)
+    }
+
+    fn insert(&mut self, proof: &Proof) -> bool {
+        let fresh = self.proofs.insert(proof.replay_key);
+        if fresh {
+            *self.keys.entry(proof.thumbprint).or_default() += 1;
+        }
+        fresh
     }
 }
 
@@ -128,15 +160,31 @@ mod tests {
 
     #[test]
     fn a_full_memory_takes_nothing() {
-        let proofs = Proofs {
-            most: 1,
-            ..Proofs::new(Time(0))
-        };
+        let proofs = Proofs::remembering(Time(0), 1);
         assert_eq!(proofs.take(&proof(1, 10), Time(10)), Ok(()));
         assert_eq!(
             proofs.take(&proof(2, 10), Time(10)),
             Err(Reason::RateLimited)
         );
         assert_eq!(proofs.take(&proof(2, 90), Time(90)), Ok(()));
+    }
+
+    #[test]
+    fn a_flood_under_one_key_refuses_that_key() {
+        let proofs = Proofs::remembering(Time(0), 100);
+        let take = |key: u8, holder: u8, now: i64| {
+            let proof = Proof {
+                thumbprint: [holder; 32],
+                ..proof(key, now)
+            };
+            proofs.take(&proof, Time(now))
+        };
+        // Spread over several sets.
+        let taken = (0..50).filter(|n| take(*n, 1, 10 + i64::from(*n)).is_ok());
+        assert_eq!(taken.count(), 11);
+        assert_eq!(take(0, 1, 59), Err(Reason::RateLimited));
+        assert_eq!(take(100, 2, 59), Ok(()));
+        assert_eq!(take(100, 2, 59), Err(Reason::TokenReplayed));
+        assert_eq!(take(101, 1, 200), Ok(()), "what is over is no burden");
     }
 }

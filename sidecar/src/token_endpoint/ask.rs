@@ -42,6 +42,26 @@ struct Party {
     capability: Option<Box<Capability>>,
 }
 
+impl Party {
+    /// How many exchanges lie behind its token.
+    fn depth(&self) -> usize {
+        self.capability.as_ref().map_or(0, |it| it.depth)
+    }
+
+    /// When what is given for its token ends at the latest.
+    fn ends(&self) -> i64 {
+        // It is taken for a little longer than it says; the shown token is the end all the same.
+        let ends = self.identity.expires_at().0 - SKEW;
+        let parent = self.capability.as_ref();
+        parent.map_or(ends, |parent| ends.min(parent.expires_at))
+    }
+
+    /// The only request that its token is for.
+    fn request(&self) -> Option<&str> {
+        self.capability.as_ref()?.request.as_deref()
+    }
+}
+
 const GRANT: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 const TOKEN_TYPES: [&str; 2] = [
     "urn:ietf:params:oauth:token-type:access_token",
@@ -104,10 +124,14 @@ pub(super) async fn exchange(
         None => None,
     };
     let origin = chain(&subject, actor.as_ref())?;
-    let draft = asking.draft(&subject, origin)?;
+    let parties: Vec<&Party> = [Some(&subject), actor.as_ref()]
+        .into_iter()
+        .flatten()
+        .collect();
+    let draft = asking.draft(&parties, origin)?;
     let permissions = asking.granted(&draft, &subject, actor.as_ref())?;
     exchange.facts.permissions.clone_from(&permissions);
-    for spent in [Some(&subject), actor.as_ref()].into_iter().flatten() {
+    for spent in parties {
         if let Some(capability) = &spent.capability {
             let name = spent.identity.name();
             let spent = shared.capabilities.spend(shared, capability, name, now);
@@ -173,48 +197,35 @@ impl Asking<'_> {
         })
     }
 
-    /// The token as it will be, but for its permissions.
-    fn draft(&self, subject: &Party, origin: Origin) -> Result<Capability, Fault> {
+    /// The token as it will be, but for its permissions: what bounds one of the shown tokens bounds
+    /// it.
+    fn draft(&self, parties: &[&Party], origin: Origin) -> Result<Capability, Fault> {
         let Self {
             settings,
             rules,
             active,
-            form,
             now,
             ..
         } = *self;
-        if subject.line.len() > MAX_DEPTH {
+        let depth = parties.iter().map(|it| it.depth()).max();
+        let depth = depth.unwrap_or_default() + 1;
+        if depth > MAX_DEPTH {
             let says = format!("a token is exchanged at most {MAX_DEPTH} times");
             return Err(Fault::new("invalid_request", Reason::ChainTooLong, says));
         }
-        let parent = subject.capability.as_deref();
-        let bound = parent.and_then(|parent| parent.request.clone());
-        let asked = form.get("req_hash").map(str::to_owned);
-        let request = match (bound, asked) {
-            (Some(bound), Some(asked)) if bound != asked => {
-                return Err(Fault::request("the token is bound to another request"));
-            }
-            (bound, asked) => bound.or(asked),
-        };
-        if request
-            .as_deref()
-            .is_some_and(|hash| !capability::is_hash(hash))
-        {
-            return Err(Fault::request("`req_hash` is not a SHA-256 in base64url"));
-        }
-        if rules.binding == Binding::Request && request.is_none() {
-            return Err(missing("req_hash"));
-        }
+        let request = self.request(parties)?;
         let alone = settings.replicas < 2 || settings.shared_store;
-        let mut expires_at = now.0.saturating_add(i64::from(rules.ttl));
-        // It is taken for a little longer than it says; the subject's token is the end all the same.
-        expires_at = expires_at.min(subject.identity.expires_at().0 - SKEW);
-        if let Some(parent) = parent {
-            expires_at = expires_at.min(parent.expires_at);
-        }
+        let longest = now.0.saturating_add(i64::from(rules.ttl));
+        let expires_at = parties.iter().map(|it| it.ends()).fold(longest, i64::min);
         if expires_at <= now.0 {
             let reason = Reason::TokenExpired;
             return Err(Fault::new("invalid_request", reason, reason.title()));
+        }
+        let mut parents: Vec<String> = Vec::new();
+        for id in parties.iter().flat_map(|it| &it.line) {
+            if !parents.contains(id) {
+                parents.push(id.clone());
+            }
         }
         Ok(Capability {
             server: active.audience(),
@@ -223,11 +234,30 @@ impl Asking<'_> {
             id: ids::uuid(),
             issued_at: now.0,
             expires_at,
-            parents: subject.line.clone(),
+            parents,
+            depth,
             single_use: !rules.reusable && alone,
             request,
             memory: String::new(),
         })
+    }
+
+    /// The only request that the token will be for: what a shown token is bound to and what is asked
+    /// for are one.
+    fn request(&self, parties: &[&Party]) -> Result<Option<String>, Fault> {
+        let bound = parties.iter().filter_map(|it| it.request());
+        let mut all = bound.chain(self.form.get("req_hash"));
+        let request = all.next();
+        if all.any(|other| Some(other) != request) {
+            return Err(Fault::request("the token is bound to another request"));
+        }
+        if request.is_some_and(|hash| !capability::is_hash(hash)) {
+            return Err(Fault::request("`req_hash` is not a SHA-256 in base64url"));
+        }
+        if self.rules.binding == Binding::Request && request.is_none() {
+            return Err(missing("req_hash"));
+        }
+        Ok(request.map(str::to_owned))
     }
 
     /// The permissions that are asked for, as far as everyone in the chain holds them now and no token

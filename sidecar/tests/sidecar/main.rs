@@ -17,6 +17,8 @@ mod crash;
 #[cfg(test)]
 mod decision_tls;
 #[cfg(test)]
+mod decisions;
+#[cfg(test)]
 mod disk;
 #[cfg(test)]
 #[cfg(target_os = "linux")]

@@ -1,5 +1,7 @@
 //! Definitions that are not the reviewed ones: hidden, refused, recorded.
 
+use std::sync::Arc;
+
 use latchkey_gate::settings::PinMode;
 use serde_json::{Value as Json, json};
 
@@ -7,22 +9,23 @@ use crate::{
     bundle::{Release, token},
     client,
     rig::{Rig, wait_for},
+    server::ToolServer,
 };
 
-fn tool(name: &str, description: &str) -> Json {
+pub(crate) fn tool(name: &str, description: &str) -> Json {
     json!({"name": name, "description": description, "inputSchema": {
         "type": "object", "properties": {"repo": {"type": "string"}}}})
 }
 
-fn lists(tools: &[Json]) -> Json {
+pub(crate) fn lists(tools: &[Json]) -> Json {
     json!({"result": {"tools": tools}})
 }
 
-fn reviewed() -> [Json; 2] {
+pub(crate) fn reviewed() -> [Json; 2] {
     [tool("get_issue", "Reads."), tool("push_files", "Writes.")]
 }
 
-fn release(version: u64, mode: PinMode) -> Release {
+pub(crate) fn release(version: u64, mode: PinMode) -> Release {
     let [get_issue, push_files] = reviewed();
     Release {
         pins: vec![("get_issue", get_issue), ("push_files", push_files)],
@@ -203,4 +206,66 @@ fn a_new_review_takes_the_place_of_the_old_one() {
     wait_for("the swap", || told(&rig, "bundle_loaded").len() == 3);
     assert_eq!(outcome(&rig, "get_issue"), "ok");
     assert_eq!(listed(&rig), ["get_issue", "push_files"]);
+}
+
+/// A list whose answer does not end before the test lets it.
+fn held_back() -> Json {
+    let notice = json!({"method": "notifications/message", "params": {}});
+    json!([notice, lists(&reviewed())])
+}
+
+/// The bundle with the same pins for another server, of which nobody learns what it has.
+fn moved(rig: &Rig) -> Arc<ToolServer> {
+    let other = ToolServer::start();
+    let nothing = json!({"error": {"code": -32603, "message": "no"}});
+    other.script("tools/list", nothing);
+    release(2, PinMode::Enforce).write(rig.folder.path(), &other.upstream());
+    wait_for("the swap", || told(rig, "bundle_loaded").len() == 2);
+    other
+}
+
+#[test]
+fn what_a_server_says_late_does_not_vouch_for_the_one_in_its_place() {
+    let rig = Rig::prepared(&release(1, PinMode::Enforce), |_| {}, "");
+    // The sidecar's own question is under way.
+    rig.server.script("tools/list", held_back());
+    let asked = || {
+        rig.server
+            .seen()
+            .iter()
+            .any(|it| it.body.contains("tools/list"))
+    };
+    wait_for("the survey", asked);
+    let other = moved(&rig);
+    rig.server.go_on.notify_waiters();
+    assert_eq!(outcome(&rig, "get_issue"), "tool_changed");
+    assert!(
+        other
+            .seen()
+            .iter()
+            .all(|it| !it.body.contains("tools/call"))
+    );
+}
+
+#[test]
+fn a_list_that_a_caller_is_shown_late_does_not_either() {
+    let rig = rig(PinMode::Enforce, "1h");
+    assert_eq!(outcome(&rig, "get_issue"), "ok");
+    rig.server.script("tools/list", held_back());
+    let mut caller = client::Connection::open(rig.sidecar.address, &token("alice"));
+    let body = r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#;
+    caller.post(body).unwrap();
+    caller.head().unwrap();
+    let other = moved(&rig);
+    rig.server.go_on.notify_waiters();
+    let headers = [("transfer-encoding".to_owned(), "chunked".to_owned())];
+    let shown = caller.body(&headers).unwrap();
+    assert!(String::from_utf8(shown).unwrap().contains("get_issue"));
+    assert_eq!(outcome(&rig, "get_issue"), "tool_changed");
+    assert!(
+        other
+            .seen()
+            .iter()
+            .all(|it| !it.body.contains("tools/call"))
+    );
 }

@@ -10,6 +10,7 @@ use crate::{
     bundle::{self, token},
     certificates::{Authority, put},
     client,
+    decisions::{DECISION, Door, decided},
     redis::Redis,
     rig::{Rig, events, sidecar, wait_for},
 };
@@ -24,6 +25,14 @@ struct Pair {
 
 impl Pair {
     fn start(settings: &ServerSettings, limits: &[(&'static str, Obligation)]) -> Self {
+        Self::start_with(settings, limits, "")
+    }
+
+    fn start_with(
+        settings: &ServerSettings,
+        limits: &[(&'static str, Obligation)],
+        more: &str,
+    ) -> Self {
         let redis = Redis::start();
         let mut release = bundle::Release::new(1);
         release.limits = limits.to_vec();
@@ -32,7 +41,10 @@ impl Pair {
             shared_store: true,
             ..settings.clone()
         };
-        let store = format!("store = {{redis = \"{}\", lease = \"1s\"}}", redis.url());
+        let store = format!(
+            "store = {{redis = \"{}\", lease = \"1s\"}}\n{more}",
+            redis.url()
+        );
         let first = Rig::with(&release, &store);
         let folder = tempfile::tempdir().unwrap();
         release.write(folder.path(), &first.server.upstream());
@@ -175,6 +187,33 @@ fn each_sidecar_keeps_to_its_share_where_the_policy_says_so() {
     pair.redis.signal("KILL");
     assert_eq!(pair.let_through(40, "paced"), 10);
     assert_eq!(pair.let_through(2, "slow"), 0);
+}
+
+#[test]
+fn decisions_count_in_the_store_together_with_calls() {
+    let limits = [("paced", hourly(7)), ("steady", hourly(100))];
+    let pair = Pair::start_with(&ServerSettings::default(), &limits, DECISION);
+    let both = [&pair.first.sidecar, &pair.second];
+    let mut allowed = pair.let_through(2, "paced");
+    for turn in 0..12 {
+        let door = Door::ALL[turn % 3];
+        match decided(both[turn % 2], door, "paced").as_str() {
+            "ok" => allowed += 1,
+            reason => assert_eq!(reason, "rate_limited"),
+        }
+    }
+    assert_eq!(allowed, 7);
+    assert_eq!(pair.let_through(2, "paced"), 0);
+    // Without the store there is no count, and so no allow.
+    pair.redis.signal("STOP");
+    for door in Door::ALL {
+        assert_eq!(decided(both[0], door, "steady"), "rate_limited");
+        let event = events(pair.first.folder.path()).pop().unwrap();
+        let detail = event["detail"].as_str().unwrap();
+        assert!(detail.contains("does not answer"), "{event}");
+        assert_eq!(decided(both[0], door, "get_issue"), "ok");
+    }
+    pair.redis.signal("CONT");
 }
 
 #[test]

@@ -85,6 +85,23 @@ fn exchange(address: SocketAddr, subject: &str, more: &[(&str, &str)]) -> Answer
     connection.answer().unwrap()
 }
 
+/// The same with the token of an actor, for a permission of everyone's.
+fn acting(address: SocketAddr, subject: &str, actor: &str, more: &[(&str, &str)]) -> Answer {
+    let kind = "urn:ietf:params:oauth:token-type:access_token";
+    let mut all = vec![
+        ("actor_token", actor),
+        ("actor_token_type", kind),
+        ("scope", READ),
+    ];
+    all.extend(more);
+    exchange(address, subject, &all)
+}
+
+fn access_token(answer: &Answer) -> String {
+    assert_eq!(answer.status, 200, "{answer:?}");
+    answer.json()["access_token"].as_str().unwrap().to_owned()
+}
+
 /// The token that is given for a permission.
 fn given(rig: &Rig, subject: &str, scope: &str) -> String {
     let answer = exchange(rig.sidecar.address, subject, &[("scope", scope)]);
@@ -187,21 +204,127 @@ fn actors_are_chained_and_each_must_hold_the_permission() {
     let rig = rig(reusable(), "");
     let address = rig.sidecar.address;
     let bob = token("bob");
-    let acting = |scope| {
-        let kind = "urn:ietf:params:oauth:token-type:access_token";
-        let more = [
-            ("actor_token", &*bob),
-            ("actor_token_type", kind),
-            ("scope", scope),
-        ];
-        exchange(address, &token("alice"), &more)
-    };
+    let acting = |scope| acting(address, &token("alice"), &bob, &[("scope", scope)]);
     assert_eq!(refused(&acting(PUSH)), "invalid_scope");
     let answer = acting(READ);
     let chained = answer.json()["access_token"].as_str().unwrap().to_owned();
     assert_eq!(rig.call(&chained, "get_issue").outcome(), "ok");
     let event = rig.events().pop().unwrap().to_string();
     assert!(event.contains("alice") && event.contains("bob"), "{event}");
+}
+
+#[test]
+fn a_token_ends_with_its_actors() {
+    let rig = rig(reusable(), "");
+    let address = rig.sidecar.address;
+    let (long, short) = (token("alice"), bundle::minted("bob", 10));
+    let seconds = |answer: &Answer| answer.json()["expires_in"].as_i64().unwrap();
+    let of_short = seconds(&exchange(address, &short, &[("scope", READ)]));
+    assert!(of_short < 90, "{of_short}");
+    assert!(seconds(&acting(address, &long, &short, &[])) <= of_short);
+    let given = access_token(&exchange(address, &short, &[("scope", READ)]));
+    assert!(seconds(&acting(address, &long, &given, &[])) <= of_short);
+    let over = acting(address, &long, &bundle::minted("bob", -120), &[]);
+    assert_eq!(refused(&over), "invalid_request");
+}
+
+#[test]
+fn a_token_is_revoked_with_whatever_its_actor_has_shown() {
+    let rig = rig(reusable(), r#"overlay = {file = "overlay.json"}"#);
+    let address = rig.sidecar.address;
+    let path = rig.folder.path().join("overlay.json");
+    let revoke = |ids: &[&str]| {
+        std::fs::write(&path, json!({"revoked_tokens": ids}).to_string()).unwrap();
+    };
+    revoke(&[]);
+    wait_for("the overlay", || rig.sidecar.shared().overlay_is_known());
+    let (alice, bob) = (token("alice"), token("bob"));
+    let given = given(&rig, &bob, READ);
+    let chained = [
+        acting(address, &alice, &bob, &[]),
+        acting(address, &alice, &given, &[]),
+    ];
+    for chained in chained {
+        let chained = access_token(&chained);
+        let again = access_token(&exchange(address, &chained, &[("scope", READ)]));
+        for token in [chained, again] {
+            let outcome = || rig.call(&token, "get_issue").outcome();
+            assert_eq!(outcome(), "ok");
+            revoke(&["bob-600"]);
+            wait_for("the revocation", || outcome() != "ok");
+            assert_eq!(rig.events().pop().unwrap()["reason"], "token_revoked");
+            revoke(&[]);
+            wait_for("the way back", || outcome() == "ok");
+        }
+    }
+}
+
+#[test]
+fn a_token_is_bound_to_the_request_of_its_actor() {
+    let rig = rig(reusable(), "");
+    let address = rig.sidecar.address;
+    let call = |arguments: &str| {
+        format!(
+            r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"get_issue","arguments":{arguments}}}}}"#
+        )
+    };
+    let hash = |arguments: &str| request_hash("github", call(arguments).as_bytes()).unwrap();
+    let (one, other) = (hash("{}"), hash(r#"{"number":2}"#));
+    let bound = |subject: &str, hash: &str| {
+        let more = [("scope", READ), ("req_hash", hash)];
+        access_token(&exchange(address, &token(subject), &more))
+    };
+    let bob = bound("bob", &one);
+    let chained = access_token(&acting(address, &token("alice"), &bob, &[]));
+    let outcome = |arguments: &str| client::post(address, &chained, &call(arguments)).outcome();
+    assert_eq!(outcome("{}"), "ok");
+    assert_eq!(outcome(r#"{"number":2}"#), "token_scope");
+    for (subject, more) in [
+        (token("alice"), vec![("req_hash", &*other)]),
+        (bound("alice", &other), vec![]),
+    ] {
+        let answer = acting(address, &subject, &bob, &more);
+        assert_eq!(refused(&answer), "invalid_request");
+    }
+    let same = acting(address, &bound("alice", &one), &bob, &[("req_hash", &one)]);
+    assert_eq!(same.status, 200, "{same:?}");
+}
+
+#[test]
+fn actors_come_in_within_the_depth_and_their_own_counts() {
+    let rig = rig(reusable(), "");
+    let (address, bob) = (rig.sidecar.address, token("bob"));
+    // Three actors and a last exchange: as many callers and exchanges as there may be.
+    let mut next = token("alice");
+    for _ in 0..3 {
+        next = access_token(&acting(address, &next, &bob, &[]));
+        assert_eq!(rig.call(&next, "get_issue").outcome(), "ok");
+    }
+    next = given(&rig, &next, READ);
+    assert_eq!(rig.call(&next, "get_issue").outcome(), "ok");
+    let beyond = exchange(address, &next, &[("scope", READ)]);
+    assert_eq!(refused(&beyond), "invalid_request");
+    let mut deep = bob;
+    for _ in 0..4 {
+        deep = given(&rig, &deep, READ);
+    }
+    let beyond = acting(address, &token("alice"), &deep, &[]);
+    assert_eq!(refused(&beyond), "invalid_request");
+}
+
+#[test]
+fn what_is_bound_to_a_key_is_not_exchanged() {
+    let rig = rig(reusable(), "");
+    let address = rig.sidecar.address;
+    let thumbprint = STANDARD.encode([1; 32]).replace('=', "");
+    for cnf in [json!({"jkt": thumbprint}), json!({"x5t#S256": thumbprint})] {
+        let bound = bundle::with(&json!({"sub": "bob", "cnf": cnf}));
+        let as_subject = exchange(address, &bound, &[("scope", READ)]);
+        let as_actor = acting(address, &token("alice"), &bound, &[]);
+        for answer in [as_subject, as_actor] {
+            assert_eq!(refused(&answer), "invalid_request", "{cnf}");
+        }
+    }
 }
 
 #[test]
@@ -257,6 +380,7 @@ fn tokens_of_other_servers_keys_and_times_are_refused() {
         issued_at: now,
         expires_at: now + 60,
         parents: vec!["t-1".to_owned()],
+        depth: 1,
         single_use: false,
         request: None,
         memory: "process:x".to_owned(),
