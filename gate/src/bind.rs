@@ -17,6 +17,7 @@ use latchkey_engine::{
     policy::Policy,
 };
 
+pub use fold::fold;
 pub(crate) use force::{check as check_forced, force, forced_body, forces};
 pub(crate) use held::Held;
 

@@ -51,7 +51,20 @@ pub enum Crossing {
         discovers: bool,
         /// Whether the answer says for how long it may be kept.
         keeps: bool,
+        /// What it is called there.
+        named: Option<Named>,
     },
+}
+
+/// How a request is called in a session that others of its caller share, who may have chosen the
+/// same id and the same token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Named {
+    /// The name, as JSON.
+    name: String,
+    /// The id and the token of its progress, as its caller wrote them.
+    id: String,
+    token: Option<String>,
 }
 
 /// A crossing, and the body that goes on the way in place of the one that came.
@@ -167,6 +180,15 @@ impl Crossing {
         ask(body, None, Some(1))
     }
 
+    /// Whether a server has opened a session with this answer.
+    #[must_use]
+    pub fn has_opened(message: &[u8]) -> bool {
+        let document = json::parse(message).ok();
+        let result = document.as_ref().and_then(|it| it.root().get("result"));
+        let revision = result.and_then(|it| it.get("protocolVersion")?.as_text());
+        revision.is_some_and(|it| LEGACY_KNOWN.contains(&it))
+    }
+
     /// What is said once it is open, or ends it.
     #[must_use]
     pub fn within(session: Option<&str>, ends: bool) -> Ask {
@@ -240,7 +262,38 @@ fn to_legacy(root: Value<'_>, method: &str, id: &str) -> Option<Crossed> {
     } else {
         Some(splice(root.raw(), edits)?)
     };
-    Some((Crossing::Legacy { discovers, keeps }, text))
+    let crossing = Crossing::Legacy {
+        discovers,
+        keeps,
+        named: None,
+    };
+    Some((crossing, text))
+}
+
+/// A request under this name.
+pub(crate) fn named(body: &[u8], name: &str) -> Option<(String, Named)> {
+    let document = json::parse(body).ok()?;
+    let root = document.root();
+    let name = serde_json::Value::from(name).to_string();
+    let rename = |it: Value<'_>| Edit {
+        at: it.span(),
+        text: name.clone(),
+    };
+    let id = root.get("id")?;
+    let meta = root.get("params").and_then(|it| it.get("_meta"));
+    let token = meta.and_then(|it| it.get("progressToken"));
+    let edits = [Some(id), token]
+        .into_iter()
+        .flatten()
+        .map(rename)
+        .collect();
+    let text = splice(document.source(), edits)?;
+    let named = Named {
+        id: id.raw().to_owned(),
+        token: token.map(|it| it.raw().to_owned()),
+        name,
+    };
+    Some((text, named))
 }
 
 /// What the server's era does not have is not there: in the words of JSON-RPC.
@@ -273,16 +326,13 @@ fn with_meta(root: Value<'_>) -> Option<Vec<Edit>> {
     let Some(meta) = params.get("_meta") else {
         return Some(params.set([("_meta", format!("{{{own}}}"))]));
     };
-    let comma = if meta.as_object()?.is_empty() {
-        ""
-    } else {
-        ","
-    };
-    let front = meta.span().start + 1;
-    let text = format!("{own}{comma}");
+    // What the caller says of itself there is of the other era, or would stand there twice.
+    let rest = without(meta.as_object()?, &OWN_KEYS);
+    let comma = if rest == "{}" { "" } else { "," };
+    let rest = rest.strip_prefix('{')?;
     Some(vec![Edit {
-        at: front..front,
-        text,
+        at: meta.span(),
+        text: format!("{{{own}{comma}{rest}"),
     }])
 }
 

@@ -177,7 +177,21 @@ fn check_overrides(inbound: &Inbound<'_>) -> Result<(), Fault> {
     if inbound.headers.iter().any(overridden) {
         return Err(Fault::Header("a header that overrides the method or path"));
     }
+    if inbound.headers.iter().any(takes_away) {
+        return Err(Fault::Header(
+            "a `Connection` that takes away what is decided by",
+        ));
+    }
     Ok(())
+}
+
+/// Whether a header ends others at this hop that the request is decided by.
+fn takes_away((name, value): &(&str, &[u8])) -> bool {
+    let decides = |it: &[u8]| {
+        let it = it.trim_ascii().to_ascii_lowercase();
+        it == b"content-type" || it == b"content-encoding" || it.starts_with(b"mcp-")
+    };
+    *name == "connection" && value.split(|byte| *byte == b',').any(decides)
 }
 
 /// Refuses a body that is not plain UTF-8 JSON by its own declaration.

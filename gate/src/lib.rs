@@ -35,5 +35,6 @@ pub mod token;
 pub mod upstream;
 pub mod wire;
 
+pub use bind::fold;
 pub use classify::Fault;
 pub use route::{check_resource, check_route};

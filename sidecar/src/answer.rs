@@ -22,7 +22,11 @@ use latchkey_gate::{
     identity::Identity,
     session::Bond,
 };
-use tokio::time::{Instant, Sleep, sleep};
+use memchr::memchr2;
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, Sleep, sleep},
+};
 
 pub use bounds::Bounds;
 use standing::Over;
@@ -78,11 +82,14 @@ struct Patience {
 struct Lines {
     incoming: Arriving,
     rules: Rules,
-    /// The beginning of a line whose end has not come yet.
+    /// The beginning of a line whose end has not come yet, and how much of it was looked through.
     rest: BytesMut,
+    searched: usize,
     most: usize,
     /// What the server asked for and may not.
     refused: Option<&'static str>,
+    /// How many may tell it so at once.
+    tellers: Arc<Semaphore>,
     /// Whether that stood in the answer itself, in whose place a refusal has gone.
     denied: bool,
     /// Where the server sends the client's user.
@@ -93,6 +100,8 @@ struct Lines {
     over: Option<Box<Over>>,
 }
 
+/// How many requests of a server are refused at once; what it asks beyond that stays unanswered.
+const TELLERS: usize = 8;
 /// How long a silent stream may outlive what it was decided by.
 const AGAIN: Duration = Duration::from_secs(1);
 
@@ -136,6 +145,17 @@ impl Rules {
         });
         self.worker.shared.pins.heed();
         seen
+    }
+}
+
+impl Rules {
+    /// Writes a line of an event stream as the caller's era has it.
+    fn cross(&self, line: &[u8], out: &mut Vec<u8>) {
+        let crossing = self.crossing.as_ref().zip(line.strip_prefix(b"data:"));
+        match crossing.and_then(|(crossing, data)| crossing.answer(data)) {
+            Some(message) => out.extend([b"data: ".as_slice(), &message].concat()),
+            None => out.extend_from_slice(line),
+        }
     }
 }
 
@@ -226,6 +246,8 @@ impl Answer {
                 incoming,
                 rules,
                 rest: BytesMut::new(),
+                searched: 0,
+                tellers: Arc::new(Semaphore::new(TELLERS)),
                 most,
                 refused: None,
                 denied: false,
@@ -458,7 +480,7 @@ impl Lines {
     /// Ends before the server does, which is told where it would work on; answers the last words.
     fn finish(&mut self, mut over: Box<Over>) -> Bytes {
         if let Some(permit) = self.rules.look(cancellation) {
-            session::answer_server(&self.rules, permit);
+            self.tell(permit);
         }
         let told = std::mem::take(&mut over.told);
         self.over = Some(over);
@@ -470,12 +492,8 @@ impl Lines {
             return Ok(data);
         }
         self.rest.extend_from_slice(&data);
-        let mut out = Vec::with_capacity(self.rest.len());
-        while let Some(at) = self
-            .rest
-            .iter()
-            .position(|byte| matches!(byte, b'\n' | b'\r'))
-        {
+        let mut out = Vec::new();
+        while let Some(at) = self.line_end() {
             let mut line = self.rest.split_to(at + 1);
             let end = line.split_off(at);
             match self.rules.look(|viewer| viewer.line(&line)) {
@@ -488,12 +506,12 @@ impl Lines {
                         .as_ref()
                         .is_some_and(|it| it.session().is_some())
                     {
-                        session::answer_server(&self.rules, *permit);
+                        self.tell(*permit);
                     }
                 }
                 Ok(Line::Deny(asked, line)) => {
                     (self.refused, self.denied) = (Some(asked), true);
-                    out.extend_from_slice(&line);
+                    self.rules.cross(&line, &mut out);
                     out.extend_from_slice(&end);
                 }
                 Ok(passed) => {
@@ -505,12 +523,7 @@ impl Lines {
                     if let Some(hosts) = replaced.strip_prefix(b"data:").and_then(filter::pages) {
                         self.sent_to = Some(hosts);
                     }
-                    let crossing = self.rules.crossing.as_ref();
-                    let crossed = crossing.zip(replaced.strip_prefix(b"data:"));
-                    match crossed.and_then(|(crossing, data)| crossing.answer(data)) {
-                        Some(message) => out.extend([b"data: ".as_slice(), &message].concat()),
-                        None => out.extend_from_slice(replaced),
-                    }
+                    self.rules.cross(replaced, &mut out);
                     out.extend_from_slice(&end);
                 }
                 Err(error) => {
@@ -523,6 +536,21 @@ impl Lines {
             return Err(AnswerError::Filter);
         }
         Ok(out.into())
+    }
+
+    /// Where the next line ends. What was looked through is not looked through again, in however
+    /// many pieces the line comes.
+    fn line_end(&mut self) -> Option<usize> {
+        let fresh = self.rest.get(self.searched..).unwrap_or_default();
+        let found = memchr2(b'\n', b'\r', fresh).map(|at| self.searched + at);
+        self.searched = if found.is_some() { 0 } else { self.rest.len() };
+        found
+    }
+
+    fn tell(&self, permit: Permit) {
+        if let Ok(teller) = Arc::clone(&self.tellers).try_acquire_owned() {
+            session::answer_server(&self.rules, permit, teller);
+        }
     }
 }
 

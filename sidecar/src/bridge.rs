@@ -18,10 +18,14 @@ use latchkey_engine::reason::Reason;
 use latchkey_gate::{
     admit::Permit, bridge::Crossing, filter::Filter, identity::Identity, json, wire::Refusal,
 };
+use tokio::sync::OnceCell;
 
 use crate::{
     arriving::Arriving,
-    pins::survey::{Road, exchange},
+    pins::{
+        self,
+        survey::{Road, exchange},
+    },
     run::Worker,
     stdio::{self, Caller},
     supply::{Active, Way},
@@ -39,26 +43,31 @@ const LONGEST: Duration = Duration::from_secs(20);
 /// The sessions that are held for callers of the era without any.
 #[derive(Debug, Default)]
 pub struct Bridge {
-    held: Mutex<HashMap<Caller, Held>>,
+    held: Mutex<HashMap<Caller, Arc<Held>>>,
 }
 
-/// A session with a server.
-#[derive(Debug, Clone)]
+/// A session with a server, which the first request opens and others wait for.
+#[derive(Debug)]
 struct Held {
     /// Where the server is.
     origin: String,
-    /// As the server names it; none where it has none.
-    session: Option<String>,
-    /// What the server answered when it was opened.
-    told: Arc<[u8]>,
-    used: Instant,
+    opened: OnceCell<Opened>,
+    used: Mutex<Instant>,
+}
+
+/// What a server answered when a session was opened.
+#[derive(Debug)]
+struct Opened {
+    /// The session as the server names it; none where it has none.
+    session: Option<HeaderValue>,
+    told: Vec<u8>,
 }
 
 /// Sends one request, once, by the way of its server. Consumes the permit: a second sending needs a
 /// second decision.
 pub(crate) async fn send(
-    worker: &Worker,
-    active: &Active,
+    worker: &Arc<Worker>,
+    active: &Arc<Active>,
     permit: Permit,
     outbound: Outbound<'_>,
     identity: Option<&Identity>,
@@ -71,8 +80,8 @@ pub(crate) async fn send(
 
 /// Sends a request to a server of the other era.
 async fn across(
-    worker: &Worker,
-    active: &Active,
+    worker: &Arc<Worker>,
+    active: &Arc<Active>,
     permit: Permit,
     crossing: Crossing,
     mut outbound: Outbound<'_>,
@@ -94,28 +103,43 @@ async fn across(
             onward(worker, active, permit, outbound, identity).await
         }
         Crossing::Legacy { discovers, .. } => {
+            // Callers who cannot be told apart share one.
             let caller = identity.map_or([0; 32], Identity::caller);
-            let held = match worker.shared.bridge.session(worker, active, caller).await {
-                Ok(held) => held,
+            let held = worker.shared.bridge.held(worker, active, caller);
+            let opened = match held.opened(worker, active, caller).await {
+                Ok(opened) => opened,
                 Err(reason) => return Err(permit.refusal(reason)),
             };
             if discovers {
-                let told = renumbered(&held.told, &outbound.body);
+                let told = renumbered(&opened.told, &outbound.body);
                 return Ok(here(Some(told), permit.filter(), outbound.headers));
             }
-            within(worker, active, permit, outbound, identity, &held).await
+            let session = opened.session.clone();
+            let lost = permit.refusal(Reason::UpstreamUnavailable);
+            let sent = within(worker, active, permit, outbound, identity, session).await?;
+            match sent.response.status() {
+                // The server has ended it.
+                StatusCode::NOT_FOUND if opened.session.is_some() => {
+                    worker.shared.bridge.forget(caller, &held);
+                    return Err(lost);
+                }
+                // Some say it so, and others that it is the request which is bad.
+                StatusCode::BAD_REQUEST => worker.shared.bridge.forget(caller, &held),
+                _ => {}
+            }
+            Ok(sent)
         }
     }
 }
 
-/// Sends a request within the session that is held for its caller.
+/// Sends a request within a session.
 async fn within(
     worker: &Worker,
     active: &Active,
     permit: Permit,
     mut outbound: Outbound<'_>,
     identity: Option<&Identity>,
-    held: &Held,
+    session: Option<HeaderValue>,
 ) -> Result<Inflow, Refusal> {
     strip(&mut outbound.headers);
     let (name, value) = Crossing::revision();
@@ -123,19 +147,10 @@ async fn within(
     outbound
         .headers
         .insert(HeaderName::from_static(name), revision);
-    let session = held.session.as_deref().map(HeaderValue::from_str);
-    if let Some(Ok(session)) = session {
+    if let Some(session) = session {
         outbound.headers.insert(SESSION, session);
     }
-    let lost = permit.refusal(Reason::UpstreamUnavailable);
-    let caller = identity.map_or([0; 32], Identity::caller);
-    let inflow = onward(worker, active, permit, outbound, identity).await?;
-    if inflow.response.status() == StatusCode::NOT_FOUND && held.session.is_some() {
-        // The server has ended it; the next request opens another.
-        worker.shared.bridge.lock().remove(&caller);
-        return Err(lost);
-    }
-    Ok(inflow)
+    onward(worker, active, permit, outbound, identity).await
 }
 
 async fn onward(
@@ -152,72 +167,116 @@ async fn onward(
 }
 
 impl Bridge {
-    /// The session that is held for a caller, opened if there is none.
-    async fn session(
-        &self,
-        worker: &Worker,
-        active: &Active,
-        caller: Caller,
-    ) -> Result<Held, Reason> {
+    /// The place of a caller's session. What nobody has used for long makes room for it.
+    fn held(&self, worker: &Arc<Worker>, active: &Arc<Active>, caller: Caller) -> Arc<Held> {
         let origin = origin(active);
-        if let Some(held) = self.lock().get_mut(&caller)
-            && held.origin == origin
-        {
-            held.used = Instant::now();
-            return Ok(held.clone());
+        let mut all = self.lock();
+        if let Some(held) = all.get(&caller).filter(|it| it.origin == origin) {
+            *held.lock() = Instant::now();
+            return Arc::clone(held);
         }
-        let road = Road {
-            upstream: &worker.upstream,
-            children: &worker.shared.children,
-            way: &active.way,
-            caller,
-        };
-        let opened = tokio::time::timeout(LONGEST, open(&road, origin)).await;
-        let held = opened.map_err(|_| Reason::UpstreamTimeout)??;
-        let gone = self.keep(caller, held.clone());
-        for old in gone {
-            let ask = Crossing::within(old.session.as_deref(), true);
-            // A server that keeps it all the same loses nothing but its own memory.
-            let _ = exchange(&road, &ask).await;
-        }
-        Ok(held)
-    }
-
-    /// Keeps a session; answers those that end with it.
-    fn keep(&self, caller: Caller, new: Held) -> Vec<Held> {
-        let mut held = self.lock();
-        let mut gone: Vec<Held> = held.insert(caller, new).into_iter().collect();
-        let over = held.len() > MOST;
-        let oldest = held.values().map(|it| it.used).min().filter(|_| over);
-        held.retain(|of, it| {
-            let stays = *of == caller || it.used.elapsed() < IDLE && Some(it.used) != oldest;
-            if !stays {
-                gone.push(it.clone());
-            }
-            stays
+        let held = Arc::new(Held {
+            origin,
+            opened: OnceCell::new(),
+            used: Mutex::new(Instant::now()),
         });
-        gone.retain(|it| it.session.is_some());
-        gone
+        all.insert(caller, Arc::clone(&held));
+        let gone = make_room(&mut all);
+        drop(all);
+        if !gone.is_empty() {
+            tokio::spawn(end(Arc::clone(worker), Arc::clone(active), gone));
+        }
+        held
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Caller, Held>> {
+    /// Lets the next request of a caller open another session, unless one has already.
+    fn forget(&self, caller: Caller, held: &Arc<Held>) {
+        let mut all = self.lock();
+        if all.get(&caller).is_some_and(|it| Arc::ptr_eq(it, held)) {
+            all.remove(&caller);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Caller, Arc<Held>>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-async fn open(road: &Road<'_>, origin: String) -> Result<Held, Reason> {
+/// Takes away what has not been used for long, and what has not been used for longest where there is
+/// too much.
+fn make_room(all: &mut HashMap<Caller, Arc<Held>>) -> Vec<(Caller, Arc<Held>)> {
+    let over = all.len() > MOST;
+    let oldest = all.values().map(|it| *it.lock()).min().filter(|_| over);
+    let goes = |it: &Held| {
+        let used = *it.lock();
+        used.elapsed() >= IDLE || Some(used) == oldest
+    };
+    all.extract_if(|_, it| goes(it)).collect()
+}
+
+/// Tells a server of sessions that are not used any more. One that keeps them all the same loses
+/// nothing but its own memory.
+async fn end(worker: Arc<Worker>, active: Arc<Active>, gone: Vec<(Caller, Arc<Held>)>) {
+    let origin = origin(&active);
+    for (caller, held) in gone {
+        let opened = held.opened.get().filter(|_| held.origin == origin);
+        let Some(session) = opened.and_then(|it| it.session.as_ref()?.to_str().ok()) else {
+            continue;
+        };
+        let ask = Crossing::within(Some(session), true);
+        let _ =
+            tokio::time::timeout(LONGEST, exchange(&road(&worker, &active, caller), &ask)).await;
+    }
+}
+
+fn road<'a>(worker: &'a Worker, active: &'a Active, caller: Caller) -> Road<'a> {
+    Road {
+        upstream: &worker.upstream,
+        children: &worker.shared.children,
+        way: &active.way,
+        caller,
+    }
+}
+
+impl Held {
+    /// The session, opened by the first who asks.
+    async fn opened(
+        &self,
+        worker: &Worker,
+        active: &Active,
+        caller: Caller,
+    ) -> Result<&Opened, Reason> {
+        let opening = self.opened.get_or_try_init(|| async {
+            let road = road(worker, active, caller);
+            let opened = tokio::time::timeout(LONGEST, open(&road)).await;
+            opened.map_err(|_| Reason::UpstreamTimeout)?
+        });
+        opening.await
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Instant> {
+        self.used.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn open(road: &Road<'_>) -> Result<Opened, Reason> {
+    let answered = |held: pins::survey::Held| {
+        let done = (200..300).contains(&held.status);
+        done.then_some(held).ok_or(Reason::UpstreamUnavailable)
+    };
     let unavailable = |_| Reason::UpstreamUnavailable;
     let opened = exchange(road, &Crossing::opening()).await;
-    let opened = opened.map_err(unavailable)?;
-    let told = opened.message.ok_or(Reason::UpstreamUnavailable)?;
+    let opened = answered(opened.map_err(unavailable)?)?;
+    let told = opened.message.filter(|it| Crossing::has_opened(it));
+    let told = told.ok_or(Reason::UpstreamUnavailable)?;
+    let session = opened.session.as_deref().map(HeaderValue::from_str);
+    let session = session
+        .transpose()
+        .map_err(|_| Reason::UpstreamUnavailable)?;
     let ready = Crossing::within(opened.session.as_deref(), false);
-    exchange(road, &ready).await.map_err(unavailable)?;
-    Ok(Held {
-        origin,
-        session: opened.session,
-        told: told.into(),
-        used: Instant::now(),
-    })
+    let ready = exchange(road, &ready).await;
+    answered(ready.map_err(unavailable)?)?;
+    Ok(Opened { session, told })
 }
 
 /// What tells one server from another.

@@ -20,6 +20,7 @@ use latchkey_gate::{
     seal::{KEY_LENGTH, Sealer},
     session::Bond,
 };
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::{answer::Rules, ids, stdio, supply::Way, upstream::Outbound};
 
@@ -84,8 +85,9 @@ pub(crate) fn name_downstream(headers: &mut HeaderMap, bond: &mut Bond, sealer: 
 }
 
 /// Tells a server that its client takes no such request, so that it does not wait for an answer.
-/// Nobody waits for this: where it fails, the server waits for as long as it likes.
-pub(crate) fn answer_server(rules: &Rules, permit: Permit) {
+/// Nobody waits for this: where it fails, the server waits for as long as it likes. `teller` is given
+/// back when it is done.
+pub(crate) fn answer_server(rules: &Rules, permit: Permit, teller: OwnedSemaphorePermit) {
     let Some(bond) = permit.bond() else { return };
     let mut headers = HeaderMap::new();
     name_upstream(&mut headers, bond);
@@ -119,6 +121,7 @@ pub(crate) fn answer_server(rules: &Rules, permit: Permit) {
             let reason = refusal.reason();
             tracing::debug!(target: "upstream", %reason, "a server was not answered");
         }
+        drop(teller);
     });
 }
 

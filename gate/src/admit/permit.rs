@@ -4,7 +4,7 @@ use latchkey_engine::{id::ServerId, index::Obligation, reason::Reason};
 
 use super::Facts;
 use crate::{
-    bridge::Crossing,
+    bridge::{self, Crossing},
     filter::{Filter, FilterKind},
     session::Bond,
     wire::{Refusal, Reply, Unknown},
@@ -137,6 +137,24 @@ impl Permit {
     #[must_use]
     pub fn crossing(&self) -> Option<&Crossing> {
         self.0.crossing.as_deref()
+    }
+
+    /// Gives the request a name of its own, where it goes within a session that its caller's other
+    /// requests share; `asked` is its body as it came.
+    pub fn name(&mut self, name: &str, asked: &[u8]) {
+        let Some(Crossing::Legacy {
+            discovers: false,
+            named,
+            ..
+        }) = self.0.crossing.as_deref_mut()
+        else {
+            return;
+        };
+        let body = self.0.rewritten.as_deref().unwrap_or(asked);
+        if let Some((renamed, called)) = bridge::named(body, name) {
+            *named = Some(called);
+            self.0.rewritten = Some(renamed.into_bytes());
+        }
     }
 
     /// Says what the handles of the exchange are bound to.

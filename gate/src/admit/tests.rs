@@ -451,3 +451,28 @@ fn who_only_decides_has_nobody_to_tell_of_tools() {
     let verdict = http(&gate, Some(&alice), "GET", "/v1/tools", "");
     assert_eq!(verdict.facts.reason, Reason::SurfaceUnmatched);
 }
+
+#[test]
+fn nothing_that_is_decided_by_is_taken_away_on_the_way() {
+    let gate = gate(Disclose::Code);
+    let alice = identity(&gate, "alice");
+    let with = |value: &str| {
+        let headers: [(&str, &[u8]); 1] = [("connection", value.as_bytes())];
+        post(&gate, Some(&alice), CALL.as_bytes(), &headers)
+            .facts
+            .reason
+    };
+    for value in ["content-type", "close, Mcp-Session-Id", "MCP-Name ,x"] {
+        assert_eq!(with(value), Reason::MalformedRequest, "{value}");
+    }
+    assert_eq!(with("keep-alive, x-own"), Reason::Ok);
+}
+
+#[test]
+fn an_answer_has_no_parameters() {
+    let gate = gate(Disclose::Code);
+    let alice = identity(&gate, "alice");
+    let answer = r#"{"jsonrpc":"2.0","id":"1","result":{},"params":{}}"#;
+    let verdict = post(&gate, Some(&alice), answer.as_bytes(), &[]);
+    assert_eq!(verdict.facts.reason, Reason::MalformedRequest);
+}

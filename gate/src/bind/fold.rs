@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use latchkey_engine::index::Fold;
 
 /// Folds a text; `None` when its folded form is not settled.
-pub(super) fn fold(how: Fold, text: &str) -> Option<Cow<'_, str>> {
+#[must_use]
+pub fn fold(how: Fold, text: &str) -> Option<Cow<'_, str>> {
     match how {
         Fold::AsciiLower => ascii_lower(text),
         Fold::PosixPath => posix_path(text),

@@ -1,7 +1,7 @@
 //! Answers on their way between the eras.
 
-use super::{Crossing, MODERN, without};
-use crate::json::{self, Limits, Object, Value, splice};
+use super::{Crossing, MODERN, Named, without};
+use crate::json::{self, Edit, Limits, Object, Value, splice};
 
 /// The most values and keys that one answer may have.
 const MAX_NODES: usize = 1_000_000;
@@ -17,28 +17,60 @@ impl Crossing {
         };
         let document = json::parse_with(message, limits).ok()?;
         let root = document.root();
-        let id = root.get("id")?;
-        let result = root.get("result")?.as_object()?;
         let text = match self {
             Self::Here(_) => return None,
-            Self::Modern { opens, .. } => opens.as_ref().map_or_else(
-                || of_modern(id, result),
-                |revision| Some(opened(id, result, revision)),
-            )?,
+            Self::Modern { opens, .. } => {
+                let (id, result) = (root.get("id")?, root.get("result")?.as_object()?);
+                opens.as_ref().map_or_else(
+                    || of_modern(id, result),
+                    |revision| Some(opened(id, result, revision)),
+                )?
+            }
             Self::Legacy {
                 discovers: true, ..
-            } => discovered(id, result),
-            Self::Legacy { keeps, .. } => {
-                let mut members = vec![("resultType", "\"complete\"".to_owned())];
-                if *keeps {
-                    members.push(("ttlMs", "0".to_owned()));
-                    members.push(("cacheScope", "\"private\"".to_owned()));
+            } => discovered(root.get("id")?, root.get("result")?.as_object()?),
+            Self::Legacy { keeps, named, .. } => {
+                let mut edits: Vec<Edit> = named.iter().filter_map(|it| it.back(root)).collect();
+                let result = root.get("result").and_then(|it| it.as_object());
+                edits.extend(
+                    result
+                        .into_iter()
+                        .flat_map(|it| it.set(of_modern_era(*keeps))),
+                );
+                if edits.is_empty() {
+                    return None;
                 }
-                splice(document.source(), result.set(members))?
+                splice(document.source(), edits)?
             }
         };
         Some(text.into_bytes())
     }
+}
+
+impl Named {
+    /// The edit that calls the request in a message as its caller does.
+    fn back(&self, message: Value<'_>) -> Option<Edit> {
+        let (called, text) = match message.get("method") {
+            None => (message.get("id")?, Some(&self.id)),
+            Some(_) => (
+                message.get("params")?.get("progressToken")?,
+                self.token.as_ref(),
+            ),
+        };
+        let text = text.filter(|_| called.raw() == self.name)?.clone();
+        let at = called.span();
+        Some(Edit { at, text })
+    }
+}
+
+/// What a result has in the stateless era only.
+fn of_modern_era(keeps: bool) -> Vec<(&'static str, String)> {
+    let mut members = vec![("resultType", "\"complete\"".to_owned())];
+    if keeps {
+        members.push(("ttlMs", "0".to_owned()));
+        members.push(("cacheScope", "\"private\"".to_owned()));
+    }
+    members
 }
 
 /// A result that waits for something cannot be told in the era with sessions.

@@ -32,10 +32,54 @@ fn a_request_says_what_its_era_asks_for_and_nothing_else_changes() {
 }
 
 #[test]
+fn what_a_caller_says_of_itself_stands_there_once() {
+    let body = r#"{"id":1,"params":{"_meta":{"io.modelcontextprotocol/clientCapabilities":{"elicitation":{}},"a":1}}}"#;
+    let document = json::parse(body.as_bytes()).unwrap();
+    let with = splice(body, with_meta(document.root()).unwrap()).unwrap();
+    let read = json::parse(with.as_bytes()).unwrap();
+    let meta = read.root().get("params").unwrap().get("_meta").unwrap();
+    assert_eq!(meta.get(CAPABILITIES_KEY).unwrap().raw(), "{}");
+    assert_eq!(meta.get("a").unwrap().raw(), "1");
+}
+
+#[test]
+fn a_request_has_a_name_of_its_own_in_a_session_that_is_shared() {
+    let body = r#"{"id":"1","method":"tools/call","params":{"_meta":{"progressToken":7}}}"#;
+    let (sent, called) = named(body.as_bytes(), "n-1").unwrap();
+    let sent = parsed(sent.as_bytes());
+    assert_eq!(sent["id"], "n-1");
+    assert_eq!(sent["params"]["_meta"]["progressToken"], "n-1");
+    let crossing = Crossing::Legacy {
+        discovers: false,
+        keeps: false,
+        named: Some(called),
+    };
+    let back = |message: &str| crossing.answer(message.as_bytes()).map(|it| parsed(&it));
+    let result = back(r#"{"id":"n-1","result":{}}"#).unwrap();
+    assert_eq!(
+        (&result["id"], &result["result"]["resultType"]),
+        (&"1".into(), &"complete".into())
+    );
+    assert_eq!(
+        back(r#"{"id":"n-1","error":{"code":1}}"#).unwrap()["id"],
+        "1"
+    );
+    let progress = r#"{"method":"notifications/progress","params":{"progressToken":"n-1"}}"#;
+    assert_eq!(back(progress).unwrap()["params"]["progressToken"], 7);
+    // What is somebody else's is not made this one's.
+    assert_eq!(back(r#"{"id":"n-2","error":{"code":1}}"#), None);
+    assert_eq!(
+        back(r#"{"method":"notifications/progress","params":{"progressToken":7}}"#),
+        None
+    );
+}
+
+#[test]
 fn answers_are_those_of_the_callers_era() {
     let kept = Crossing::Legacy {
         discovers: false,
         keeps: true,
+        named: None,
     };
     let list = kept.answer(br#"{"jsonrpc":"2.0","id":1,"result":{"tools":[]}}"#);
     let list = parsed(&list.unwrap());
@@ -52,6 +96,7 @@ fn answers_are_those_of_the_callers_era() {
     let discovers = Crossing::Legacy {
         discovers: true,
         keeps: false,
+        named: None,
     };
     let opened = br#"{"id":1,"result":{"protocolVersion":"2025-11-25","capabilities":{"tools":{"listChanged":true},"logging":{}},"serverInfo":{"name":"s","version":"1"}}}"#;
     let found = parsed(&discovers.answer(opened).unwrap());

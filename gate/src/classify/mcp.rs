@@ -221,6 +221,10 @@ fn envelope(root: Value<'_>) -> Result<Envelope<'_>, Fault> {
                 .as_text()
                 .ok_or(Fault::Envelope("`method` is not a text"))?,
         ),
+        // What is read in one place must not stand in the other.
+        None if answers && object.get("params").is_some() => {
+            return Err(Fault::Envelope("`params` beside an answer"));
+        }
         None if answers && id.is_some() => None,
         None => return Err(Fault::Envelope("neither a request nor an answer")),
     };

@@ -71,13 +71,13 @@ pub(super) struct Asked {
 }
 
 pub(super) async fn forward(
-    worker: &Worker,
+    worker: &Arc<Worker>,
     exchange: &mut Exchange,
     recorded: Recorded,
 ) -> Result<Sent, Refused> {
     let Recorded(Admitted {
         identified,
-        permit,
+        mut permit,
         overlay,
     }) = recorded;
     if permit.tunnels() {
@@ -106,6 +106,7 @@ pub(super) async fn forward(
     let breaker = active.gate.server_settings(active.server);
     let breaker = worker.shared.breaker.ask(breaker.and_then(|it| it.breaker));
     let asking = breaker.map_err(|pause| left_alone(exchange, &permit, pause))?;
+    permit.name(exchange.request_id(), &body);
     let crossing = permit.crossing().cloned().map(Box::new);
     let kept = crossing.is_some().then(|| head.headers.clone());
     let traceparent = exchange.traceparent();

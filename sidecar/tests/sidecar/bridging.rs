@@ -172,7 +172,20 @@ fn a_stateless_caller_is_served_by_a_server_with_sessions() {
     assert_eq!(headers["mcp-session-id"], "session-1");
     assert_eq!(headers["mcp-protocol-version"], "2025-11-25");
     assert_eq!(headers.get("mcp-method"), None);
-    assert_eq!(params["_meta"], json!({"progressToken": 3}));
+    let first = params["_meta"]["progressToken"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    // Two requests of one session have names of their own, whatever their callers call them.
+    modern(&rig, "alice", "tools/call", "get_issue", &call);
+    let (_, params) = seen(&rig, "tools/call").pop().unwrap();
+    assert_ne!(params["_meta"]["progressToken"], json!(first));
+    let sent = rig.server.seen();
+    let names = sent.iter().filter(|it| it.body.contains("tools/call"));
+    let names: Vec<Value> = names
+        .map(|it| serde_json::from_str::<Value>(&it.body).unwrap()["id"].clone())
+        .collect();
+    assert!(names.len() == 2 && names[0] != names[1], "{names:?}");
     // One session for each caller, opened once and made ready.
     modern(&rig, "bob", "tools/call", "get_issue", &call);
     let (headers, _) = seen(&rig, "tools/call").pop().unwrap();
@@ -220,4 +233,48 @@ fn callers_of_the_servers_own_era_pass_as_they_are() {
         legacy(&rig, "tools/call", &call).json()["result"].get("resultType"),
         None
     );
+}
+
+#[test]
+fn a_session_that_was_not_opened_or_is_lost_is_opened_again() {
+    let rig = rig(Era::Legacy);
+    let call = json!({"name": "get_issue", "arguments": {}});
+    let outcome = || modern(&rig, "alice", "tools/call", "get_issue", &call).outcome();
+    for nothing in [
+        json!({"error": {"code": -32603, "message": "not now"}}),
+        json!({"result": {"protocolVersion": "none"}}),
+    ] {
+        rig.server.script("initialize", nothing);
+        assert_eq!(outcome(), "upstream_unavailable");
+    }
+    rig.server.as_usual("initialize");
+    assert_eq!(outcome(), "ok");
+    let session = || seen(&rig, "tools/call").pop().unwrap().0["mcp-session-id"].clone();
+    let first = session();
+    rig.server.script(
+        "get_issue",
+        json!({"status": 404, "media": "text/plain", "body": "gone"}),
+    );
+    assert_eq!(outcome(), "upstream_unavailable");
+    rig.server.as_usual("get_issue");
+    assert_eq!(outcome(), "ok");
+    assert_ne!(session(), first);
+}
+
+#[test]
+fn requests_that_come_at_once_open_one_session() {
+    let rig = rig(Era::Legacy);
+    let call = json!({"name": "get_issue", "arguments": {}});
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                let answer = modern(&rig, "alice", "tools/call", "get_issue", &call);
+                assert_eq!(
+                    (answer.outcome().as_str(), &answer.json()["id"]),
+                    ("ok", &json!("m-9"))
+                );
+            });
+        }
+    });
+    assert_eq!(seen(&rig, "initialize").len(), 1);
 }

@@ -142,9 +142,15 @@ impl ToolServer {
     }
 
     /// Answers a method or tool with this result (`{"result": ...}`, `{"error": ...}`), with a list of
-    /// messages as a stream, or with any text of a media type (`{"media": ..., "body": ...}`).
+    /// messages as a stream, or with any text of a media type (`{"media": ..., "body": ...,
+    /// "status": ...}`).
     pub(crate) fn script(&self, name: &str, answer: serde_json::Value) {
         self.script.lock().unwrap().insert(name.to_owned(), answer);
+    }
+
+    /// Answers a method or tool as ever again.
+    pub(crate) fn as_usual(&self, name: &str) {
+        self.script.lock().unwrap().remove(name);
     }
 
     pub(crate) fn seen(&self) -> Vec<Seen> {
@@ -240,6 +246,9 @@ impl ToolServer {
             let mut response = Response::new(Either::Left(Full::new(body.to_owned().into())));
             let media = media.parse().unwrap();
             response.headers_mut().insert("content-type", media);
+            if let Some(status) = answer["status"].as_u64() {
+                *response.status_mut() = u16::try_from(status).unwrap().try_into().unwrap();
+            }
             return Some(response);
         }
         complete(&mut answer);
