@@ -132,8 +132,8 @@ impl FilterKind {
 
 impl Viewer<'_> {
     /// Filters one JSON-RPC answer: entries that are not in the registry, or that this caller can
-    /// never use, are taken out, and caching is made private. Errors pass unchanged, and so does
-    /// the cursor: a page may come out empty.
+    /// never use, are taken out, caching is made private, and the cursor is sealed: a page may come
+    /// out empty. Errors pass unchanged.
     pub fn answer(&self, body: &[u8]) -> Result<Vec<u8>, FilterError> {
         match self.filter.kind {
             FilterKind::Unread => Ok(body.to_vec()),
@@ -278,9 +278,25 @@ impl Viewer<'_> {
             kind => vec![self.entries(result, kind)?],
         };
         edits.extend(private(result)?);
+        edits.extend(self.next_cursor(result)?);
         splice(document.source(), edits)
             .map(String::into_bytes)
             .ok_or(FilterError::Shape)
+    }
+
+    /// The edit that seals where a list goes on.
+    fn next_cursor(&self, result: Object<'_>) -> Result<Option<Edit>, FilterError> {
+        refuse_variants(result, &["nextCursor"])?;
+        let cursor = result.get("nextCursor").filter(|it| !it.is_null());
+        let (Some(cursor), Some((sealer, bond))) = (cursor, self.handles) else {
+            return Ok(None);
+        };
+        let text = cursor.as_text().ok_or(FilterError::Shape)?;
+        let sealed = bond.seal_cursor(sealer, text).ok_or(FilterError::Shape)?;
+        Ok(Some(replaced(
+            cursor,
+            serde_json::Value::from(sealed).to_string(),
+        )))
     }
 
     /// Whether the caller sees anything of a kind.

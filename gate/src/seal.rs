@@ -37,6 +37,8 @@ pub enum Purpose {
     State,
     /// A task id.
     Task,
+    /// Where a list goes on.
+    Cursor,
 }
 
 impl Purpose {
@@ -48,6 +50,7 @@ impl Purpose {
             Self::Progress => b"progress",
             Self::State => b"state",
             Self::Task => b"task",
+            Self::Cursor => b"cursor",
         }
     }
 }

@@ -144,6 +144,17 @@ impl Bond {
         sealer.open_text(purpose, &self.place(), sealed)
     }
 
+    /// The caller's form of where a list goes on: servers name entries there that the caller may not
+    /// see.
+    pub(crate) fn seal_cursor(&self, sealer: &Sealer, cursor: &str) -> Option<String> {
+        sealer.seal(Purpose::Cursor, &self.owner(), cursor.as_bytes())
+    }
+
+    /// The server's form of it, if this caller was given it.
+    pub(crate) fn open_cursor(&self, sealer: &Sealer, cursor: &str) -> Option<String> {
+        sealer.open_text(Purpose::Cursor, &self.owner(), cursor)
+    }
+
     /// The caller's form of the state of a call that waits for input: it opens for the same call by
     /// the same caller, for an hour.
     pub(crate) fn seal_state(

@@ -74,7 +74,9 @@ impl Stage<'_> {
         let stateless = method != Some("initialize");
         let state = self.state(root, bond)?;
         let task = self.related(root, bond)?;
-        if state.is_none() && task.is_none() && said(root, stateless).is_none() {
+        let cursor = self.cursor(root, bond)?;
+        if state.is_none() && task.is_none() && cursor.is_none() && said(root, stateless).is_none()
+        {
             return Ok(None);
         }
         let changed;
@@ -91,6 +93,11 @@ impl Stage<'_> {
         edits.extend(held.zip(state).map(|(held, state)| Edit {
             at: held.span(),
             text: serde_json::Value::from(state).to_string(),
+        }));
+        let held = params.and_then(|params| params.get("cursor"));
+        edits.extend(held.zip(cursor).map(|(held, cursor)| Edit {
+            at: held.span(),
+            text: serde_json::Value::from(cursor).to_string(),
         }));
         edits.extend(
             related(document.root())?
@@ -130,6 +137,19 @@ impl Stage<'_> {
             .filter(|_| bond.is_modern())
             .zip(session::call(root))
             .and_then(|(held, call)| bond.open_state(sealer, &call, held, at));
+        opened.map(Some).ok_or(Reason::StateInvalid)
+    }
+
+    /// Where the list that is asked for goes on, as the server gave it out.
+    fn cursor(&self, root: Value<'_>, bond: Option<&Bond>) -> Result<Option<String>, Reason> {
+        let method = root.get("method").and_then(|it| it.as_text());
+        let cursor = root.get("params").and_then(|it| it.get("cursor"));
+        let cursor =
+            cursor.filter(|it| !it.is_null() && method.is_some_and(|it| it.ends_with("/list")));
+        let (Some(cursor), Some(bond), Some(sealer)) = (cursor, bond, self.sealer) else {
+            return Ok(None);
+        };
+        let opened = cursor.as_text().and_then(|it| bond.open_cursor(sealer, it));
         opened.map(Some).ok_or(Reason::StateInvalid)
     }
 

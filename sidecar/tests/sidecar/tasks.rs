@@ -134,7 +134,24 @@ fn a_list_of_tasks_holds_the_callers_own() {
         json!([{"taskId": a, "status": "working", "ttl": 60000,
         "createdAt": "2026-11-25T10:30:00Z", "lastUpdatedAt": "2026-11-25T10:30:00Z"}])
     );
-    assert_eq!(of_alice["nextCursor"], "c");
+    // Where the list goes on may name what is not the caller's: it is sealed, and the caller's own.
+    let cursor = &of_alice["nextCursor"];
+    assert!(
+        cursor.is_string() && cursor != "c" && *cursor != of_bob["nextCursor"],
+        "{of_alice}"
+    );
+    let next = |who: &str, cursor: &Value| {
+        let answer = legacy(&rig, who, "tasks/list", &json!({"cursor": cursor}));
+        let seen: Value = serde_json::from_str(&rig.server.seen().pop().unwrap().body).unwrap();
+        (answer.outcome(), seen["params"]["cursor"].clone())
+    };
+    assert_eq!(next("alice", cursor), ("ok".to_owned(), json!("c")));
+    for (who, cursor) in [("bob", cursor), ("alice", &json!("c"))] {
+        rig.server
+            .script("tools/list", json!({"result": {"tools": []}}));
+        legacy(&rig, who, "tools/list", &json!({}));
+        assert_eq!(next(who, cursor), ("state_invalid".to_owned(), Value::Null));
+    }
     assert_eq!(of_bob["tasks"].as_array().unwrap().len(), 1);
     assert_eq!(of_bob["tasks"][0]["taskId"], json!(b));
     rig.server.script(
