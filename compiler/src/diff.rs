@@ -7,6 +7,7 @@
 //! widening (design section 4, *Exact analysis*).
 
 pub mod access;
+mod activated;
 mod cause;
 mod chain;
 mod covers;
@@ -256,8 +257,7 @@ impl Analysis<'_> {
             return;
         };
         self.casts = None;
-        let wanted =
-            |leaf: u32| change(&answer, leaf).is_some_and(|it| !chain || it != Change::Reason);
+        let wanted = |leaf: u32| change(&answer, leaf).is_some_and(|it| !chain || it.matters());
         let ways = answer.diagram.paths(answer.root, &wanted, MAX_WAYS);
         if ways.len() >= MAX_WAYS {
             let why =
@@ -269,15 +269,15 @@ impl Analysis<'_> {
             if chain && actor.is_none() && !chain::is_confined(&answer, &choice) {
                 continue;
             }
-            if let (Some(change), Some(pair)) = (
+            if let (Some(sought), Some(pair)) = (
                 change(&answer, leaf),
                 answer.pairs.get(leaf as usize).cloned(),
             ) {
-                for (scope, choice) in widest::split(&question, &answer, &choice, change) {
+                for (scope, choice) in widest::split(&question, &answer, &choice, sought.change) {
                     self.report_way(
                         (at, class),
                         (&question, &answer),
-                        (change, &pair),
+                        (sought, &pair),
                         &scope,
                         &choice,
                     );
@@ -290,10 +290,11 @@ impl Analysis<'_> {
         &mut self,
         (at, class): (usize, &Class),
         (question, answer): (&Question<'_>, &Answer),
-        (change, pair): (Change, &[Outcome; 2]),
+        (sought, pair): (Sought, &[Outcome; 2]),
         scope: &widest::Where,
         choice: &Choice,
     ) {
+        let change = sought.change;
         let group = Group {
             change,
             surface: question.surface.to_owned(),
@@ -335,15 +336,15 @@ impl Analysis<'_> {
         if question.chain && chains.len() <= alone {
             return;
         }
-        let hard = change != Change::Reason && !self.failed.contains(&group);
-        let tries = if hard { MAX_TRIES } else { MAX_TRIES / 8 };
-        let mut found = self.replay(&recipe, change, (&chains, tries));
+        let tries = sought.tries(self.failed.contains(&group));
+        let mut found = self.replay(&recipe, sought, (&chains, tries));
         let mut empty = false;
-        if found.is_none() && question.chain && change != Change::Reason {
-            match self.settle(at, &recipe, change) {
+        if found.is_none() && question.chain && sought.matters() {
+            match self.settle(at, &recipe, sought) {
                 Settled::Empty => empty = true,
                 Settled::Calls(calls) => {
-                    found = calls.into_iter().find_map(|it| self.shows(it, change));
+                    let mut calls = calls.into_iter();
+                    found = calls.find_map(|it| self.shows(it, question.surface, sought));
                 }
             }
         }
@@ -357,11 +358,11 @@ impl Analysis<'_> {
             self.merged.insert(group, finding);
             return;
         }
-        if change != Change::Reason && !empty {
+        if sought.matters() && !empty {
             let why = format!(
                 "{} may be {} for {}{}, but no concrete call was found that shows it",
                 question.surface,
-                change.word(),
+                sought.word(),
                 subjects.into_iter().collect::<Vec<_>>().join(", "),
                 if group.region.is_empty() {
                     String::new()
@@ -375,7 +376,7 @@ impl Analysis<'_> {
     }
 
     /// Whether a region of a question about chains has calls, by every chain that there is.
-    fn settle(&mut self, at: usize, recipe: &Recipe<'_>, wanted: Change) -> Settled {
+    fn settle(&mut self, at: usize, recipe: &Recipe<'_>, wanted: Sought) -> Settled {
         let question = recipe.question;
         let Some(class) = self.classes.get(at) else {
             return Settled::Calls(Vec::new());
@@ -406,20 +407,35 @@ impl Analysis<'_> {
     fn replay(
         &self,
         recipe: &Recipe<'_>,
-        change: Change,
+        sought: Sought,
         (chains, tries): (&[[Option<StatedCaller>; 2]], usize),
     ) -> Option<(Stated, Replay, Replay)> {
         (0..tries).find_map(|attempt| {
             let chain = chains.get(attempt % chains.len())?;
-            self.shows(chain::join(recipe.call(attempt)?, chain), change)
+            let call = chain::join(recipe.call(attempt)?, chain);
+            self.shows(call, recipe.question.surface, sought)
         })
     }
 
     /// The call and both answers, where they show the change.
-    fn shows(&self, call: Stated, change: Change) -> Option<(Stated, Replay, Replay)> {
-        let before = answer(self.from.gate, &call);
-        let after = answer(self.to.gate, &call);
-        (Change::between(&before, &after) == Some(change)).then_some((call, before, after))
+    fn shows(
+        &self,
+        call: Stated,
+        surface: &str,
+        sought: Sought,
+    ) -> Option<(Stated, Replay, Replay)> {
+        let nothing = Overlay::default();
+        let before = answer(self.from.gate, &nothing, &call);
+        let after = answer(self.to.gate, &nothing, &call);
+        let shown = Change::between(&before, &after) == Some(sought.change);
+        let locked = after.reason == Reason::BreakGlassRequired.as_str();
+        let opens = || activated::opens([self.from, self.to], surface, &call);
+        let shown = if sought.unlocks() {
+            locked && (shown || opens())
+        } else {
+            shown
+        };
+        shown.then_some((call, before, after))
     }
 
     /// The groups that a way needs the token to carry.
@@ -473,14 +489,14 @@ fn may_act(question: &Question<'_>, class: Option<&Class>) -> [bool; 2] {
     };
     let allows = |at: usize| {
         let mut outcomes = answer.pairs.iter().filter_map(|pair| pair.get(at));
-        outcomes.any(|outcome| outcome.reason == Reason::Ok)
+        outcomes.any(Outcome::is_reachable)
     };
     [allows(0), allows(1)]
 }
 
 /// What a call comes to on one side; a call that cannot even be asked there is refused.
-fn answer(gate: &Gate, call: &Stated) -> Replay {
-    call::answer(gate, &Overlay::default(), call).unwrap_or_else(|_| Replay {
+fn answer(gate: &Gate, overlay: &Overlay, call: &Stated) -> Replay {
+    call::answer(gate, overlay, call).unwrap_or_else(|_| Replay {
         id: None,
         decision: "deny",
         reason: Reason::Unauthenticated.as_str(),
@@ -496,17 +512,70 @@ fn answer(gate: &Gate, call: &Stated) -> Replay {
     })
 }
 
+/// What is looked for in a region.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Sought {
+    change: Change,
+    /// Whether calls are denied on both sides, and an activation is all that is missing now.
+    locked: bool,
+}
+
+impl Sought {
+    /// Whether an activation comes to be all that is missing: see [`Finding::unlocks`].
+    fn unlocks(self) -> bool {
+        self.locked && self.change == Change::Reason
+    }
+
+    /// Whether somebody can do something else: then it is shown, proved empty or undecided.
+    fn matters(self) -> bool {
+        self.locked || self.change != Change::Reason
+    }
+
+    /// How many calls are tried. What is only asked behind break-glass, none shows.
+    fn tries(self, failed: bool) -> usize {
+        if self.locked && self.change != Change::Reason {
+            0
+        } else if self.matters() && !failed {
+            MAX_TRIES
+        } else {
+            MAX_TRIES / 8
+        }
+    }
+
+    fn word(self) -> &'static str {
+        match self.change {
+            Change::Reason if self.locked => "unlocked by break-glass",
+            Change::Loosened if self.locked => "loosened, once break-glass is activated,",
+            other => other.word(),
+        }
+    }
+}
+
 /// What changes at a leaf of the pair diagram.
-fn change(answer: &Answer, leaf: u32) -> Option<Change> {
+fn change(answer: &Answer, leaf: u32) -> Option<Sought> {
     let [old, new] = answer.pairs.get(leaf as usize)?;
     let allows = |outcome: &Outcome| outcome.reason == Reason::Ok;
-    match (allows(old), allows(new)) {
+    let change = match (allows(old), allows(new)) {
         (false, true) => Some(Change::Widened),
         (true, false) => Some(Change::Narrowed),
         (true, true) => obligations(&old.obligations, &new.obligations),
-        (false, false) => (old.reason != new.reason && is_told_apart(old.reason, new.reason))
-            .then_some(Change::Reason),
+        (false, false) => denied(old, new),
+    }?;
+    let locked = !allows(old) && new.reason == Reason::BreakGlassRequired;
+    Some(Sought { change, locked })
+}
+
+/// What changes where calls are denied before and after. While an activation is in force, those
+/// that were only locked are not.
+fn denied(old: &Outcome, new: &Outcome) -> Option<Change> {
+    if old.reason != new.reason {
+        return is_told_apart(old.reason, new.reason).then_some(Change::Reason);
     }
+    if new.unlockable && !old.unlockable {
+        return Some(Change::Reason);
+    }
+    let asked = obligations(&old.obligations, &new.obligations);
+    asked.filter(|it| *it == Change::Loosened)
 }
 
 /// Whether a change of reason is worth a line: not where a surface or caller merely begins or

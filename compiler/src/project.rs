@@ -13,6 +13,8 @@ use crate::syntax::scalar::{ArgumentName, Count, Label, choice};
 use crate::syntax::shape::{Reader, Shape, record};
 use crate::text::Text;
 
+mod unread;
+
 /// The name of the project file.
 pub const FILE: &str = "latchkey.toml";
 
@@ -43,6 +45,11 @@ impl Project {
     pub fn includes(&self, path: &str) -> bool {
         self.include.iter().any(|glob| glob.matches(path))
     }
+
+    /// Whether a file below the folder can be one of them.
+    fn reaches(&self, folder: &str) -> bool {
+        self.include.iter().any(|glob| glob.reaches(folder))
+    }
 }
 
 /// The JSON Schema of the project file, for editors.
@@ -68,13 +75,17 @@ pub fn open(tree: &dyn Tree, sink: &mut Sink) -> (SourceMap, Project) {
     let wanted = project(&head, &mut Sink::new());
     let named = |path: &&String| {
         **path == FILE
-            || path.ends_with('/')
-            || path.ends_with(".lock.json")
-            || path.ends_with(".jwks.json")
-            || path.rsplit('/').next() == Some("jwks.json")
-            || wanted.includes(path)
+            || path
+                .strip_suffix('/')
+                .is_some_and(|folder| wanted.reaches(folder))
+            || !unread::is_hidden(path)
+                && (path.ends_with(".lock.json")
+                    || path.ends_with(".jwks.json")
+                    || path.rsplit('/').next() == Some("jwks.json")
+                    || wanted.includes(path))
     };
     let (sources, missing) = load(tree, paths.iter().filter(named), sink);
+    unread::check(tree, paths.iter().filter(|it| !named(it)), &wanted, sink);
     let project = Project {
         unreadable: missing,
         ..project(&sources, sink)

@@ -12,8 +12,10 @@ mod report;
 mod scopes;
 mod who;
 
-use latchkey_engine::{call::Caller, reason::Reason, time::Time};
-use latchkey_gate::{event::Event, gate::Gate};
+use std::collections::BTreeSet;
+
+use latchkey_engine::{call::Caller, policy::Policy as Engine, reason::Reason, time::Time};
+use latchkey_gate::{event::Event, gate::Gate, supply::Digest};
 
 pub(crate) use self::facts::Held;
 pub use self::{
@@ -25,13 +27,45 @@ use self::{
     report::Seen,
 };
 
-/// A policy, and the digests of its slices: what an event names as its bundle.
+/// A bundle that can have decided an event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Slice {
+    /// SHA-256 in hex: what an event names as its bundle.
+    pub digest: String,
+    /// The groups that it knows. Of others that a token carries the event says nothing.
+    pub groups: BTreeSet<String>,
+}
+
+impl Slice {
+    /// Reads the bytes of a bundle.
+    ///
+    /// # Errors
+    /// Why they are none.
+    pub fn read(bytes: &[u8]) -> Result<Self, String> {
+        let policy = Engine::open(bytes).map_err(|error| error.to_string())?;
+        let groups = policy.index().groups.iter();
+        Ok(Self {
+            digest: Digest::of(bytes).to_string(),
+            groups: groups.map(|it| it.name.clone()).collect(),
+        })
+    }
+}
+
+/// A policy, and every bundle of it: its slices, and the whole.
 #[derive(Debug, Clone, Copy)]
 pub struct Policy<'p> {
     /// All of it.
     pub gate: &'p Gate,
-    /// SHA-256 in hex.
-    pub slices: &'p [String],
+    /// The bundles.
+    pub slices: &'p [Slice],
+}
+
+impl<'p> Policy<'p> {
+    /// The bundle of it that decided an event, where one did.
+    fn slice(&self, event: &Event) -> Option<&'p Slice> {
+        let mut slices = self.slices.iter();
+        slices.find(|it| it.digest == event.bundle_digest)
+    }
 }
 
 /// Recorded traffic on its way through a candidate.

@@ -256,6 +256,84 @@ fn what_break_glass_comes_to_open_counts_as_widening() {
     assert!(code == 0 && !said.contains("Unlocked"), "{said}");
 }
 
+/// What `diff` says of two projects, and how it ends when widening fails it.
+fn compared(old: &Path, new: &Path) -> (i32, String) {
+    let [old, new] = [old, new].map(|it| it.to_str().expect("UTF-8"));
+    latchkey(&["diff", old, new, "--fail-on", "widening"])
+}
+
+#[test]
+fn where_a_server_is_and_how_it_is_enforced_is_said_with_both_values() {
+    let old = root().join("examples/wildcard/before");
+    let upstream = "upstream: http://127.0.0.1:9000/mcp";
+    for (name, from, to, wanted) in [
+        (
+            "upstream",
+            upstream,
+            "upstream: http://127.0.0.1:9999/mcp",
+            "`upstream` of server `helpdesk` differs: it was `http://127.0.0.1:9000/mcp` and is \
+             `http://127.0.0.1:9999/mcp`",
+        ),
+        (
+            "command",
+            "transport: mcp\n    upstream: http://127.0.0.1:9000/mcp",
+            "transport: mcp-stdio\n    command: [/usr/bin/helpdesk, --all]",
+            "`command` of server `helpdesk` differs: it was not set and is \
+             `[\"/usr/bin/helpdesk\",\"--all\"]`",
+        ),
+        (
+            "disclose",
+            upstream,
+            "upstream: http://127.0.0.1:9000/mcp\n    disclose: full",
+            "`disclose` of server `helpdesk` differs: it was code and is full",
+        ),
+        (
+            "body",
+            upstream,
+            "upstream: http://127.0.0.1:9000/mcp\n    limits: {body: 2MiB}",
+            "`limits.body` of server `helpdesk` differs: it was 1048576 bytes and is 2097152 bytes",
+        ),
+        (
+            "audit",
+            "reply:\n        risk: write",
+            "reply:\n        risk: write\n        audit: [text]",
+            "other arguments are logged: it was none and is `text`",
+        ),
+    ] {
+        let new = edited(name, "helpdesk.yaml", from, to);
+        let (code, said) = compared(&old, &new);
+        assert!(code == 1 && flat(&said).contains(wanted), "{name}: {said}");
+    }
+}
+
+#[test]
+fn a_surface_that_leaves_its_requests_to_a_wider_one_is_told() {
+    let resources = |name: &str, narrow: &str| {
+        let more = format!(
+            "    resources:\n      note: {{uri: \"file:///notes/{{name}}\", risk: read}}\n{narrow}    \
+             tools:"
+        );
+        edited(name, "helpdesk.yaml", "    tools:", &more)
+    };
+    let narrow = "      secret: {uri: \"file:///notes/secret\", risk: read}\n";
+    let wide = resources("wide", "");
+    let both = resources("both", narrow);
+    let apart = resources("apart", &narrow.replace("notes/secret", "keys/secret"));
+    let (code, said) = compared(&both, &wide);
+    let wanted = "requests that it matched can match `note` now";
+    assert!(code == 1 && flat(&said).contains(wanted), "{said}");
+    let (code, said) = compared(&wide, &both);
+    let wanted = "requests that matched `note` can match it now";
+    assert!(code == 1 && flat(&said).contains(wanted), "{said}");
+    let (code, said) = compared(&apart, &wide);
+    assert!(code == 0 && !said.contains("`note`"), "{said}");
+}
+
+/// A text without its line breaks.
+fn flat(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 #[test]
 fn findings_in_sarif_satisfy_the_published_schema() {
     let schema = sarif_schema();

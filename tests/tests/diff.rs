@@ -19,6 +19,8 @@ mod operations;
 mod scopes;
 #[path = "worlds/stated.rs"]
 mod stated;
+#[path = "diff/written.rs"]
+mod written;
 
 use std::ops::Range;
 

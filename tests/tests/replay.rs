@@ -13,7 +13,7 @@ use std::fs;
 
 use latchkey::{
     pack,
-    replay::{Change, Events, Policy, Recorded, Replay},
+    replay::{Change, Events, Policy, Recorded, Replay, Slice},
     source::Folder,
 };
 use latchkey_engine::{overlay::Overlay, time::Time};
@@ -21,7 +21,6 @@ use latchkey_gate::{
     call::{self, Stated},
     event::Event,
     gate::Gate,
-    supply::Digest,
 };
 use serde_json::Value;
 
@@ -84,8 +83,7 @@ fn what_replay_says_is_what_the_candidate_answers() {
     let folder = tempfile::tempdir().unwrap();
     let read = |name: &str| fs::read(recording.baseline().join(name)).unwrap();
     let before = Gate::open(&read(pack::ALL), None).unwrap();
-    let slice = Digest::of(&read("github.lkb")).to_string();
-    let slices = [slice];
+    let slices = [Slice::read(&read("github.lkb")).unwrap()];
     let baseline = Policy {
         gate: &before,
         slices: &slices,

@@ -201,20 +201,37 @@ fn source(
     let changed = git.changed().map_err(failed)?;
     // Other files of the work tree, such as the output itself, change nothing.
     let part = |path: &&String| sound.sources.find(path).is_some() || project.includes(path);
-    if let Some(first) = changed.iter().find(part) {
-        if !args.allow_dirty {
-            return Err(Failure::usage(format!("`{first}` differs from the commit"))
-                .help("commit first, so that others can rebuild it; or give `--allow-dirty`"));
+    let committed = git.committed().map_err(failed)?;
+    let read = sound.sources.files().map(|(_, file)| file.path());
+    let mut aside = read.filter(|path| !committed.contains(*path));
+    let found = match (changed.iter().find(part), aside.next()) {
+        (Some(path), _) => (
+            format!("`{path}` differs from the commit"),
+            "commit first, so that others can rebuild it; or give `--allow-dirty`",
+        ),
+        (None, Some(path)) => (
+            format!(
+                "`{path}` is read and not in the commit: Git ignores it, or it lies in a submodule"
+            ),
+            "commit it, so that others can rebuild it, or let `include` of `latchkey.toml` leave it \
+             out; or give `--allow-dirty`",
+        ),
+        (None, None) => {
+            return git
+                .source(args.sequence.is_none())
+                .map(Some)
+                .map_err(failed);
         }
-        writeln!(
-            terminal.err,
-            "note: `{first}` differs from the commit, so the statement names none"
-        )?;
-        return Ok(None);
+    };
+    let (what, help) = found;
+    if !args.allow_dirty {
+        return Err(Failure::usage(what).help(help));
     }
-    git.source(args.sequence.is_none())
-        .map(Some)
-        .map_err(failed)
+    writeln!(
+        terminal.err,
+        "note: {what}, so the statement names no commit"
+    )?;
+    Ok(None)
 }
 
 fn version(args: &Args, source: Option<&Source>) -> Result<u64, Failure> {

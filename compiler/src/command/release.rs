@@ -16,6 +16,8 @@ use crate::{
     pack,
 };
 
+mod denied;
+
 /// The arguments of `latchkey release`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -47,6 +49,9 @@ pub struct Args {
     /// Deny this surface to all, at once and everywhere; may be given several times
     #[arg(long = "deny-surface", value_name = "SERVER/NAME")]
     surfaces: Vec<String>,
+    /// Deny names that this release does not have, for the sake of older ones still in force
+    #[arg(long)]
+    deny_unknown: bool,
     /// Forget what the pointer before denied; without this it stays denied
     #[arg(long)]
     clear_deny: bool,
@@ -109,6 +114,7 @@ pub fn run(args: &Args, global: &Global, terminal: &mut Terminal<'_>) -> Result<
         )
         .help("correct what has failed, then release again"));
     }
+    denied::check(args, &pointer, terminal)?;
     let path = args.folder.join(pack::POINTER);
     supply::put(&path, envelope.as_bytes())?;
     print(&path, &pointer, global.format, terminal)?;

@@ -91,6 +91,8 @@ codes! {
     UNUSED_SUPPRESSION = "LK0029", "unused-suppression", Warning,
         "A suppression comment silences nothing";
     EMPTY_PROJECT = "LK0030", "empty-project", Warning, "A project has no entry at all";
+    POLICY_NOT_READ = "LK0031", "policy-not-read", Warning,
+        "A file that looks like a part of the policy is not read";
     UNKNOWN_SCOPE = "LK1001", "unknown-scope", Error, "An organization or team does not exist";
     UNKNOWN_ISSUER = "LK1002", "unknown-issuer", Error, "An issuer does not exist";
     UNKNOWN_ROLE = "LK1003", "unknown-role", Error, "A role does not exist";

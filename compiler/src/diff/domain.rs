@@ -1,6 +1,7 @@
 //! The domain of each attribute, cut into regions on which every test is constant.
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
@@ -11,7 +12,7 @@ use latchkey_engine::{
 };
 
 use super::{
-    lists::{Ask, Lists, Tests},
+    lists::{Ask, Lists, Said, Tests},
     shape::Shape,
     texts::{Known, Language},
     times::{self, Times},
@@ -227,15 +228,25 @@ impl Collector {
         let mut domains: Vec<_> = self
             .attributes
             .into_iter()
-            .map(|(attribute, reads)| {
-                let lists = reads
-                    .lists
-                    .kinds(shape, fold, known, shape(&attribute).items());
-                let mut regions = reads.regions(&shape(&attribute), fold(&attribute), known);
+            .map(|(attribute, mut reads)| {
+                let own = shape(&attribute);
+                let member = own.member.clone().map(|it| Ask::Member(Value::Text(it)));
+                if let Some(member) = member.clone() {
+                    reads.list(&attribute, member);
+                }
+                let tests = std::mem::take(&mut reads.lists);
+                let mut regions = reads.regions(&own, fold(&attribute), known);
                 // A list is one region until its tests take it apart.
-                if let (Some(lists), Some(Region::List(_))) = (lists, regions.last()) {
+                if let Some(Region::List(_)) = regions.last()
+                    && let Some(lists) = tests.kinds(shape, fold, known, own.items())
+                {
+                    let lacks = |it: &Lists| {
+                        let said = member.as_ref().and_then(|member| it.says(member));
+                        said == Some(Said::No)
+                    };
                     regions.pop();
-                    regions.extend(lists.into_iter().map(Region::List));
+                    let lists = lists.into_iter().filter(|it| !lacks(it));
+                    regions.extend(lists.map(Region::List));
                 }
                 (Key::Attribute(attribute), regions)
             })
@@ -345,6 +356,7 @@ impl Reads {
         }
         if let Some(values) = &shape.values {
             regions.extend(enumerated(values, fold));
+            regions.extend(shape.or_list.then(|| Region::List(Lists::default())));
             return regions;
         }
         if shape.may_be_opaque(fold) {
@@ -503,11 +515,10 @@ fn enumerated(values: &[serde_json::Value], fold: Option<Fold>) -> Vec<Region> {
 }
 
 /// A text after its fold; `None` when the fold cannot settle it.
-fn folded(text: &str, fold: Option<Fold>) -> Option<String> {
+pub(super) fn folded(text: &str, fold: Option<Fold>) -> Option<String> {
     match fold {
-        // Paths that are not in their final form are left to the replay.
-        None | Some(Fold::PosixPath) => Some(text.to_owned()),
-        Some(Fold::AsciiLower) => text.is_ascii().then(|| text.to_ascii_lowercase()),
+        None => Some(text.to_owned()),
+        Some(how) => latchkey_gate::fold(how, text).map(Cow::into_owned),
     }
 }
 

@@ -12,12 +12,16 @@ use super::{
     world::{Class, Side},
 };
 
+mod overlap;
+mod servers;
+
 /// Lists every difference that the diagrams cannot see.
 pub(super) fn find([from, to]: [&Side<'_>; 2], classes: &[Class], report: &mut Report) {
     issuers(from, to, report);
     chains([from, to], classes, report);
-    servers(from, to, report);
+    servers::find(from, to, report);
     surfaces(from, to, report);
+    overlap::find([from, to], report);
 }
 
 /// A key, audience or algorithm more means that other tokens are believed.
@@ -87,17 +91,6 @@ fn chains(sides: [&Side<'_>; 2], classes: &[Class], report: &mut Report) {
     }
 }
 
-/// What a server's settings open and close is not compared one by one.
-fn servers(from: &Side<'_>, to: &Side<'_>, report: &mut Report) {
-    for new in &to.index.servers {
-        let old = from.index.servers.iter().find(|old| old.name == new.name);
-        if old.is_some_and(|old| old.settings != new.settings) {
-            let why = format!("the settings of server `{}` differ", new.name);
-            report.undecided("*", &why, None);
-        }
-    }
-}
-
 /// What differs in the settings of a surface: where it is the pin alone, in which parts.
 fn settings(old: &str, new: &str) -> String {
     let bare = |settings: &SurfaceSettings| {
@@ -119,6 +112,17 @@ fn settings(old: &str, new: &str) -> String {
         (Some(_), None) => "its definition is pinned no more: the server may change it".to_owned(),
         (None, None) => "the settings of this surface differ".to_owned(),
     }
+}
+
+fn names(names: &[String]) -> String {
+    if names.is_empty() {
+        return "none".to_owned();
+    }
+    render::list(names.iter().map(String::as_str), usize::MAX, quoted)
+}
+
+fn quoted(name: &str) -> String {
+    format!("`{name}`")
 }
 
 fn more<T: PartialEq>(old: &[T], new: &[T]) -> bool {
@@ -150,6 +154,14 @@ fn surfaces(from: &Side<'_>, to: &Side<'_>, report: &mut Report) {
         }
         if old.settings != new.settings {
             report.undecided(&name, &settings(&old.settings, &new.settings), None);
+        }
+        if old.audit != new.audit {
+            let why = format!(
+                "other arguments are logged: it was {} and is {}",
+                names(&old.audit),
+                names(&new.audit)
+            );
+            report.undecided(&name, &why, None);
         }
         let facts = |side: &latchkey_engine::index::Surface| -> BTreeSet<_> {
             let facts = side.arguments.iter();

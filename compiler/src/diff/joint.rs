@@ -11,7 +11,7 @@ use latchkey_engine::condition::Root;
 use latchkey_gate::call::{Stated, StatedCaller};
 
 use super::{
-    chain,
+    Sought, chain,
     domain::{Key, Region},
     outcome::{self, Answer, Question, TooLarge},
     report::Change,
@@ -46,7 +46,7 @@ struct Way<'a> {
     line: Line<'a>,
     answer: Rc<Answer>,
     choice: Choice,
-    change: Change,
+    sought: Sought,
 }
 
 /// The callers of a chain, who acts first.
@@ -65,7 +65,7 @@ impl<'a> Casts<'a> {
         class: &'a Class,
         classes: &'a [Class],
         mut may: impl FnMut(usize) -> [bool; 2],
-        change: impl Fn(&Answer, u32) -> Option<Change>,
+        change: impl Fn(&Answer, u32) -> Option<Sought>,
     ) -> Self {
         let mut casts = Self {
             ways: Vec::new(),
@@ -88,21 +88,21 @@ impl<'a> Casts<'a> {
                 continue;
             };
             let answer = Rc::new(answer);
-            let wanted = |leaf: u32| change(&answer, leaf).is_some_and(|it| it != Change::Reason);
+            let wanted = |leaf: u32| change(&answer, leaf).is_some_and(Sought::matters);
             let ways = answer.diagram.paths(answer.root, &wanted, MAX_WAYS);
             casts.complete &= ways.len() < MAX_WAYS;
             for (way, leaf) in ways {
-                let Some(change) = change(&answer, leaf) else {
+                let Some(sought) = change(&answer, leaf) else {
                     continue;
                 };
-                if line.token(question.sides, change).is_none() {
+                if line.token(question.sides, needed(sought)).is_none() {
                     continue;
                 }
                 casts.ways.push(Way {
                     line: line.clone(),
                     choice: answer.choice(way),
                     answer: Rc::clone(&answer),
-                    change,
+                    sought,
                 });
             }
         }
@@ -110,15 +110,24 @@ impl<'a> Casts<'a> {
     }
 
     /// What there is in a region of the question in which something changes in one way.
-    pub(super) fn settle(&self, recipe: &Recipe<'_>, change: Change) -> Settled {
+    pub(super) fn settle(&self, recipe: &Recipe<'_>, sought: Sought) -> Settled {
         let sides = recipe.question.sides;
-        let meets = |way: &&Way<'_>| way.change == change && way.meets(sides, recipe);
+        let meets = |way: &&Way<'_>| way.sought == sought && way.meets(sides, recipe);
         let mut ways = self.ways.iter().filter(meets).peekable();
         if ways.peek().is_none() && self.complete {
             return Settled::Empty;
         }
         let calls = ways.take(MOST_TRIED).flat_map(|way| way.calls(recipe));
         Settled::Calls(calls.collect())
+    }
+}
+
+/// As what a change asks for tokens: what is unlocked must be answered by the new policy.
+fn needed(sought: Sought) -> Change {
+    if sought.unlocks() {
+        Change::Widened
+    } else {
+        sought.change
     }
 }
 
@@ -266,7 +275,7 @@ impl Way<'_> {
 
     /// Calls by this chain.
     fn calls(&self, recipe: &Recipe<'_>) -> Vec<Stated> {
-        let token = self.line.token(recipe.question.sides, self.change);
+        let token = self.line.token(recipe.question.sides, needed(self.sought));
         let Some((subject, actors)) = token.as_ref().and_then(|it| it.split_last()) else {
             return Vec::new();
         };

@@ -6,24 +6,29 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use latchkey_engine::{
-    condition::{Attribute, Root, Segment},
-    id::ScopeId,
+    condition::{Attribute, Root, Segment, Test, Value as Literal},
+    id::{AttributeId, ScopeId},
     index::{
-        Access, ArgumentFact, ArgumentPath, Effect, Obligation, Risk, ScopeSource, Surface, Unlock,
+        Access, ArgumentFact, ArgumentPath, Effect, Obligation, PrincipalType, Risk, ScopeSource,
+        Surface, Unlock,
     },
     reason::Reason,
     time::Dates,
 };
 
+use serde_json::Value;
+
 use super::{
     diagram::{Diagram, NodeId, Variable},
     domain::{Collector, Flag, Key, Region},
     formula::At,
+    lists::{Ask, Body, Said},
     shape::Shape,
     texts,
     view::{Membership, View, now},
     witness::Choice,
-    world::{Known, Side},
+    words,
+    world::{Facts, Known, Side},
 };
 
 pub(super) use super::diagram::TooLarge;
@@ -32,7 +37,27 @@ pub(super) use super::diagram::TooLarge;
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Outcome {
     pub(super) reason: Reason,
+    /// Those of an allow; where only an activation is missing, of what it allows.
     pub(super) obligations: BTreeSet<Obligation>,
+    /// Whether an activation for these callers makes it an allow.
+    pub(super) unlockable: bool,
+}
+
+impl Outcome {
+    /// Allowed, or waiting for an activation and nothing else.
+    pub(super) fn is_reachable(&self) -> bool {
+        matches!(self.reason, Reason::Ok | Reason::BreakGlassRequired)
+    }
+
+    /// What two reachable outcomes come to together: an agent is covered by whom it acts for.
+    fn with(mut self, other: Self) -> Self {
+        if other.reason != Reason::Ok {
+            self.reason = other.reason;
+        }
+        self.obligations.extend(other.obligations);
+        self.unlockable |= other.unlockable;
+        self
+    }
 }
 
 /// One permission under comparison.
@@ -224,7 +249,8 @@ fn shape_of(views: &[View<'_>; 2], operation: Option<&str>, attribute: &Attribut
             && argument(&operations.argument, false) == *attribute
         {
             shape.required = true;
-            shape.values = Some(vec![value.into()]);
+            shape.member = Some(value.to_owned());
+            shape = shape.confined(vec![value.into()]);
         }
         let forced = surface
             .arguments
@@ -237,14 +263,43 @@ fn shape_of(views: &[View<'_>; 2], operation: Option<&str>, attribute: &Attribut
             }
         }
     }
+    if let Some(elements) = elements_of(views, attribute) {
+        shape.required = true;
+        shape.values = Some(elements);
+    }
     match settled(views, attribute) {
         Some(fact) if fact.forbid => Shape::absent(),
         Some(fact) if !fact.only.is_empty() && shape.values.is_none() => {
-            shape.values = Some(fact.only.iter().map(|text| text.as_str().into()).collect());
-            shape
+            shape.confined(values(fact.only.iter()))
         }
         _ => shape,
     }
+}
+
+/// What the elements of a list can be, where only these texts are accepted before and after, or
+/// each chooses an operation of either side.
+fn elements_of(views: &[View<'_>; 2], attribute: &Attribute) -> Option<Vec<Value>> {
+    let (Segment::Each, path) = attribute.path.split_last()? else {
+        return None;
+    };
+    let list = Attribute {
+        root: attribute.root,
+        path: path.to_vec(),
+    };
+    if let Some(fact) = settled(views, &list).filter(|it| !it.only.is_empty()) {
+        return Some(values(fact.only.iter()));
+    }
+    let surfaces = views.iter().filter_map(|view| view.surface);
+    let operations = surfaces.filter_map(|(_, surface)| surface.operations.as_ref());
+    let of_list = operations.filter(|it| argument(&it.argument, false) == list);
+    let declared: BTreeSet<&String> = of_list
+        .flat_map(|it| it.values.iter().map(|(value, _)| value))
+        .collect();
+    (!declared.is_empty()).then(|| values(declared.into_iter()))
+}
+
+fn values<'t>(texts: impl Iterator<Item = &'t String>) -> Vec<Value> {
+    texts.map(|text| text.as_str().into()).collect()
 }
 
 /// The fact of an argument that both sides agree on: what it forbids is refused before and after.
@@ -258,10 +313,30 @@ fn settled<'a>(views: &[View<'a>; 2], attribute: &Attribute) -> Option<&'a Argum
     find(old).filter(|fact| find(new) == Some(*fact))
 }
 
+/// The flag of a list whose elements are not taken apart: whether they are accepted.
+pub(super) fn accepts(fact: &ArgumentFact) -> Key {
+    Key::Flag(words::only(&argument(&fact.argument, false), &fact.only))
+}
+
+/// Whether every element of a list is one of the texts that are accepted.
+pub(super) fn only_of(fact: &ArgumentFact) -> Ask {
+    let texts = fact.only.iter().cloned().map(Literal::Text).collect();
+    let element = argument(&fact.argument, true);
+    // The test is of the element, whatever its place among the attributes of the policy.
+    let test = Test::In(AttributeId(0), texts);
+    Ask::Quantifier {
+        every: true,
+        words: words::only(&argument(&fact.argument, false), &fact.only),
+        body: Body::Literal(element, test, false),
+        default: false,
+    }
+}
+
 fn deny(reason: Reason) -> Outcome {
     Outcome {
         reason,
         obligations: BTreeSet::new(),
+        unlockable: false,
     }
 }
 
@@ -323,12 +398,12 @@ impl Build {
         self.diagram.combine(one, other, &mut |one, other| {
             let find = |at: u32| outcomes.get(at as usize).cloned();
             match (find(one), find(other)) {
-                (Some(first), Some(second)) if first.reason == Reason::Ok => {
-                    if second.reason != Reason::Ok {
+                (Some(first), Some(second)) if first.is_reachable() => {
+                    // An activation helps only where it is all that is missing.
+                    if !second.is_reachable() {
                         return other;
                     }
-                    let more: Vec<Obligation> = second.obligations.into_iter().collect();
-                    join(outcomes, one, &more)
+                    intern(outcomes, first.with(second))
                 }
                 _ => one,
             }
@@ -409,11 +484,10 @@ impl Build {
             && view.risk == Risk::Destructive
             && surface.unlock == Unlock::BreakGlass
             && !view.side.unlocked;
-        let mut result = if locked {
-            self.refuse(Reason::BreakGlassRequired)?
-        } else {
-            self.allowed(view, scope)?
-        };
+        let mut result = self.allowed(view, scope)?;
+        if locked {
+            result = self.locked(view, result)?;
+        }
         if surface.access != Access::Public {
             let permits = self.flag(&Key::Token)?;
             let refused = self.refuse(Reason::TokenScope)?;
@@ -422,6 +496,27 @@ impl Build {
         let denied = self.denied(view, scope)?;
         let refused = self.refuse(Reason::DeniedByPolicy)?;
         self.diagram.choose(denied, refused, result)
+    }
+
+    /// What an activation would allow. There is none for agents, who can act for somebody who has
+    /// one, nor for whom nobody declares.
+    fn locked(&mut self, view: &View<'_>, allowed: NodeId) -> Result<NodeId, TooLarge> {
+        let is_agent = |facts: &Facts| facts.kind == Some(PrincipalType::Agent);
+        let Some(own) = view.facts().filter(|it| it.declared || is_agent(it)) else {
+            return self.refuse(Reason::BreakGlassRequired);
+        };
+        let unlockable = !is_agent(own);
+        let (same, outcomes) = (self.diagram.leaf(0)?, &mut self.outcomes);
+        self.diagram.combine(allowed, same, &mut |at, _| {
+            let found = outcomes.get(at as usize).cloned();
+            let locked = found.map(|allowed| Outcome {
+                reason: Reason::BreakGlassRequired,
+                unlockable,
+                ..allowed
+            });
+            let locked = locked.unwrap_or_else(|| deny(Reason::Internal));
+            intern(outcomes, locked)
+        })
     }
 
     /// Check 5, and the part of check 4 that asks for bindings from abroad.
@@ -475,6 +570,7 @@ impl Build {
         let base = Outcome {
             reason: Reason::Ok,
             obligations: own.unwrap_or_default().iter().copied().collect(),
+            unlockable: false,
         };
         let leaf = self.intern(base);
         let mut result = self.diagram.leaf(leaf)?;
@@ -544,11 +640,20 @@ impl Build {
             let Some((variable, regions)) = self.variable(&key) else {
                 continue;
             };
-            let holds = self.literal(variable, regions.len(), |at| match regions.get(at) {
-                Some(Region::Absent) => true,
-                Some(Region::Exactly(text)) => !fact.forbid && fact.only.contains(text),
-                _ => false,
-            })?;
+            let (no, yes) = (self.diagram.leaf(0)?, self.diagram.leaf(1)?);
+            let only = only_of(fact);
+            let flag = self.flag(&accepts(fact))?;
+            let each = regions.iter().map(|region| match region {
+                Region::Absent => yes,
+                Region::Exactly(text) if !fact.forbid && fact.only.contains(text) => yes,
+                Region::List(lists) if !fact.forbid => match lists.says(&only) {
+                    Some(Said::Yes) => yes,
+                    Some(Said::No | Said::Undetermined) => no,
+                    None => flag,
+                },
+                _ => no,
+            });
+            let holds = self.by_region(variable, &each.collect::<Vec<_>>())?;
             valid = self.and(valid, holds)?;
         }
         Ok(valid)

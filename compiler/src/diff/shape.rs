@@ -7,7 +7,7 @@ use latchkey_engine::{
 };
 use serde_json::Value;
 
-use super::{domain::ONE, texts::Language};
+use super::texts::Language;
 
 /// The values that one attribute can have. `None` in a kind is *the schema does not say*.
 #[derive(Debug, Clone, Default)]
@@ -29,6 +29,10 @@ pub(super) struct Shape {
     pub(super) maximum: Option<i128>,
     /// The enumeration, if there is one.
     pub(super) values: Option<Vec<Value>>,
+    /// Whether it may be a list besides the enumerated values.
+    pub(super) or_list: bool,
+    /// What every list has among its elements.
+    pub(super) member: Option<String>,
     /// What the schema asks of texts as they are sent.
     texts: Vec<Language>,
     /// The least and the most elements of a list.
@@ -91,6 +95,22 @@ impl Shape {
     /// The least and the most elements that a list can have.
     pub(super) fn items(&self) -> (u64, u64) {
         (self.items.0.unwrap_or(0), self.items.1.unwrap_or(u64::MAX))
+    }
+
+    /// One of some texts; also a list, where the schema lets it be one.
+    pub(super) fn confined(mut self, texts: Vec<Value>) -> Self {
+        let may_be = |is: fn(&Value) -> bool, kind: Option<bool>| match &self.values {
+            Some(values) => values.iter().any(is),
+            None => kind != Some(false),
+        };
+        let text = may_be(Value::is_string, self.text);
+        self.or_list |= may_be(Value::is_array, self.list);
+        self.values = Some(if text || !self.or_list {
+            texts
+        } else {
+            Vec::new()
+        });
+        self
     }
 
     /// Never there.
@@ -208,21 +228,17 @@ fn is_list(path: &[Segment]) -> bool {
     matches!(path, [Segment::Field(name)] if name == "tags" || name == "groups")
 }
 
-/// The inclusive bounds of a numeric schema, in billionths.
+/// The inclusive bounds of a numeric schema, in billionths. What of them is no integer is left to
+/// where intervals of integers are made.
 fn bounds(schema: &Value) -> (Option<i128>, Option<i128>) {
     let read = |name: &str| {
         let text = schema.get(name)?.as_number()?.to_string();
         Some(latchkey_engine::decimal::Decimal::parse(&text)?.billionths())
     };
-    let step = if schema.get("type").and_then(Value::as_str) == Some("integer") {
-        ONE
-    } else {
-        1
-    };
-    let minimum = read("minimum").max(read("exclusiveMinimum").map(|bound| bound + step));
+    let minimum = read("minimum").max(read("exclusiveMinimum").map(|bound| bound + 1));
     let maximum = match (
         read("maximum"),
-        read("exclusiveMaximum").map(|bound| bound - step),
+        read("exclusiveMaximum").map(|bound| bound - 1),
     ) {
         (Some(a), Some(b)) => Some(a.min(b)),
         (a, b) => a.or(b),

@@ -14,7 +14,7 @@ use super::{
     domain::{Collector, Key, Region},
     formula::ask_of,
     lists::{Ask, Body},
-    outcome::{Question, argument},
+    outcome::{Question, accepts, argument, only_of},
     shape::Shape,
     words,
     world::{Facts, Known, Side},
@@ -265,9 +265,14 @@ impl<'a> View<'a> {
             .iter()
             .filter(|fact| fact.forbid || !fact.only.is_empty())
         {
-            let reads = collector.attribute(&argument(&fact.argument, self.is_each(fact)));
+            let attribute = argument(&fact.argument, self.is_each(fact));
+            let reads = collector.attribute(&attribute);
             for text in &fact.only {
                 reads.text(text);
+            }
+            if !fact.forbid && !self.is_each(fact) {
+                reads.list(&attribute, only_of(fact));
+                collector.other(accepts(fact));
             }
         }
         if surface.access != Access::Public {

@@ -17,11 +17,12 @@ use serde_json::{Map, Value, value::RawValue};
 
 use super::{
     covers::holds,
-    domain::{Key, ONE, Region, Texts},
+    domain::{Key, ONE, Region, Texts, folded},
     instance,
     lists::Lists,
     outcome::{Answer, Question, argument},
-    view::now,
+    shape::Shape,
+    view::{View, now},
     world::{Sample, Side},
 };
 
@@ -71,7 +72,7 @@ impl Recipe<'_> {
             token_permissions: self.is_restricted().then(Vec::new),
             token_id: None,
         };
-        self.pin(surface, &mut arguments);
+        self.pin(surface, &schema, &mut arguments);
         for (key, regions) in &self.answer.domains {
             let Key::Attribute(attribute) = key else {
                 continue;
@@ -128,12 +129,16 @@ impl Recipe<'_> {
         self.sample.stated(groups)
     }
 
-    /// Writes the operation's argument.
-    fn pin(&self, surface: &Surface, arguments: &mut Map<String, Value>) {
+    /// Writes the operation's argument; as a list of one, where it cannot be a text.
+    fn pin(&self, surface: &Surface, schema: &Value, arguments: &mut Map<String, Value>) {
         if let (Some(operations), Some(operation)) = (&surface.operations, self.question.operation)
         {
-            let path = argument(&operations.argument, false).path;
-            write(arguments, &path, Some(Value::from(operation)));
+            let attribute = argument(&operations.argument, false);
+            let value = match Shape::of(&attribute, Some(schema)).text {
+                Some(false) => Value::from(vec![operation]),
+                _ => Value::from(operation),
+            };
+            write(arguments, &attribute.path, Some(value));
         }
     }
 
@@ -154,7 +159,7 @@ impl Recipe<'_> {
         Some(match region {
             Region::Bool(value) => Value::Bool(*value),
             Region::Number(low, high) => number(*low, *high, attempt),
-            Region::Exactly(text) => Value::String(text.clone()),
+            Region::Exactly(text) => Value::String(self.spelt(attribute, text)),
             Region::Texts(texts) => self.text(attribute, texts, attempt),
             Region::List(Lists {
                 sample: Some(list), ..
@@ -172,6 +177,15 @@ impl Recipe<'_> {
             | Region::Address(..)
             | Region::Holds(_) => return None,
         })
+    }
+
+    /// A text as the schema enumerates it, where that is what becomes of it by its fold.
+    fn spelt(&self, attribute: &Attribute, text: &str) -> String {
+        let view = View::new(self.question, 1);
+        let (shape, fold) = (Shape::of(attribute, view.schema()), view.fold(attribute));
+        let mut sent = shape.texts();
+        let found = sent.find(|it| folded(it, fold).as_deref() == Some(text));
+        found.unwrap_or_else(|| text.to_owned())
     }
 
     /// One of some texts, tried with the texts that tests of the attribute name.

@@ -35,6 +35,12 @@ pub(crate) fn attribute(attribute: &Attribute) -> String {
         })
 }
 
+/// That every element of a list is one of some texts.
+pub(super) fn only(list: &Attribute, texts: &[String]) -> String {
+    let name = attribute(list);
+    format!("{name}.all(({name}[*] in {texts:?}))")
+}
+
 /// A schedule as a condition spells it.
 pub(super) fn schedule(name: &str) -> String {
     if is_identifier(name) {

@@ -1,6 +1,7 @@
 //! What Git knows of a project: the commit, the tree, and how many commits came before.
 
 use std::{
+    collections::BTreeSet,
     fmt,
     path::{Path, PathBuf},
     process::Command,
@@ -77,6 +78,15 @@ impl Git {
         Ok(own.map(str::to_owned).collect())
     }
 
+    /// Paths below the folder that are in the commit. What Git ignores, and what a submodule holds,
+    /// is in none, and differs from none either.
+    pub fn committed(&self) -> Result<BTreeSet<String>, SourceError> {
+        let listed = self.output(&["ls-tree", "-r", "-z", "--name-only", "HEAD"], |_| {})?;
+        // A path that is not Unicode is none that is read.
+        let listed = String::from_utf8_lossy(&listed);
+        Ok(listed.split('\0').map(str::to_owned).collect())
+    }
+
     /// The committed state. The sequence is counted only when it is asked for, since a shallow
     /// clone has none.
     pub fn source(&self, count: bool) -> Result<Source, SourceError> {
@@ -145,6 +155,16 @@ impl Git {
         args: &[&str],
         surround: impl FnOnce(&mut Command),
     ) -> Result<String, SourceError> {
+        let text = String::from_utf8(self.output(args, surround)?);
+        let text = text.map_err(|_| SourceError::Failed("a path is not UTF-8".to_owned()))?;
+        Ok(text.trim_end_matches('\n').to_owned())
+    }
+
+    fn output(
+        &self,
+        args: &[&str],
+        surround: impl FnOnce(&mut Command),
+    ) -> Result<Vec<u8>, SourceError> {
         let failed = |what: String| SourceError::Failed(what);
         let mut git = Command::new("git");
         git.arg("-C")
@@ -163,8 +183,6 @@ impl Git {
                 said.lines().next().unwrap_or("it failed").to_owned(),
             ));
         }
-        let text = String::from_utf8(output.stdout);
-        let text = text.map_err(|_| failed("a path is not UTF-8".to_owned()))?;
-        Ok(text.trim_end_matches('\n').to_owned())
+        Ok(output.stdout)
     }
 }

@@ -88,12 +88,11 @@ impl<'p> Judge<'p> {
 
     /// Whether another bundle than the baseline decided an event.
     pub(super) fn is_foreign(&self, event: &Event) -> bool {
-        self.baseline
-            .is_some_and(|it| !it.slices.contains(&event.bundle_digest))
+        self.baseline.is_some_and(|it| it.slice(event).is_none())
     }
 
     pub(super) fn judge(&mut self, event: &Event, surface: &str) -> Verdict {
-        if self.candidate.slices.contains(&event.bundle_digest)
+        if self.candidate.slice(event).is_some()
             || is_before_policy(event)
             || self.is_alike(event, surface)
         {
@@ -107,7 +106,7 @@ impl<'p> Judge<'p> {
 
     /// The baseline, where it decided this event.
     fn before(&self, event: &Event) -> Option<Policy<'p>> {
-        let decided = |it: &Policy<'p>| it.slices.contains(&event.bundle_digest);
+        let decided = |it: &Policy<'p>| it.slice(event).is_some();
         self.baseline.filter(decided)
     }
 
@@ -143,13 +142,12 @@ impl<'p> Judge<'p> {
             event.issuer.as_deref().unwrap_or_default(),
             event.authz.input.chain.join("\u{1f}"),
             event.groups.join("\u{1f}"),
-            before.is_some(),
+            before.map_or("", |_| event.bundle_digest.as_str()),
         );
         if let Some(known) = self.callers.get(&key) {
             return Rc::clone(known);
         }
-        let baseline = before.map(|it| it.gate);
-        let found = Rc::new(who::callers(self.candidate.gate, baseline, event));
+        let found = Rc::new(who::callers(self.candidate.gate, before, event));
         remember(&mut self.callers, key, Rc::clone(&found));
         found
     }

@@ -66,10 +66,10 @@ fn identity(gate: &Gate, name: &str, issuer: &str) -> Option<(String, String)> {
 /// Resolves the callers of an event; a caller who is refused at the door is a verdict.
 pub(super) fn callers(
     candidate: &Gate,
-    baseline: Option<&Gate>,
+    baseline: Option<Policy<'_>>,
     event: &Event,
 ) -> Result<Callers, Verdict> {
-    let identities = identities(candidate, baseline, event)
+    let identities = identities(candidate, baseline.map(|it| it.gate), event)
         .map_err(|needs| Verdict::Needs(BTreeSet::from([needs])))?;
     let Some(issuer) = identities.last().map(|(issuer, _)| issuer.clone()) else {
         return Ok(Callers {
@@ -149,7 +149,7 @@ struct Claims {
 }
 
 impl Claims {
-    fn of(candidate: &Gate, baseline: Option<&Gate>, event: &Event, issuer: &str) -> Self {
+    fn of(candidate: &Gate, baseline: Option<Policy<'_>>, event: &Event, issuer: &str) -> Self {
         let mut claims = Self {
             carried: BTreeSet::new(),
             unsure: BTreeMap::new(),
@@ -167,13 +167,20 @@ impl Claims {
                 }
                 continue;
             };
-            let known: Vec<GroupId> = claimable(baseline, issuer)
-                .filter(|(_, it)| *it == value)
+            let policy = baseline.gate.policy();
+            // A sidecar with the slice of one server says nothing of groups that are not in it.
+            let slice = baseline.slice(event);
+            let told = |id: GroupId| {
+                slice.is_some_and(|slice| slice.groups.contains(policy.group_name(id)))
+            };
+            let known: Vec<GroupId> = claimable(baseline.gate, issuer)
+                .filter(|(id, it)| *it == value && told(*id))
                 .map(|(id, _)| id)
                 .collect();
-            let policy = baseline.policy();
             let listed = known.iter().any(|id| is_listed(policy.group_name(*id)));
-            let by_git = known.iter().any(|id| is_member(baseline, principal, *id));
+            let by_git = known
+                .iter()
+                .any(|id| is_member(baseline.gate, principal, *id));
             if listed && !by_git {
                 claims.carried.insert(value);
             } else if known.is_empty() || by_git {
@@ -246,5 +253,73 @@ pub(super) fn weigh(
         Weight::Grants
     } else {
         Weight::None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{pack, replay::Slice, source::Memory};
+
+    const POLICY: &str = "\
+organizations:
+  acme: {id: 0192f0c1-7a10-7c3e-9b5a-5d1f0c9a1e01, teams: {payments: {}}}
+issuers:
+  acme-idp:
+    issuer: https://idp.acme.example
+    audiences: [https://tools.acme.example]
+    organizations: [acme]
+    claims: {groups: groups}
+    maxLifetime: 1h
+    jwks:
+      inline:
+        keys: [{kty: OKP, crv: Ed25519, alg: EdDSA, x: _QXxeV0rscsV56Lqbmmu2Us9TfJrLY7tBvnz0vvXfd0}]
+groups:
+  maintainers: {from: {issuer: acme-idp, value: maint}}
+principals:
+  alice: {type: human, identity: {issuer: acme-idp, subject: u-1}, in: acme/payments}
+servers:
+  desk: {in: acme, upstream: http://127.0.0.1:9000/mcp, tools: {read_ticket: {risk: read}}}
+roles:
+  reader: {allow: {desk: [read_ticket]}}
+bindings:
+  maintainers: {who: [group:maintainers], roles: [reader], in: acme}
+";
+
+    fn gate() -> Gate {
+        let files = [
+            ("latchkey.toml", "[project]\nname = \"p\"\n"),
+            ("p.yaml", POLICY),
+        ];
+        let files = files.map(|(path, text)| (path.to_owned(), text.as_bytes().to_vec()));
+        let tree: Memory = files.into_iter().collect();
+        let today = latchkey_engine::time::Time::parse("2026-12-01").unwrap();
+        let model = crate::check(&tree, today).model.unwrap();
+        Gate::open(&pack::whole(&model).unwrap(), None).unwrap()
+    }
+
+    #[test]
+    fn a_group_that_the_slice_did_not_know_may_have_been_in_the_token() {
+        let gate = gate();
+        let mut event = Event {
+            issuer: Some("acme-idp".to_owned()),
+            server: "desk".to_owned(),
+            event_time: "2026-12-01T10:00:00Z".to_owned(),
+            bundle_digest: "slice".to_owned(),
+            ..Event::default()
+        };
+        event.authz.input.chain = vec!["alice".to_owned()];
+        for (known, unsure) in [(None, 1), (Some("maintainers"), 0)] {
+            let slices = [Slice {
+                digest: "slice".to_owned(),
+                groups: known.into_iter().map(str::to_owned).collect(),
+            }];
+            let baseline = Policy {
+                gate: &gate,
+                slices: &slices,
+            };
+            let found = callers(&gate, Some(baseline), &event).unwrap();
+            assert_eq!(found.unsure.len(), unsure, "{known:?}");
+        }
     }
 }

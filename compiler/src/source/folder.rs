@@ -8,8 +8,8 @@ use std::time::SystemTime;
 
 use super::{MAX_FILE_BYTES, Tree};
 
-/// A folder as a [`Tree`]; hidden entries, symbolic links to folders, and links that leave the
-/// folder are not followed.
+/// A folder as a [`Tree`]; hidden folders are not listed, symbolic links to folders, and links that
+/// leave the folder, are listed and not followed.
 #[derive(Clone, Debug)]
 pub struct Folder {
     root: PathBuf,
@@ -49,14 +49,17 @@ impl Tree for Folder {
                 let entry = entry?;
                 let name = entry.file_name();
                 // A name that is not Unicode cannot match a glob, and its path has no spelling.
-                let Some(name) = name.to_str().filter(|name| !name.starts_with('.')) else {
+                let Some(name) = name.to_str() else {
                     continue;
                 };
-                let path = format!("{prefix}{name}");
-                if entry.file_type()?.is_dir() {
-                    folders.push((entry.path(), format!("{path}/")));
-                } else {
-                    found.push(path);
+                let (path, hidden) = (format!("{prefix}{name}"), name.starts_with('.'));
+                match kind(&entry)? {
+                    // What tools keep to themselves, such as `.git` and `.github`.
+                    Kind::Folder | Kind::LinkToFolder if hidden => {}
+                    Kind::Folder => folders.push((entry.path(), format!("{path}/"))),
+                    // A path of its own as well, and reading it says why.
+                    Kind::LinkToFolder => found.push(format!("{path}/")),
+                    Kind::File => found.push(path),
                 }
             }
         }
@@ -65,11 +68,17 @@ impl Tree for Folder {
     }
 
     fn read(&self, path: &str) -> io::Result<Vec<u8>> {
-        let full = self.root.join(path);
+        let full = self.root.join(path.trim_end_matches('/'));
         let mut about = fs::symlink_metadata(&full)?;
         if about.is_symlink() {
             inside(&self.root, &full)?;
             about = fs::metadata(&full)?;
+            if about.is_dir() {
+                return Err(io::Error::other(
+                    "it is a symbolic link to a folder; put the files themselves there, or let \
+                     `include` name the folders that are read",
+                ));
+            }
         }
         // Asked before it is opened: opening a pipe would wait for somebody to write.
         if !about.is_file() {
@@ -77,6 +86,24 @@ impl Tree for Folder {
         }
         steady(fs::File::open(&full)?, || {})
     }
+}
+
+enum Kind {
+    File,
+    Folder,
+    LinkToFolder,
+}
+
+fn kind(entry: &fs::DirEntry) -> io::Result<Kind> {
+    let own = entry.file_type()?;
+    let leads_to_folder = || fs::metadata(entry.path()).is_ok_and(|it| it.is_dir());
+    Ok(if own.is_dir() {
+        Kind::Folder
+    } else if own.is_symlink() && leads_to_folder() {
+        Kind::LinkToFolder
+    } else {
+        Kind::File
+    })
 }
 
 /// The bytes of a file, up to one past the largest that is read; an error where they changed
@@ -120,14 +147,21 @@ mod tests {
     }
 
     #[test]
-    fn the_walk_is_sorted_and_skips_hidden_entries() {
+    fn the_walk_is_sorted_and_skips_hidden_folders() {
         let root = temporary("walk");
-        for path in ["b.yaml", "a.yaml", "inner/c.yaml", ".hidden.yaml"] {
+        fs::create_dir(root.join(".tool")).unwrap();
+        for path in [
+            "b.yaml",
+            "a.yaml",
+            "inner/c.yaml",
+            ".d.yaml",
+            ".tool/e.yaml",
+        ] {
             fs::write(root.join(path), "").unwrap();
         }
         let paths = Folder::new(&root).paths().unwrap();
         fs::remove_dir_all(&root).unwrap();
-        assert_eq!(paths, ["a.yaml", "b.yaml", "inner/c.yaml"]);
+        assert_eq!(paths, [".d.yaml", "a.yaml", "b.yaml", "inner/c.yaml"]);
     }
 
     #[test]
@@ -141,6 +175,22 @@ mod tests {
         let read = steady(fs::File::open(&path).unwrap(), during);
         fs::remove_dir_all(&root).unwrap();
         assert!(read.unwrap_err().to_string().contains("changed"));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_to_a_folder_is_listed_and_cannot_be_read() {
+        let root = temporary("folder-link");
+        fs::write(root.join("inner/a.yaml"), "").unwrap();
+        for link in ["shared", ".tool"] {
+            std::os::unix::fs::symlink(root.join("inner"), root.join(link)).unwrap();
+        }
+        let folder = Folder::new(&root);
+        let (paths, read) = (folder.paths().unwrap(), folder.read("shared/"));
+        fs::remove_dir_all(&root).unwrap();
+        assert_eq!(paths, ["inner/a.yaml", "shared/"]);
+        let said = read.unwrap_err().to_string();
+        assert!(said.contains("a symbolic link to a folder"), "{said}");
     }
 
     #[cfg(unix)]

@@ -42,6 +42,21 @@ impl Glob {
         }
         reached.last().copied().unwrap_or(false)
     }
+
+    /// Whether some path below the folder, written without a last slash, can match.
+    pub fn reaches(&self, folder: &str) -> bool {
+        let parts: Vec<_> = folder.split('/').collect();
+        let mut reached = vec![false; parts.len() + 1];
+        if let Some(first) = reached.first_mut() {
+            *first = true;
+        }
+        let whole = |reached: &[bool]| reached.last().copied().unwrap_or(false);
+        self.0.iter().any(|pattern| {
+            let more = whole(&reached);
+            reached = step(&reached, &parts, pattern);
+            more || pattern == "**" && whole(&reached)
+        })
+    }
 }
 
 fn step(reached: &[bool], parts: &[&str], pattern: &str) -> Vec<bool> {
@@ -123,6 +138,23 @@ mod tests {
                 expected,
                 "{pattern} {path}"
             );
+        }
+    }
+
+    #[test]
+    fn a_folder_is_reached_where_a_path_below_it_can_match() {
+        for (pattern, folder, expected) in [
+            ("**/*.yaml", "shared", true),
+            ("**/*.yaml", "a/shared", true),
+            ("*.yaml", "shared", false),
+            ("access/**/*.yaml", "shared", false),
+            ("access/**/*.yaml", "access/shared", true),
+            ("access/*.yaml", "access", true),
+            ("access/*.yaml", "access/shared", false),
+            ("servers/**", "servers/shared", true),
+        ] {
+            let found = Glob::new(pattern).unwrap().reaches(folder);
+            assert_eq!(found, expected, "{pattern} {folder}");
         }
     }
 

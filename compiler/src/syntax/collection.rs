@@ -207,6 +207,52 @@ pub(crate) fn read_entry<T: Shape, K: Scalar>(
     })
 }
 
+/// Names of which there is at least one: absent means any, so empty must not be mixed up with it.
+#[derive(Clone, Debug)]
+pub struct Listed<T, K = Label>(Names<T, K>);
+
+impl<T, K> Deref for Listed<T, K> {
+    type Target = Names<T, K>;
+
+    fn deref(&self) -> &Names<T, K> {
+        &self.0
+    }
+}
+
+impl<T: Shape, K: Scalar> Shape for Listed<T, K> {
+    fn read(node: &Node, cx: &mut Reader<'_>) -> Option<Self> {
+        if matches!(&node.value, Value::Map(pairs) if pairs.is_empty()) {
+            nothing_listed(node, cx);
+            return None;
+        }
+        Names::read(node, cx).map(Self)
+    }
+
+    fn stand_in(_span: Span) -> Option<Self> {
+        Some(Self(Names::default()))
+    }
+
+    fn schema() -> Json {
+        let mut schema = Names::<T, K>::schema();
+        if let Some(keywords) = schema.as_object_mut() {
+            keywords.insert("minProperties".to_owned(), json!(1));
+        }
+        schema
+    }
+}
+
+fn nothing_listed(node: &Node, cx: &mut Reader<'_>) {
+    let key = cx.sources.text(node.blame).to_owned();
+    cx.sink.push(
+        Diagnostic::new(
+            &codes::EMPTY_LIST,
+            node.span,
+            format!("`{key}` lists nothing"),
+        )
+        .help("list something, or remove the key: absent and empty must not be mixed up"),
+    );
+}
+
 /// A list that says something: at least one item, and none twice.
 #[derive(Clone, Debug)]
 pub struct List<T>(Arc<[T]>);
@@ -223,15 +269,7 @@ impl<T: Shape> Shape for List<T> {
     fn read(node: &Node, cx: &mut Reader<'_>) -> Option<Self> {
         let items = read_items(node, cx)?;
         if items.is_empty() {
-            let key = cx.sources.text(node.blame).to_owned();
-            cx.sink.push(
-                Diagnostic::new(
-                    &codes::EMPTY_LIST,
-                    node.span,
-                    format!("`{key}` lists nothing"),
-                )
-                .help("list something, or remove the key: absent and empty must not be mixed up"),
-            );
+            nothing_listed(node, cx);
             return None;
         }
         Some(Self(items.into()))

@@ -1,7 +1,7 @@
 //! Section `rules`.
 
 use crate::source::Spanned;
-use crate::syntax::collection::{List, Names};
+use crate::syntax::collection::{List, Listed};
 use crate::syntax::limit::Limit;
 use crate::syntax::reference::{ScopePath, Selector, Who};
 use crate::syntax::scalar::{Count, Prose, Rate, Timestamp, choice};
@@ -18,7 +18,7 @@ record! {
         /// Whose calls not.
         except "except": Option<List<Spanned<Who>>>;
         /// Calls of which surfaces, by server; of any if absent.
-        surfaces "surfaces": Option<Names<Selector>>;
+        surfaces "surfaces": Option<Listed<Selector>>;
         /// Calls in which scope; in any if absent.
         within "in": Option<Spanned<ScopePath>>;
         /// A condition that must hold on the call.

@@ -104,6 +104,20 @@ rules:
 }
 
 #[test]
+fn a_rule_that_names_no_server_is_an_error_whatever_its_effect() {
+    let text = "\
+rules:
+  a: {effect: deny, surfaces: {}, message: m}
+  b: {effect: require, surfaces: {}, require: {rate: 1/s}}
+  c: {effect: deny, message: m}
+";
+    let nothing = "LK0019 [{}] `surfaces` lists nothing";
+    let found = of(text);
+    let ends: Vec<_> = found.iter().map(|it| it.ends_with(nothing)).collect();
+    assert_eq!(ends, [true, true], "{found:#?}");
+}
+
+#[test]
 fn the_same_name_in_two_files_is_one_finding_with_both_places() {
     let entry = "organizations: {acme: {}}\n";
     let (sources, read, report) = run(&[("a.yaml", entry), ("b/c.yaml", entry)]);

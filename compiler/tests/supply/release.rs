@@ -72,7 +72,7 @@ fn a_pointer_is_counted_kept_and_never_planted() {
     let scene = Scene::released("pointer");
     let release = |words: &str| scene.said(&format!("{RELEASE} {words}"));
     let (code, said) = release(
-        "--deny-token t-1 --suspend bob --deny-surface tickets/reply --min-version 1
+        "--deny-token t-1 --suspend triage-bot --deny-surface tickets/reply --min-version 1
          --spread 10m --expires-in 2h --issued-at 2026-11-22T10:00:00Z",
     );
     assert_eq!(code, 0, "{said}");
@@ -86,13 +86,13 @@ fn a_pointer_is_counted_kept_and_never_planted() {
     // What was denied stays denied until somebody says otherwise.
     let (code, said) = release("--suspend ana");
     assert!(
-        code == 0 && said.contains("denies      principal bob"),
+        code == 0 && said.contains("denies      principal triage-bot"),
         "{said}"
     );
     let denied = &scene.pointer("b/pointer.dsse.json")["urgent_deny"];
     assert_eq!(
         *denied,
-        json!({"revoked_tokens": ["t-1"], "suspended": ["ana", "bob"], "denied": ["tickets/reply"]})
+        json!({"revoked_tokens": ["t-1"], "suspended": ["ana", "triage-bot"], "denied": ["tickets/reply"]})
     );
     assert_eq!(release("--clear-deny").0, 0);
     let pointer = scene.pointer("b/pointer.dsse.json");
@@ -131,6 +131,61 @@ fn a_pointer_is_counted_kept_and_never_planted() {
     // Nor does another key than that of the role make one.
     let always = "release b --trust trust.json --key bob.key";
     scene.bad(4, always, "pointer signatures: 0 of the 1 needed");
+}
+
+#[test]
+fn what_is_denied_at_once_has_a_name_in_the_release() {
+    let scene = Scene::released("denied");
+    let before = fs::read(scene.path("b/pointer.dsse.json")).expect("the pointer");
+    for (words, wanted) in [
+        ("--suspend triage-bto", "no principal `triage-bto`"),
+        ("--suspend triage-bto", "did you mean `triage-bot`?"),
+        ("--suspend ana --suspend nobody-at-all", "--deny-token ID"),
+        (
+            "--deny-surface tickets/repply",
+            "no surface `tickets/repply`",
+        ),
+        (
+            "--deny-surface tickets/repply",
+            "did you mean `tickets/reply`?",
+        ),
+        ("--deny-surface reply", "write SERVER/NAME"),
+        ("--deny-surface tickets", "write SERVER/NAME"),
+    ] {
+        scene.bad(2, &format!("{RELEASE} {words}"), wanted);
+    }
+    let after = fs::read(scene.path("b/pointer.dsse.json")).expect("the pointer");
+    assert!(before == after, "the pointer before still stands");
+    // An older release may be in force, and have the name; later pointers keep it.
+    let words = "--deny-unknown --suspend triage-bto --deny-surface tickets/repply";
+    for words in [words, ""] {
+        let said = scene.good(&format!("{RELEASE} {words}"));
+        for wanted in [
+            "denies      principal triage-bto",
+            "warning: version 1 has no principal `triage-bto`: only a release that has it denies by it",
+            "warning: version 1 has no surface `tickets/repply`",
+        ] {
+            assert!(said.contains(wanted), "{words}: {wanted}: {said}");
+        }
+    }
+}
+
+#[test]
+fn what_git_ignores_is_in_no_commit_that_a_release_could_name() {
+    let scene = Scene::new("ignored");
+    fs::write(scene.path("p/.gitignore"), "/local/\n").expect("written");
+    scene.commit();
+    fs::create_dir(scene.path("p/local")).expect("a folder");
+    let role = "roles: {local: {allow: {tickets: [get_ticket]}}}\n";
+    fs::write(scene.path("p/local/dev.yaml"), role).expect("written");
+    let wanted = "`local/dev.yaml` is read and not in the commit";
+    scene.bad(2, "-C p build --out b", wanted);
+    assert!(!scene.path("b").exists());
+    let said = scene.good("-C p build --out b --allow-dirty");
+    assert!(said.contains(wanted), "{said}");
+    let bytes = fs::read(scene.path("b/release.json")).expect("the statement");
+    let statement: Json = serde_json::from_slice(&bytes).expect("JSON");
+    assert!(statement["predicate"]["source"].is_null(), "{statement}");
 }
 
 #[test]

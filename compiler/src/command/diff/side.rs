@@ -16,6 +16,7 @@ use crate::{
     cli::Global,
     diff::Written,
     matrix, pack, project,
+    replay::Slice,
     source::{Folder, Tree},
 };
 
@@ -63,20 +64,25 @@ pub(in crate::command) struct Opened {
 }
 
 impl Opened {
-    /// The SHA-256 of every slice, and of the whole, in hex: what events name as their bundle.
-    pub(in crate::command) fn slices(&self) -> Result<Vec<String>, Failure> {
-        let mut digests = vec![self.gate.digest().to_owned()];
+    /// Every slice, and the whole: what events name as their bundle.
+    pub(in crate::command) fn slices(&self) -> Result<Vec<Slice>, Failure> {
+        let groups = self.gate.policy().index().groups.iter();
+        let mut slices = vec![Slice {
+            digest: self.gate.digest().to_owned(),
+            groups: groups.map(|it| it.name.clone()).collect(),
+        }];
         if let Some(project) = &self.sound {
             for server in project.model.servers.keys() {
                 let slice = pack::slice(&project.model, server);
                 let slice = slice.map_err(|error| Failure::internal(error.to_string()))?;
-                digests.push(Digest::of(&slice).to_string());
+                slices.push(Slice::read(&slice).map_err(Failure::internal)?);
             }
         }
         for path in self.folder.iter().flat_map(|folder| slices_in(folder)) {
-            digests.push(Digest::of(&read(&path)?).to_string());
+            let slice = Slice::read(&read(&path)?);
+            slices.push(slice.map_err(|error| unopened(&path, &error))?);
         }
-        Ok(digests)
+        Ok(slices)
     }
 
     /// `file:line:column` of a rule, binding or role.
@@ -167,23 +173,24 @@ fn bundle(file: &Path, folder: &Path, other: Option<&Opened>) -> Result<Opened, 
     } else {
         None
     };
-    let wrong = |error: &dyn std::fmt::Display| {
-        Failure::unverified(format!("`{}` cannot be opened: {error}", file.display()))
-            .help("build it again with this version of latchkey")
-    };
     let bytes = read(file)?;
     let digest = Digest::of(&bytes).to_string();
     let gate = if let Some(other) = other.filter(|it| it.gate.digest() == digest) {
         Rc::clone(&other.gate)
     } else {
         let opened = Gate::open(&bytes, places.as_deref());
-        Rc::new(opened.map_err(|error| wrong(&error))?)
+        Rc::new(opened.map_err(|error| unopened(file, &error))?)
     };
     Ok(Opened {
         gate,
         sound: None,
         folder: (file.file_name() == Some(pack::ALL.as_ref())).then(|| folder.to_owned()),
     })
+}
+
+fn unopened(file: &Path, error: &dyn std::fmt::Display) -> Failure {
+    Failure::unverified(format!("`{}` cannot be opened: {error}", file.display()))
+        .help("build it again with this version of latchkey")
 }
 
 fn compiled(

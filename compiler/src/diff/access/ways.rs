@@ -45,7 +45,7 @@ impl Review<'_> {
             );
             return;
         };
-        let allows = |leaf: u32| outcome(&answer, leaf).is_some_and(is_reachable);
+        let allows = |leaf: u32| outcome(&answer, leaf).is_some_and(Outcome::is_reachable);
         let ways = answer.diagram.paths(answer.root, &allows, MAX_WAYS);
         if ways.len() >= MAX_WAYS {
             let why =
@@ -274,11 +274,6 @@ fn window(regions: &[Region], chosen: &[usize]) -> Option<Window> {
 fn outcome(answer: &Answer, leaf: u32) -> Option<&Outcome> {
     let [_, outcome] = answer.pairs.get(leaf as usize)?;
     Some(outcome)
-}
-
-/// Allowed, or waiting for an activation and nothing else.
-fn is_reachable(outcome: &Outcome) -> bool {
-    matches!(outcome.reason, Reason::Ok | Reason::BreakGlassRequired)
 }
 
 /// The groups that a way needs the token to carry.
