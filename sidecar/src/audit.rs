@@ -14,6 +14,7 @@ mod journal;
 use std::{
     collections::VecDeque,
     fmt,
+    fs::TryLockError,
     future::poll_fn,
     io,
     path::Path,
@@ -26,7 +27,7 @@ use std::{
 
 use latchkey_gate::event::{DigestKey, Draft, Ending, Event, Unsealed};
 
-use journal::Journal;
+use journal::{Journal, Left};
 
 use crate::{config::Config, ids, metrics::Metrics};
 
@@ -86,6 +87,13 @@ impl fmt::Display for AuditError {
 
 impl std::error::Error for AuditError {}
 
+/// What the event of a request says whose end the sidecar did not wait for, or did not live to see.
+pub(crate) const CUT_OFF: &str = "cut_off: the sidecar stopped before the answer ended";
+
+/// What is said of a request whose event may stand in a log that was moved away.
+const UNSETTLED: &str = "unsettled: the sidecar was killed, and the audit log was moved away: whether \
+    this request has its event is found there, by its request_id";
+
 /// How many events wait in memory while the log cannot be written. Meanwhile nothing is
 /// forwarded, so these are refusals.
 const MOST_WAITING: usize = 10_000;
@@ -95,13 +103,13 @@ impl Audit {
     pub fn open(config: &Config, metrics: Arc<Metrics>) -> Result<Self, AuditError> {
         let state = &config.state.directory;
         std::fs::create_dir_all(state).map_err(|error| fault(state, "create", &error))?;
-        let lock = lock(&state.join("lock"))?;
+        let lock = state_lock(&state.join("lock"))?;
         let mut log = chain::Log::open(&config.audit.file, state)?;
         let path = state.join("audit.journal");
-        if let Some(hash) = Journal::last_hash(&path) {
-            log.resume(hash);
+        if let Some((hash, ended)) = Journal::last_hash(&path) {
+            log.resume(hash, ended);
         }
-        let (journal, open) = Journal::open(&path, &log)?;
+        let (journal, left) = Journal::open(&path, &log)?;
         let audit = Self {
             inner: Mutex::new(Inner {
                 log,
@@ -117,7 +125,7 @@ impl Audit {
                 .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())?,
             digest_key: DigestKey::new(&stored(&state.join("audit.key"), ids::key)?),
         };
-        audit.close_open(open);
+        audit.close_open(left);
         Ok(audit)
     }
 
@@ -259,13 +267,36 @@ impl Audit {
         Ok(Noted(inner.noted))
     }
 
-    /// Tries again what could not be written. Call from time to time.
-    pub fn retry(&self) {
-        if self.is_available() {
+    /// Goes on in a new file if the log was moved away, and tries again what could not be written.
+    /// Call every second or so.
+    pub fn look(&self) {
+        let mut inner = self.lock();
+        if let Err(error) = inner.follow() {
+            self.fail("log", &error);
+        } else if !self.is_available() {
+            self.retry(&mut inner);
+        } else if let Err(error) = inner.note_closed() {
+            self.fail("journal", &error);
+        }
+    }
+
+    /// Ends the record, so that the next start has nothing to look for in a log that may have been
+    /// moved away by then. Call when all requests have ended.
+    pub fn close(&self) {
+        let mut inner = self.lock();
+        if let Err(error) = inner.follow() {
+            self.fail("log", &error);
             return;
         }
-        let mut inner = self.lock();
-        if self.write(&mut inner).is_err() {
+        if self.write(&mut inner).is_ok()
+            && let Err(error) = inner.start_over(true)
+        {
+            self.fail("journal", &error);
+        }
+    }
+
+    fn retry(&self, inner: &mut Inner) {
+        if self.write(inner).is_err() {
             return;
         }
         if inner.log.probe().is_ok() && inner.journal.probe().is_ok() {
@@ -297,9 +328,9 @@ impl Audit {
         Ok(())
     }
 
-    fn close_open(&self, open: Vec<Event>) {
-        let count = open.len();
-        for event in open {
+    fn close_open(&self, left: Left) {
+        let count = left.cut_off.len();
+        for event in left.cut_off.into_iter().chain(unsettled(left.unsettled)) {
             // A failure keeps the event waiting and the sidecar closed, which is all one can do.
             let _ = self.record(&event.event_id, Unsealed::from(&event), None);
         }
@@ -312,11 +343,10 @@ impl Audit {
         let probed = inner.log.probe();
         if let Err(error) = probed {
             self.fail("log", &error);
-        } else if inner.waiting.is_empty() {
-            let Inner { log, journal, .. } = &mut *inner;
-            if let Err(error) = journal.start_over(log) {
-                self.fail("journal", &error);
-            }
+        } else if inner.waiting.is_empty()
+            && let Err(error) = inner.start_over(false)
+        {
+            self.fail("journal", &error);
         }
     }
 
@@ -341,17 +371,59 @@ impl Inner {
     fn written(&self) -> u64 {
         self.noted - self.waiting.len() as u64
     }
+
+    /// Goes on in a new file if the log was moved away. The journal goes with it: what it says of
+    /// the log is said of this one.
+    fn follow(&mut self) -> io::Result<()> {
+        if self.log.look()? {
+            self.start_over(false)?;
+        }
+        Ok(())
+    }
+
+    /// Notes which events were written, as the next intent would.
+    fn note_closed(&mut self) -> io::Result<()> {
+        self.journal.write(&self.log)
+    }
+
+    fn start_over(&mut self, ended: bool) -> io::Result<()> {
+        self.journal.start_over(self.log.state(ended))
+    }
 }
 
-fn lock(path: &Path) -> Result<std::fs::File, AuditError> {
+/// What stands for requests whose events may stand elsewhere: an event of its own for each, so that
+/// none has two.
+fn unsettled(intents: Vec<Event>) -> impl Iterator<Item = Event> {
+    if !intents.is_empty() {
+        tracing::warn!(
+            target: "audit", count = intents.len(),
+            "the audit log was moved away after a crash: whether the last requests have their events \
+             is to be found there; they are noted as `request_unsettled`"
+        );
+    }
+    intents.into_iter().map(|intent| Event {
+        event_id: ids::uuid(),
+        event_type: "request_unsettled".to_owned(),
+        detail: Some(UNSETTLED.to_owned()),
+        ..intent
+    })
+}
+
+fn state_lock(path: &Path) -> Result<std::fs::File, AuditError> {
     let file = std::fs::File::create(path).map_err(|error| fault(path, "create", &error))?;
-    file.try_lock().map_err(|_| {
-        AuditError(format!(
-            "{} is locked: another sidecar runs with this [state] directory; give each its own",
-            path.display()
-        ))
-    })?;
+    locked(&file, path, "[state] directory")?;
     Ok(file)
+}
+
+/// Locks a file that the setting names, for as long as it is open.
+fn locked(file: &std::fs::File, path: &Path, setting: &str) -> Result<(), AuditError> {
+    file.try_lock().map_err(|error| match error {
+        TryLockError::WouldBlock => AuditError(format!(
+            "{} is locked: another sidecar runs with this {setting}; give each its own",
+            path.display()
+        )),
+        TryLockError::Error(error) => fault(path, "lock", &error),
+    })
 }
 
 /// The bytes of a small file, made once.

@@ -31,7 +31,7 @@ pub use listen::{ClientAuth, Http2Config, ListenConfig, TlsConfig};
 pub use sources::Sources;
 pub use stdio::StdioConfig;
 pub use store::{StoreAddress, StoreConfig};
-pub use telemetry::{LogConfig, LogFormat, TelemetryConfig};
+pub use telemetry::{LogConfig, LogFormat, TelemetryConfig, log_filter_of};
 pub use token::TokenConfig;
 pub use upstream::UpstreamConfig;
 

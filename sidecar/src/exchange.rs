@@ -16,7 +16,7 @@ use latchkey_gate::{
 };
 
 use crate::{
-    audit::{AuditUnavailable, Noted, Ticket},
+    audit::{AuditUnavailable, CUT_OFF, Noted, Ticket},
     faults, ids,
     limit::Counted,
     meter::Meter,
@@ -240,6 +240,19 @@ impl Exchange {
         noted.map(Some)
     }
 
+    /// Nobody waits for the end any more: the caller has gone, or the sidecar stops.
+    fn cut_off(&mut self) -> EventOutcome {
+        self.shared.metrics.cut_off.inc();
+        let (outcome, detail) = if self.shared.cuts_off() {
+            (EventOutcome::Internal, CUT_OFF)
+        } else {
+            (EventOutcome::ClientError, "cut_off: the caller went away")
+        };
+        let known = &mut self.facts.detail;
+        known.get_or_insert_with(|| detail.to_owned());
+        outcome
+    }
+
     fn ended(&self, outcome: EventOutcome) -> Ended {
         match outcome {
             _ if self.facts.reason != Reason::Ok => Ended::Denied,
@@ -321,11 +334,7 @@ impl Drop for Exchange {
                 self.panicked();
                 EventOutcome::Internal
             } else {
-                self.shared.metrics.cut_off.inc();
-                self.facts
-                    .detail
-                    .get_or_insert_with(|| "cut_off: the caller went away".to_owned());
-                EventOutcome::ClientError
+                self.cut_off()
             };
             // Without a record the sidecar forwards nothing more, which is all one can do here.
             let _ = self.close(outcome);

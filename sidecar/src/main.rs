@@ -7,12 +7,13 @@ use std::{
 };
 
 use latchkey_sidecar::{
-    config::{Config, ConfigError, LogConfig, LogFormat, Sources},
+    config::{Config, ConfigError, LogConfig, LogFormat, Sources, log_filter_of},
     listen::Address,
     preflight,
     run::{Running, StartError},
 };
 use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -37,7 +38,8 @@ Enforces a bundle on every request to a tool server.
   --version        print the version, then stop
   --help           print this, then stop
 
-SIGTERM and SIGINT drain and stop. SIGHUP asks the bundle source at once.
+SIGTERM and SIGINT drain and stop. SIGHUP asks the bundle source at once, and opens the audit log
+anew if it was moved away.
 The log level is taken from LATCHKEY_LOG (for example `info` or `supply=debug`).
 Exit codes: 0 stopped, 1 cannot start, 2 usage or settings, 3 requests were cut off.
 ";
@@ -101,13 +103,17 @@ fn main() -> ExitCode {
         Ok(settings) => settings,
         Err(error) => return say(&format!("error: {error}\n"), USAGE),
     };
+    let filter = match log_filter(&config.log) {
+        Ok(filter) => filter,
+        Err(error) => return say(&format!("error: {error}\n"), USAGE),
+    };
     match then {
         Then::Serve => {}
         Then::Stop => return ExitCode::SUCCESS,
         Then::Check => return check(&config, &sources),
         Then::Init => return init(&config),
     }
-    log(&config.log);
+    log(&config.log, filter);
     if config.profile.development {
         tracing::warn!(
             "DEVELOPMENT PROFILE: unsigned bundles are taken. Who can write to {} makes policy.",
@@ -152,7 +158,10 @@ fn run(config: Config) -> Result<bool, Box<dyn std::error::Error>> {
             tokio::select! {
                 _ = terminate.recv() => return,
                 _ = interrupt.recv() => return,
-                _ = hang_up.recv() => running.shared().poll_now(),
+                _ = hang_up.recv() => {
+                    running.shared().audit.look();
+                    running.shared().poll_now();
+                }
                 () = running.shared().handed_over() => return,
             }
         }
@@ -194,10 +203,16 @@ fn parse(mut arguments: impl Iterator<Item = OsString>) -> Result<Command, Strin
     Ok(Command::Run { file, flags, then })
 }
 
-fn log(config: &LogConfig) {
-    let level = config.level.as_deref().unwrap_or("info");
-    let filter = tracing_subscriber::EnvFilter::try_from_env("LATCHKEY_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(level));
+/// What is logged: by the environment, or else by the settings, which were checked when they were
+/// read.
+fn log_filter(config: &LogConfig) -> Result<EnvFilter, String> {
+    match std::env::var_os("LATCHKEY_LOG") {
+        Some(text) => log_filter_of("LATCHKEY_LOG", &text.to_string_lossy()),
+        None => log_filter_of("[log] level", config.level.as_deref().unwrap_or("info")),
+    }
+}
+
+fn log(config: &LogConfig, filter: EnvFilter) {
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

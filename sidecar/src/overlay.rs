@@ -11,7 +11,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use latchkey_engine::overlay::Overlay;
+use latchkey_engine::{overlay::Overlay, policy::Policy};
 use latchkey_gate::supply::UrgentDeny;
 use serde::Deserialize;
 
@@ -40,6 +40,26 @@ impl Overlays {
     pub fn has_file(&self) -> bool {
         let parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
         parts.file.is_some()
+    }
+
+    /// How many denials are in force, of the file and of the pointer.
+    pub fn count(&self) -> usize {
+        let merged = self.merged();
+        merged.revoked_tokens.len() + merged.suspended.len() + merged.denied.len()
+    }
+
+    /// The names in the file that a bundle does not know, so that they take nothing away. The ids of
+    /// tokens are known to none.
+    pub fn unknown_to(&self, policy: &Policy) -> Vec<String> {
+        let parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(file) = &parts.file else {
+            return Vec::new();
+        };
+        let suspended = file.suspended.iter();
+        let suspended = suspended.filter(|name| policy.principal(name).is_none());
+        let denied = file.denied.iter();
+        let denied = denied.filter(|name| policy.surface_by_name(name).is_none());
+        suspended.chain(denied).cloned().collect()
     }
 
     /// Puts the content of the overlay file in force.

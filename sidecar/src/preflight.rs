@@ -7,13 +7,14 @@ use std::{
 };
 
 use latchkey_carrier::Location;
-use latchkey_gate::supply::TrustRoot;
+use latchkey_gate::supply::{TrustRoot, keyless::SigstoreKeyless};
 
 use crate::{
     config::{Config, TlsConfig},
     handles::Handles,
+    handover,
     identity::development_keys,
-    listen::tls::Certificates,
+    listen::{Address, tls::Certificates},
     tls,
     token_endpoint::Capabilities,
     upstream::Trusted,
@@ -74,9 +75,15 @@ pub fn faults(config: &Config) -> Vec<String> {
     keys(config, &mut faults);
     certificates(config, &mut faults);
     let audit = &config.audit.file;
-    if audit.as_os_str() != "-" {
+    if audit.is_dir() {
+        faults.push(format!(
+            "[audit] file: {} is a folder: name a file in it",
+            audit.display()
+        ));
+    } else if audit.as_os_str() != "-" {
         faults.extend(unwritable("[audit] file", audit.parent()));
     }
+    listeners(config, &mut faults);
     faults.extend(unwritable(
         "[state] directory",
         Some(&config.state.directory),
@@ -137,7 +144,44 @@ fn trust(config: &Config, faults: &mut Vec<String>) {
         }
     }
     let root = trust.sigstore_root.as_deref();
-    faults.extend(root.and_then(|root| unreadable("[trust] sigstore_root", root)));
+    faults.extend(root.and_then(sigstore_root));
+}
+
+/// Why Sigstore's roots cannot be used.
+fn sigstore_root(path: &Path) -> Option<String> {
+    let Ok(bytes) = fs::read(path) else {
+        return unreadable("[trust] sigstore_root", path);
+    };
+    let error = SigstoreKeyless::new(&bytes).err()?;
+    Some(format!(
+        "[trust] sigstore_root: {}: {error}: put Sigstore's `trusted_root.json` there",
+        path.display()
+    ))
+}
+
+/// Addresses that cannot be bound on any machine: one that is named twice, and sockets in folders
+/// that there are not.
+fn listeners(config: &Config, faults: &mut Vec<String>) {
+    let mut seen = Vec::new();
+    for (address, _) in handover::labels(config) {
+        let any = matches!(&address, Address::Tcp(address) if address.port() == 0);
+        if seen.contains(&address) && !any {
+            faults.push(format!(
+                "{address} is named twice: give each listener an address of its own"
+            ));
+        }
+        let folder = match &address {
+            Address::Unix(path) => path.parent().filter(|it| !it.as_os_str().is_empty()),
+            Address::Tcp(_) => None,
+        };
+        if let Some(folder) = folder.filter(|it| !it.is_dir()) {
+            faults.push(format!(
+                "{address}: there is no folder {}: make it, or correct the path",
+                folder.display()
+            ));
+        }
+        seen.push(address);
+    }
 }
 
 fn unreadable(key: &str, path: &Path) -> Option<String> {

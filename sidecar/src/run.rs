@@ -4,9 +4,10 @@ use std::{
     fmt, io,
     net::SocketAddr,
     os::unix::net::UnixStream,
+    pin::pin,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
         mpsc,
     },
     thread::JoinHandle,
@@ -76,6 +77,8 @@ pub struct Shared {
     pub status: ArcSwap<Status>,
     /// Why the overlay file's content is not in force.
     pub overlay_error: ArcSwapOption<String>,
+    /// Names in it that the bundle in force does not know.
+    pub overlay_unknown: ArcSwap<Vec<String>>,
     /// What is taken away at run time.
     pub overlays: Overlays,
     /// The proofs of possession that were seen.
@@ -101,6 +104,10 @@ pub struct Shared {
     /// Whom tool servers are verified by.
     pub trusted: Arc<Trusted>,
     draining: watch::Sender<bool>,
+    /// Whether the time to drain is over, so that what is in flight is cut off.
+    overtime: AtomicBool,
+    /// Whether a request was cut off then.
+    cut_off: AtomicBool,
     poll: Notify,
     swaps: AtomicU64,
     handed_over: Notify,
@@ -179,6 +186,7 @@ impl Shared {
             pins: Pins::default(),
             status: ArcSwap::default(),
             overlay_error: ArcSwapOption::empty(),
+            overlay_unknown: ArcSwap::default(),
             children,
             active: ArcSwapOption::empty(),
             retired: Mutex::default(),
@@ -192,6 +200,8 @@ impl Shared {
             telemetry,
             trusted: Arc::new(trusted),
             draining: watch::Sender::new(false),
+            overtime: AtomicBool::new(false),
+            cut_off: AtomicBool::new(false),
             poll: Notify::new(),
             swaps: AtomicU64::new(0),
             handed_over: Notify::new(),
@@ -271,6 +281,16 @@ impl Shared {
     #[must_use]
     pub fn is_draining(&self) -> bool {
         *self.draining.borrow()
+    }
+
+    /// A request is dropped before its end. Answers whether the sidecar is the cause: the time to
+    /// drain is over.
+    pub(crate) fn cuts_off(&self) -> bool {
+        let overtime = self.overtime.load(Ordering::Relaxed);
+        if overtime {
+            self.cut_off.store(true, Ordering::Relaxed);
+        }
+        overtime
     }
 
     /// Tells when the sidecar stops.
@@ -407,7 +427,8 @@ impl Running {
             let _ = thread.join();
         }
         self.shared.children.end();
-        self.shared.places.taken() == 0
+        self.shared.audit.close();
+        !self.shared.cut_off.load(Ordering::Relaxed)
     }
 }
 
@@ -428,9 +449,10 @@ async fn work(shared: Arc<Shared>, calls: Vec<Bound>) {
         accepting.spawn(listen::accept(Arc::clone(&worker), listener));
     }
     accepting.join_all().await;
-    let deadline = Instant::now() + shared.config.listen.drain_timeout.0;
-    while shared.places.taken() > 0 && Instant::now() < deadline {
-        tokio::time::sleep(Duration::from_millis(10)).await;
+    drained(&shared).await;
+    if shared.places.taken() > 0 {
+        // What is in flight is dropped with this thread, which is not its caller's doing.
+        shared.overtime.store(true, Ordering::Relaxed);
     }
 }
 
@@ -500,6 +522,8 @@ fn step_back() {
 #[derive(Debug)]
 struct Housekeeping {
     overlay: Option<overlay::Watch>,
+    /// The bundle that the names of the overlay file were looked for in.
+    named_under: Option<u64>,
     forgotten: Instant,
 }
 
@@ -511,28 +535,28 @@ impl Housekeeping {
         let overlay = shared.config.overlay.as_ref();
         Self {
             overlay: overlay.map(|overlay| overlay::Watch::new(overlay.file.clone())),
+            named_under: None,
             forgotten: Instant::now(),
         }
     }
 
     async fn run(mut self, shared: &Shared) {
-        let mut draining = shared.draining();
         let tick = HOUSEKEEPING.min(shared.config.bundle.poll());
+        // The log may be full or moved away, and operators can look, until the last request has
+        // ended.
+        let mut drained = pin!(drained(shared));
         loop {
             tokio::select! {
-                () = tokio::time::sleep(tick) => {}
-                _ = draining.wait_for(|draining| *draining) => break,
+                () = tokio::time::sleep(tick) => self.look(shared),
+                () = &mut drained => return,
             }
-            self.look(shared);
         }
-        // Operators can look until the last request has ended.
-        drained(shared).await;
     }
 
     fn look(&mut self, shared: &Shared) {
         shared.free_retired();
         shared.keep_children();
-        shared.audit.retry();
+        shared.audit.look();
         let certificates = [&shared.certificates, &shared.point_certificates];
         for certificates in certificates.into_iter().flatten() {
             certificates.look();
@@ -544,6 +568,11 @@ impl Housekeeping {
             shared.limits.forget_idle();
             self.forgotten = Instant::now();
         }
+        self.look_at_overlay(shared);
+        self.look_for_unknown_names(shared);
+    }
+
+    fn look_at_overlay(&mut self, shared: &Shared) {
         let error = match self.overlay.as_mut().and_then(overlay::Watch::look) {
             None => return,
             Some(Ok(overlay)) => {
@@ -556,7 +585,32 @@ impl Housekeeping {
                 Some(error.to_string())
             }
         };
+        let supply = &shared.metrics.supply;
+        supply.overlay_refused.set(i64::from(error.is_some()));
+        supply.set_urgent(shared.overlays.count());
         shared.overlay_error.store(error.map(Arc::new));
+        self.named_under = None;
+    }
+
+    /// Tells operators of names in the overlay file that take nothing away under the bundle in force.
+    /// They may be misspelt, or of another server: what else the file says stays in force.
+    fn look_for_unknown_names(&mut self, shared: &Shared) {
+        let Some(active) = shared.active() else {
+            return;
+        };
+        if self.named_under.replace(active.generation) == Some(active.generation) {
+            return;
+        }
+        let unknown = shared.overlays.unknown_to(active.gate.policy());
+        if !unknown.is_empty() && unknown != **shared.overlay_unknown.load() {
+            let names = unknown.join(", ");
+            tracing::warn!(
+                target: "overlay", names,
+                "the bundle in force does not know these names of the overlay file, so they take \
+                 nothing away: correct those that are misspelt"
+            );
+        }
+        shared.overlay_unknown.store(Arc::new(unknown));
     }
 }
 

@@ -128,7 +128,11 @@ fn every_refusal_to_start_says_what_to_change() {
             "[telemetry] token_file",
             "set it, or remove",
         ),
-        ("log.level = \"=,=\"", "[log] level", "such as `info`"),
+        (
+            "log.level = \"=,=\"",
+            "[log] level",
+            "or targets with levels",
+        ),
         ("log.format = \"xml\"", "format", "expected"),
     ];
     for (change, key, advice) in table {
@@ -217,6 +221,31 @@ fn check_config_checks_all_and_shows_where_each_setting_comes_from() {
         !rig.path().join("state").exists(),
         "a check changes nothing"
     );
+}
+
+/// What no machine can bind or write to is found without trying.
+#[test]
+fn check_config_finds_places_that_cannot_be() {
+    let rig = rig();
+    fs::create_dir(rig.path().join("folder")).unwrap();
+    fs::write(rig.path().join("root.json"), "{\"garbage\": 1}").unwrap();
+    let path = rig.path().join("sidecar.toml");
+    let more = "
+        audit.file = \"folder\"
+        trust.sigstore_root = \"root.json\"
+        listen.address = [\"127.0.0.1:1\", \"unix:none/calls.sock\"]
+        admin.address = \"127.0.0.1:1\"";
+    fs::write(&path, rig.settings(more)).unwrap();
+    let said = sidecar(&["--config", path.to_str().unwrap(), "--check-config"], &[]);
+    assert_eq!(said.code, Some(1), "{}", said.err);
+    for part in [
+        "folder is a folder: name a file in it",
+        "root.json: ",
+        "127.0.0.1:1 is named twice",
+        "calls.sock: there is no folder",
+    ] {
+        assert!(said.err.contains(part), "{part} is not in\n{}", said.err);
+    }
 }
 
 /// Keys and certificates are read as they would be at the start.

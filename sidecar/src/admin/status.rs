@@ -38,6 +38,8 @@ struct Report<'a> {
     last_error_word: Option<&'static str>,
     last_error_since: Option<String>,
     overlay_error: Option<&'a str>,
+    /// Names in the overlay file that the bundle does not know.
+    overlay_unknown: &'a [String],
     /// The certificate that callers see.
     certificate: Option<CertificateReport>,
     /// Where spans go, and what became of them; absent without a collector.
@@ -150,7 +152,7 @@ pub(super) fn report(shared: &Shared, state: &'static str) -> Option<String> {
         stale: shared.freshness.is_stale(clock),
         trust: status.trust.map(trust),
         floor_persisted: status.floor_persisted,
-        urgent_denials: status.urgent_denials,
+        urgent_denials: shared.overlays.count(),
         changed_definitions: changed_definitions(shared),
         issuers: shared
             .issuer_keys
@@ -164,6 +166,7 @@ pub(super) fn report(shared: &Shared, state: &'static str) -> Option<String> {
         last_error_word: error.map(|error| error.word),
         last_error_since: error.map(|error| error.since.to_string()),
         overlay_error: overlay_error.as_ref().map(|error| error.as_str()),
+        overlay_unknown: &shared.overlay_unknown.load(),
         traces: traces(shared),
         decision_point: shared.config.decision.as_ref().map(|it| DecisionReport {
             address: it.address.as_ref().map(ToString::to_string),

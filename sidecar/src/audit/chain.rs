@@ -3,13 +3,14 @@
 use std::{
     fs::{File, OpenOptions},
     io::{self, Read, Seek, SeekFrom, Write},
-    os::unix::fs::OpenOptionsExt,
-    path::Path,
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+    time::UNIX_EPOCH,
 };
 
 use latchkey_gate::event::Unsealed;
 
-use super::{AuditError, fault};
+use super::{AuditError, fault, journal::Begun, locked};
 use crate::ids;
 
 /// Where sealed lines go, and the hash that the next one names.
@@ -24,12 +25,30 @@ pub(super) struct Log {
 /// About as many bytes are written at once.
 const BLOCK: usize = 64 << 10;
 
+/// How much room there must be until a file counts as taking bytes again.
+pub(super) const ROOM: usize = 64 << 10;
+
 #[derive(Debug)]
 enum Sink {
-    /// A file with this many good bytes.
-    File { file: File, length: u64 },
+    /// A file.
+    File(Held),
     /// Something that cannot be read back: standard output, a pipe, a device.
     Stream(File),
+}
+
+/// A file that nobody else writes to for as long as it is held.
+#[derive(Debug)]
+struct Held {
+    path: PathBuf,
+    /// Where a line that was cut short is moved to.
+    state: PathBuf,
+    file: File,
+    identity: String,
+    /// Good bytes.
+    length: u64,
+    /// Whether the path names another file, which cannot be opened: what is written to this one is
+    /// lost with it.
+    lost: bool,
 }
 
 impl Log {
@@ -46,13 +65,7 @@ impl Log {
                 lines: String::new(),
             });
         }
-        let mut file = OpenOptions::new()
-            .read(true)
-            .append(true)
-            .create(true)
-            .mode(0o600)
-            .open(path)
-            .map_err(|error| fault(path, "open", &error))?;
+        let file = opened(path)?;
         let regular = file.metadata().is_ok_and(|metadata| metadata.is_file());
         if !regular {
             return Ok(Self {
@@ -61,21 +74,36 @@ impl Log {
                 lines: String::new(),
             });
         }
-        let (length, last) = recover(&mut file, state).map_err(|e| fault(path, "recover", &e))?;
-        let prev_hash = match last {
-            None => String::new(),
-            Some(line) => hash_of(&line).ok_or_else(|| {
-                AuditError(format!(
-                    "{}: its last line is no audit event; move the file away to start a new chain",
-                    path.display()
-                ))
-            })?,
-        };
+        let (held, last) = Held::new(path, file, state)?;
         Ok(Self {
-            sink: Sink::File { file, length },
-            prev_hash,
+            sink: Sink::File(held),
+            prev_hash: last.unwrap_or_default(),
             lines: String::new(),
         })
+    }
+
+    /// Goes on in another file if the path names this one no more, and takes note of one that was
+    /// cut short. Answers whether either was so.
+    pub(super) fn look(&mut self) -> io::Result<bool> {
+        let Sink::File(held) = &mut self.sink else {
+            return Ok(false);
+        };
+        let there = std::fs::metadata(&held.path);
+        if there.is_ok_and(|there| identity(&there) == held.identity) {
+            held.lost = false;
+            return held.was_cut_short();
+        }
+        held.lost = true;
+        let (next, last) = held.next().map_err(io::Error::other)?;
+        *held = next;
+        if let Some(last) = last {
+            self.prev_hash = last;
+        }
+        tracing::info!(
+            target: "audit", path = %held.path.display(),
+            "the audit log was moved away; its chain goes on in a new file"
+        );
+        Ok(true)
     }
 
     /// The hash of the last line.
@@ -83,31 +111,53 @@ impl Log {
         &self.prev_hash
     }
 
-    /// Goes on with a chain whose lines cannot be read back.
-    pub(super) fn resume(&mut self, prev_hash: String) {
-        if self.offset().is_none() && is_hash(&prev_hash) {
+    /// Goes on with a chain whose lines are not here: they cannot be read back, or they were moved
+    /// away after the last stop, which had ended them with this hash.
+    pub(super) fn resume(&mut self, prev_hash: String, ended: bool) {
+        let follows = self.offset().is_none_or(|length| length == 0 && ended);
+        if follows && is_hash(&prev_hash) {
             self.prev_hash = prev_hash;
         }
+    }
+
+    /// What a journal that is begun now says of the log.
+    pub(super) fn state(&self, ended: bool) -> Begun {
+        let held = match &self.sink {
+            Sink::File(held) => Some(held),
+            Sink::Stream(_) => None,
+        };
+        Begun {
+            offset: held.map(|held| held.length),
+            prev_hash: self.prev_hash.clone(),
+            file: held.map(|held| held.identity.clone()),
+            ended,
+        }
+    }
+
+    /// The ids of the events that were written since a journal was begun, and whether these are all
+    /// of them: the log may have been moved away since, to where it is not found.
+    pub(super) fn ids_since(&self, begun: &Begun) -> io::Result<(Vec<String>, bool)> {
+        let Sink::File(held) = &self.sink else {
+            return Ok((Vec::new(), true));
+        };
+        let offset = begun.offset.unwrap_or(0);
+        if held.goes_on_from(begun) {
+            return Ok((ids_from(&held.file, offset)?, true));
+        }
+        let mut ids = ids_from(&held.file, 0)?;
+        let moved = held.moved(begun);
+        if let Some(moved) = &moved {
+            ids.extend(ids_from(moved, offset)?);
+        }
+        Ok((ids, moved.is_some()))
     }
 
     /// How many bytes the log has; `None` when it cannot be read back.
     pub(super) fn offset(&self) -> Option<u64> {
         match &self.sink {
-            Sink::File { length, .. } => Some(*length),
+            Sink::File(held) => Some(held.length),
             Sink::Stream(_) => None,
         }
-    }
-
-    /// The ids of the events from an offset on.
-    pub(super) fn ids_from(&self, offset: u64) -> io::Result<Vec<String>> {
-        let Sink::File { file, .. } = &self.sink else {
-            return Ok(Vec::new());
-        };
-        let mut file = file;
-        let mut text = String::new();
-        file.seek(SeekFrom::Start(offset))?;
-        file.read_to_string(&mut text)?;
-        Ok(text.lines().filter_map(id_of).collect())
     }
 
     /// Seals the first of some events onto the chain and writes them; answers how many. After an
@@ -117,7 +167,7 @@ impl Log {
         events: impl Iterator<Item = &'e Unsealed>,
     ) -> io::Result<usize> {
         let most = match &self.sink {
-            Sink::File { .. } => usize::MAX,
+            Sink::File(_) => usize::MAX,
             // What has left cannot be taken back.
             Sink::Stream(_) => 1,
         };
@@ -143,11 +193,7 @@ impl Log {
     /// Whether the log takes bytes. A file is left as it was; a device gets an empty line.
     pub(super) fn probe(&mut self) -> io::Result<()> {
         match &mut self.sink {
-            Sink::File { file, length } => {
-                let written = file.write_all(&[b'\n'; 512]);
-                file.set_len(*length)?;
-                written
-            }
+            Sink::File(held) => held.probe(),
             Sink::Stream(file) => file.write_all(b"").and_then(|()| device_takes(file)),
         }
     }
@@ -157,17 +203,140 @@ impl Sink {
     fn write(&mut self, lines: &str) -> io::Result<()> {
         match self {
             Self::Stream(file) => file.write_all(lines.as_bytes()),
-            Self::File { file, length } => {
-                if let Err(error) = file.write_all(lines.as_bytes()) {
-                    // Half a line must not stand before the next one.
-                    file.set_len(*length)?;
-                    return Err(error);
-                }
-                *length += lines.len() as u64;
-                Ok(())
+            Self::File(held) => held.write(lines),
+        }
+    }
+}
+
+impl Held {
+    /// Locks a log and finds the end of its chain.
+    fn new(
+        path: &Path,
+        mut file: File,
+        state: &Path,
+    ) -> Result<(Self, Option<String>), AuditError> {
+        locked(&file, path, "[audit] file")?;
+        let found = recover(&mut file, state).and_then(|it| Ok((it, file.metadata()?)));
+        let ((length, last), metadata) = found.map_err(|error| fault(path, "recover", &error))?;
+        let hash = |line: String| {
+            hash_of(&line).ok_or_else(|| {
+                AuditError(format!(
+                    "{}: its last line is no audit event; move the file away to start a new chain",
+                    path.display()
+                ))
+            })
+        };
+        let held = Self {
+            path: path.to_owned(),
+            state: state.to_owned(),
+            file,
+            identity: identity(&metadata),
+            length,
+            lost: false,
+        };
+        Ok((held, last.map(hash).transpose()?))
+    }
+
+    /// The file that the path names now.
+    fn next(&self) -> Result<(Self, Option<String>), AuditError> {
+        let file = opened(&self.path)?;
+        if !file.metadata().is_ok_and(|metadata| metadata.is_file()) {
+            return Err(AuditError(format!(
+                "{} is no file any more: move what is there away",
+                self.path.display()
+            )));
+        }
+        Self::new(&self.path, file, &self.state)
+    }
+
+    /// Whether somebody has cut the file short; its end is known again then.
+    fn was_cut_short(&mut self) -> io::Result<bool> {
+        let length = self.file.metadata()?.len();
+        let was = length < self.length;
+        if was {
+            self.length = length;
+        }
+        Ok(was)
+    }
+
+    fn write(&mut self, lines: &str) -> io::Result<()> {
+        if self.lost {
+            return Err(io::Error::other("the file was moved away"));
+        }
+        if let Err(error) = self.file.write_all(lines.as_bytes()) {
+            self.cut_back()?;
+            return Err(error);
+        }
+        self.length += lines.len() as u64;
+        Ok(())
+    }
+
+    /// Half a line must not stand before the next one.
+    fn cut_back(&mut self) -> io::Result<()> {
+        let length = self.file.metadata()?.len();
+        if length < self.length {
+            // Somebody has cut the file short: lengthening it would leave a hole.
+            self.length = line_start(&self.file, length)?;
+        }
+        self.file.set_len(self.length)
+    }
+
+    fn probe(&mut self) -> io::Result<()> {
+        let end = self.file.metadata()?.len();
+        let written = self.file.write_all(&vec![b'\n'; ROOM]);
+        self.file.set_len(end)?;
+        written
+    }
+
+    /// Whether this is the log that a journal was begun with, and so holds what was written since.
+    fn goes_on_from(&self, begun: &Begun) -> bool {
+        match begun.offset {
+            Some(0) | None => begun.file.as_ref() == Some(&self.identity),
+            Some(offset) => {
+                let line = line_before(&self.file, offset).ok();
+                let hash = line.as_deref().and_then(hash_of);
+                offset <= self.length && hash.as_ref() == Some(&begun.prev_hash)
             }
         }
     }
+
+    /// The file that was the log when a journal was begun, if it has another name in its folder now.
+    fn moved(&self, begun: &Begun) -> Option<File> {
+        let sought = begun.file.as_ref()?;
+        let folder = self.path.parent().filter(|it| !it.as_os_str().is_empty());
+        let files = std::fs::read_dir(folder.unwrap_or_else(|| Path::new("."))).ok()?;
+        let mut paths = files.filter_map(|entry| Some(entry.ok()?.path()));
+        let is_it = |path: &PathBuf| {
+            let metadata = std::fs::metadata(path);
+            metadata.is_ok_and(|it| it.is_file() && identity(&it) == *sought)
+        };
+        File::open(paths.find(is_it)?).ok()
+    }
+}
+
+/// A log that is opened for more lines, and made where there is none.
+fn opened(path: &Path) -> Result<File, AuditError> {
+    let mut options = OpenOptions::new();
+    options.read(true).append(true).create(true).mode(0o600);
+    options
+        .open(path)
+        .map_err(|error| fault(path, "open", &error))
+}
+
+/// What tells a file from all others, also from a later one in its place.
+fn identity(metadata: &std::fs::Metadata) -> String {
+    let made = metadata.created().ok();
+    let made = made.and_then(|made| made.duration_since(UNIX_EPOCH).ok());
+    format!("{}-{}", metadata.ino(), made.unwrap_or_default().as_nanos())
+}
+
+/// The ids of the events from an offset on.
+fn ids_from(mut file: &File, offset: u64) -> io::Result<Vec<String>> {
+    let mut bytes = Vec::new();
+    file.seek(SeekFrom::Start(offset))?;
+    file.read_to_end(&mut bytes)?;
+    let text = String::from_utf8_lossy(&bytes);
+    Ok(text.lines().filter_map(id_of).collect())
 }
 
 /// A full device says so only when something is written; a pipe or terminal is left alone.
@@ -199,16 +368,21 @@ fn recover(file: &mut File, state: &Path) -> io::Result<(u64, Option<String>)> {
     if tail_start == 0 {
         return Ok((0, None));
     }
-    let start = line_start(file, tail_start - 1)?;
-    let mut line = vec![0; usize::try_from(tail_start - 1 - start).unwrap_or(0)];
+    Ok((tail_start, Some(line_before(file, tail_start)?)))
+}
+
+/// The line that ends at `end`, without its line end.
+fn line_before(mut file: &File, end: u64) -> io::Result<String> {
+    let end = end.saturating_sub(1);
+    let start = line_start(file, end)?;
+    let mut line = vec![0; usize::try_from(end - start).unwrap_or(0)];
     file.seek(SeekFrom::Start(start))?;
     file.read_exact(&mut line)?;
-    let line = String::from_utf8_lossy(&line).into_owned();
-    Ok((tail_start, Some(line)))
+    Ok(String::from_utf8_lossy(&line).into_owned())
 }
 
 /// Where the line that ends before `end` starts: after the last line end before it.
-fn line_start(file: &mut File, end: u64) -> io::Result<u64> {
+fn line_start(mut file: &File, end: u64) -> io::Result<u64> {
     const BLOCK: u64 = 8192;
     let mut high = end;
     while high > 0 {

@@ -1,7 +1,8 @@
 //! The journal: what is in flight, so that a crash cannot make it disappear.
 //!
 //! The first line says how long the log was when the journal was begun; every other line is an
-//! intent, or, when the log cannot be read back, the id and hash of an event that was written.
+//! intent, the ids of events that were written, or, when the log cannot be read back, the id and hash
+//! of one. So a replay looks in the log for the last events alone.
 //!
 //! Two files take turns: a journal that is long enough is begun anew in the other, over what stood
 //! there. Writing over old bytes costs the system a fraction of what new ones do. Each line names
@@ -21,7 +22,11 @@ use serde::{Deserialize, Serialize};
 
 use latchkey_gate::event::{Draft, Event};
 
-use super::{AuditError, Ticket, Waiting, chain::Log, fault};
+use super::{
+    AuditError, CUT_OFF, Ticket, Waiting,
+    chain::{Log, ROOM},
+    fault,
+};
 use crate::ids;
 
 /// The journal is begun anew, with what is still in flight, when it reaches this many bytes.
@@ -44,6 +49,8 @@ pub(super) struct Journal {
     lines: String,
     /// The first ticket whose intent is not written yet.
     unwritten: Ticket,
+    /// The length of the lines that could not be written last.
+    refused: usize,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -57,23 +64,43 @@ struct Marked {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Entry {
-    /// The log's length and last hash when the journal was begun.
-    Begun {
-        offset: Option<u64>,
-        prev_hash: String,
-    },
+    /// The log when the journal was begun.
+    Begun(Begun),
     /// A request is about to go upstream.
     Intent(Box<Event>),
+    /// The ids of events that were written to a log that can be read back.
+    Closed(Vec<String>),
     /// An event was written to a log that cannot be read back.
     Done { event_id: String, hash: String },
 }
 
-/// What the event of an intent says that nobody saw the end of.
-const CUT_OFF: &str = "cut_off: the sidecar stopped before the answer ended";
+/// What a journal says of the log that it was begun with.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(super) struct Begun {
+    /// Its length; `None` when it cannot be read back.
+    pub(super) offset: Option<u64>,
+    /// Its last hash.
+    pub(super) prev_hash: String,
+    /// Which file it is.
+    #[serde(default)]
+    pub(super) file: Option<String>,
+    /// Whether nothing was written after that: the sidecar had stopped.
+    #[serde(default)]
+    pub(super) ended: bool,
+}
+
+/// What the last run has left open.
+#[derive(Debug, Default)]
+pub(super) struct Left {
+    /// Intents that have no event.
+    pub(super) cut_off: Vec<Event>,
+    /// Intents whose event may be in a log that was moved away.
+    pub(super) unsettled: Vec<Event>,
+}
 
 impl Journal {
-    /// Opens the journal, and answers the intents that have no event.
-    pub(super) fn open(path: &Path, log: &Log) -> Result<(Self, Vec<Event>), AuditError> {
+    /// Opens the journal, and answers what the last run has left open.
+    pub(super) fn open(path: &Path, log: &Log) -> Result<(Self, Left), AuditError> {
         let bytes = match std::fs::read(path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
@@ -81,7 +108,7 @@ impl Journal {
         };
         let text = String::from_utf8_lossy(&bytes);
         let turn = marked(&text).next().map(|first| first.turn);
-        let open = unfinished(&text, log).map_err(|error| fault(path, "replay", &error))?;
+        let left = unfinished(&text, log).map_err(|error| fault(path, "replay", &error))?;
         let file = OpenOptions::new()
             .write(true)
             .create(true)
@@ -100,17 +127,19 @@ impl Journal {
             // Half a line may stand at the end.
             lines: if bytes.is_empty() { "" } else { "\n" }.to_owned(),
             unwritten: Ticket(0),
+            refused: 0,
         };
-        Ok((journal, open))
+        Ok((journal, left))
     }
 
-    /// The hash of the last event of a log that cannot be read back.
-    pub(super) fn last_hash(path: &Path) -> Option<String> {
+    /// The hash of the last event that the journal knows of, and whether the sidecar had stopped
+    /// with it.
+    pub(super) fn last_hash(path: &Path) -> Option<(String, bool)> {
         let text = std::fs::read_to_string(path).ok()?;
         let hashes = entries(&text).filter_map(|entry| match entry {
-            Entry::Begun { prev_hash, .. } => Some(prev_hash),
-            Entry::Done { hash, .. } => Some(hash),
-            Entry::Intent(_) => None,
+            Entry::Begun(begun) => Some((begun.prev_hash, begun.ended)),
+            Entry::Done { hash, .. } => Some((hash, false)),
+            Entry::Intent(_) | Entry::Closed(_) => None,
         });
         hashes.last()
     }
@@ -124,17 +153,19 @@ impl Journal {
         ticket
     }
 
-    /// Writes the intents that were noted. On an error there is none of them.
+    /// Writes what was noted. On an error there is none of its intents; that others were closed is
+    /// then found in the log alone.
     pub(super) fn write(&mut self, log: &Log) -> io::Result<()> {
         if self.lines.is_empty() {
             return Ok(());
         }
         let mut lines = std::mem::take(&mut self.lines);
         let written = if self.length > LONGEST {
-            self.start_over(log)
+            self.start_over(log.state(false))
         } else {
             self.append(&lines)
         };
+        self.refused = if written.is_ok() { 0 } else { lines.len() };
         lines.clear();
         self.lines = lines;
         if written.is_err() {
@@ -150,36 +181,34 @@ impl Journal {
         self.open.get(&ticket)
     }
 
-    /// Events are in the log.
+    /// Events are in the log. Of one that can be read back this is noted with the next intents.
     pub(super) fn done(
         &mut self,
         events: impl Iterator<Item = Waiting>,
         log: &Log,
     ) -> io::Result<()> {
         let mut lines = String::new();
+        let mut closed = Vec::new();
         for event in events {
-            if let Some(ticket) = event.ticket {
-                self.open.remove(&ticket);
-            }
+            let intent = event.ticket.and_then(|ticket| self.open.remove(&ticket));
             if log.offset().is_none() {
                 let done = Entry::Done {
                     event_id: event.event_id,
                     hash: log.prev_hash().to_owned(),
                 };
                 lines.push_str(&line_of(&self.turn, done)?);
+            } else if intent.is_some() {
+                closed.push(event.event_id);
             }
         }
+        write_closed(&mut self.lines, &self.turn, &closed);
         self.append(&lines)
     }
 
-    /// Begins the journal anew, with what is in flight.
-    pub(super) fn start_over(&mut self, log: &Log) -> io::Result<()> {
+    /// Begins the journal anew, with what is still in flight.
+    pub(super) fn start_over(&mut self, begun: Begun) -> io::Result<()> {
         let turn = ids::span();
-        let begun = Entry::Begun {
-            offset: log.offset(),
-            prev_hash: log.prev_hash().to_owned(),
-        };
-        let mut text = line_of(&turn, begun)?;
+        let mut text = line_of(&turn, Entry::Begun(begun))?;
         for intent in self.open.values() {
             write_intent(&mut text, &turn, intent);
         }
@@ -199,12 +228,17 @@ impl Journal {
         }
         self.turn = turn;
         self.length = text.len() as u64;
+        // Those of the turn before, which stand in this one as far as they still count.
+        self.lines.clear();
+        self.unwritten = Ticket(self.next);
         Ok(())
     }
 
-    /// Whether the journal takes bytes; its lines are left as they were.
+    /// Whether the journal takes as many bytes as it did not take last; its lines are left as they
+    /// were.
     pub(super) fn probe(&mut self) -> io::Result<()> {
-        let written = self.file.write_all_at(&[b'\n'; 512], self.length);
+        let room = vec![b'\n'; ROOM.max(self.refused)];
+        let written = self.file.write_all_at(&room, self.length);
         self.file.set_len(self.length)?;
         written
     }
@@ -250,31 +284,46 @@ fn entries(text: &str) -> impl Iterator<Item = Entry> + '_ {
         .map(|line| line.entry)
 }
 
-/// The intents of a journal that have no event in the log.
-fn unfinished(text: &str, log: &Log) -> io::Result<Vec<Event>> {
-    let mut offset = 0;
+/// The intents of a journal that have no event.
+fn unfinished(text: &str, log: &Log) -> io::Result<Left> {
+    let mut from = Begun::default();
     let mut intents = Vec::new();
     let mut done = BTreeSet::new();
     for entry in entries(text) {
         match entry {
-            Entry::Begun { offset: at, .. } => offset = at.unwrap_or(0),
+            Entry::Begun(begun) => from = begun,
+            Entry::Closed(ids) => done.extend(ids),
             Entry::Intent(intent) => intents.push(*intent),
             Entry::Done { event_id, .. } => {
                 done.insert(event_id);
             }
         }
     }
-    if intents.is_empty() {
-        return Ok(intents);
-    }
-    // A log that was moved away since holds none of these events: they are looked for in all of it.
-    let start = log
-        .offset()
-        .filter(|length| offset <= *length)
-        .map(|_| offset);
-    done.extend(log.ids_from(start.unwrap_or(0))?);
     intents.retain(|intent| !done.contains(&intent.event_id));
-    Ok(intents)
+    if intents.is_empty() {
+        return Ok(Left::default());
+    }
+    let (ids, are_all) = log.ids_since(&from)?;
+    done.extend(ids);
+    intents.retain(|intent| !done.contains(&intent.event_id));
+    let (cut_off, unsettled) = if are_all {
+        (intents, Vec::new())
+    } else {
+        (Vec::new(), intents)
+    };
+    Ok(Left { cut_off, unsettled })
+}
+
+/// The line of an [`Entry::Closed`], if there is any to note.
+fn write_closed(line: &mut String, turn: &str, ids: &[String]) {
+    if ids.is_empty() {
+        return;
+    }
+    line.push_str("{\"turn\":\"");
+    line.push_str(turn);
+    line.push_str("\",\"closed\":[\"");
+    line.push_str(&ids.join("\",\""));
+    line.push_str("\"]}\n");
 }
 
 /// The line of an [`Entry::Intent`].

@@ -103,6 +103,11 @@ impl StoreConfig {
     }
 
     pub(super) fn resolve(&mut self, join: &dyn Fn(&mut PathBuf)) {
+        if let Some(path) = self.redis.strip_prefix("unix:") {
+            let mut path = PathBuf::from(path);
+            join(&mut path);
+            self.redis = format!("unix:{}", path.display());
+        }
         let paths = [
             &mut self.password_file,
             &mut self.ca,
@@ -155,6 +160,18 @@ mod tests {
         let config: StoreConfig = toml::from_str(&format!("redis = \"{redis}\"")).unwrap();
         config.check()?;
         config.address()
+    }
+
+    #[test]
+    fn a_socket_is_relative_to_the_settings() {
+        let resolved = |redis: &str| {
+            let mut config: StoreConfig = toml::from_str(&format!("redis = \"{redis}\"")).unwrap();
+            config.resolve(&|path| *path = PathBuf::from("/etc/latchkey").join(&*path));
+            config.redis
+        };
+        assert_eq!(resolved("unix:redis.sock"), "unix:/etc/latchkey/redis.sock");
+        assert_eq!(resolved("unix:/run/redis.sock"), "unix:/run/redis.sock");
+        assert_eq!(resolved("redis://store:6379"), "redis://store:6379");
     }
 
     #[test]

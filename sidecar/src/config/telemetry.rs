@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
 use super::Span;
 
@@ -99,13 +100,26 @@ impl LogConfig {
     /// What is wrong, and what to do.
     pub(super) fn check(&self) -> Result<(), String> {
         match &self.level {
-            Some(level) if tracing_subscriber::EnvFilter::try_new(level).is_err() => Err(format!(
-                "[log] level is `{level}`: write a level such as `info`, or targets with levels \
-                 such as `info,supply=debug`"
-            )),
-            _ => Ok(()),
+            Some(level) => log_filter_of("[log] level", level).map(|_| ()),
+            None => Ok(()),
         }
     }
+}
+
+/// Reads what is logged from the text of a setting. A word that is no level is refused, because it
+/// would be read as a target, and nothing but that be logged.
+pub fn log_filter_of(setting: &str, text: &str) -> Result<EnvFilter, String> {
+    // An empty word is read as a level, too.
+    let is_level = |it: &str| !it.is_empty() && it.parse::<LevelFilter>().is_ok();
+    let mut levels = text.split(',').filter_map(|part| part.rsplit('=').next());
+    let known = levels.all(is_level);
+    let filter = EnvFilter::try_new(text).ok();
+    filter.filter(|_| known).ok_or_else(|| {
+        format!(
+            "{setting} is `{text}`: write a level, which is `off`, `error`, `warn`, `info`, \
+             `debug` or `trace`, or targets with levels such as `info,supply=debug`"
+        )
+    })
 }
 
 const fn all() -> f64 {
@@ -122,4 +136,27 @@ const fn one_second() -> Span {
 }
 const fn ten_seconds() -> Span {
     Span(std::time::Duration::from_secs(10))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_that_is_no_level_is_refused_with_the_levels() {
+        for good in [
+            "info",
+            "WARN",
+            "off",
+            "info,supply=debug",
+            "supply[x]=trace",
+        ] {
+            assert!(log_filter_of("[log] level", good).is_ok(), "{good}");
+        }
+        for bad in ["warning", "INFOO", "", "supply", "supply=verbose", "info,"] {
+            let error = log_filter_of("[log] level", bad).unwrap_err();
+            let says = format!("[log] level is `{bad}`");
+            assert!(error.contains(&says) && error.contains("`warn`"), "{error}");
+        }
+    }
 }

@@ -28,8 +28,9 @@ pub struct SupplyMetrics {
     pub epoch: Gauge<u64, AtomicU64>,
     /// Whether the version floor on the disk is the one in memory.
     pub floor_persisted: Gauge,
-    /// Urgent denials in force.
-    pub urgent: Gauge,
+    /// Whether the overlay file's content is not in force.
+    pub overlay_refused: Gauge,
+    urgent: Gauge,
     /// When the source was asked last and all was well, in seconds since 1970.
     pub last_success: Gauge,
     stale: Gauge,
@@ -64,6 +65,7 @@ impl Default for SupplyMetrics {
             withdrawn: Counter::default(),
             epoch: Gauge::default(),
             floor_persisted: Gauge::default(),
+            overlay_refused: Gauge::default(),
             urgent: Gauge::default(),
             last_success: Gauge::default(),
             stale: Gauge::default(),
@@ -95,6 +97,11 @@ impl SupplyMetrics {
         let (version, expires) = trust.unwrap_or_default();
         self.trust_version.set(version);
         self.trust_expires.set(expires.map_or(0, |time| time.0));
+    }
+
+    /// Shows how many denials are in force, of the pointer and of the overlay file.
+    pub fn set_urgent(&self, count: usize) {
+        self.urgent.set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
     /// Shows what depends on the time: whether the pointer is stale, and how many seconds the clock
@@ -156,7 +163,16 @@ impl SupplyMetrics {
             "1 if the version floor on the disk is the one in memory",
             &self.floor_persisted,
         );
-        gauge("urgent_denials", "Urgent denials in force", &self.urgent);
+        gauge(
+            "urgent_denials",
+            "Urgent denials in force, of the pointer and of the overlay file",
+            &self.urgent,
+        );
+        gauge(
+            "overlay_refused",
+            "1 if what the overlay file holds is not in force",
+            &self.overlay_refused,
+        );
         gauge(
             "bundle_last_success_seconds",
             "When the source was asked last and all was well, in seconds since 1970",

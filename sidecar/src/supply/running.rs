@@ -81,14 +81,14 @@ impl Supply {
         let before = self.pointer.as_ref().map(|before| &before.urgent_deny);
         if before.is_none_or(|before| before != urgent) {
             self.shared.overlays.set_urgent(urgent.clone());
-            self.shared.metrics.supply.urgent.set(status::gauge(count));
+            let denials = self.shared.overlays.count();
+            self.shared.metrics.supply.set_urgent(denials);
             if before.is_some() || count > 0 {
                 let what = format!("{count} by pointer {}", pointer.pointer_version);
                 status::tell(&self.shared, "urgent_denials", what);
             }
         }
         status::report(&self.shared, |status| {
-            status.urgent_denials = count;
             status.pointer = Some(PointerStatus {
                 version: pointer.pointer_version,
                 issued_at: pointer.issued_at,

@@ -23,8 +23,6 @@ pub struct Status {
     pub trust: Option<TrustStatus>,
     /// Whether the version floor on the disk is the one in memory.
     pub floor_persisted: bool,
-    /// How many urgent denials are in force.
-    pub urgent_denials: usize,
     /// When the source is asked next, if nothing asks for it before.
     pub next_poll: Option<Time>,
     /// What does not keep a release out but must not go unseen.
@@ -107,9 +105,4 @@ pub(crate) fn tell(shared: &Shared, event_type: &str, detail: String) {
     event.detail = Some(detail);
     // The log says so itself when it cannot be written.
     let _ = shared.audit.record(&id, Unsealed::from(&event), None);
-}
-
-/// A count as a gauge shows it.
-pub(super) fn gauge(count: usize) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
 }

@@ -283,7 +283,7 @@ fn what_a_server_asks_reaches_nobody_in_whatever_it_is_wrapped() {
     let late = r#"{"jsonrpc":"2.0","id":7,"result":{"content":[]},"method":"elicitation/create","params":{"url":"https://evil.example"}}"#;
     let event = format!("data: {asks}\n\n");
     let mixed = format!("{{\"id\":7,\"result\":1}}\n\n{event}");
-    let wide: String = event.chars().map(|it| format!("\0{it}")).collect();
+    let wide: String = event.chars().flat_map(|it| ['\0', it]).collect();
     for (media, body) in [
         ("application/json", asks),
         ("application/json", &format!("[{asks},{result}]")),

@@ -295,6 +295,50 @@ fn a_stop_lets_requests_in_flight_end() {
 }
 
 #[test]
+fn what_a_stop_cuts_off_is_not_blamed_on_the_caller() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = ToolServer::start();
+    bundle::Release::new(1).write(folder.path(), &server.upstream());
+    let program = Program::start(folder.path(), "listen.drain_timeout = \"50ms\"");
+    let mut connection = client::Connection::open(program.address, &bundle::token("alice"));
+    connection.post(&client::tool_call("slow")).unwrap();
+    wait_for("the call", || server.seen().len() == 1);
+    program.signal("TERM");
+    assert_eq!(program.ended(), Some(3));
+    let log = std::fs::read_to_string(folder.path().join("log.txt")).unwrap();
+    assert!(log.contains("clean=false"), "{log}");
+    let events = events(folder.path());
+    assert_eq!(events.len(), 1);
+    assert_eq!(events[0]["outcome"], "internal");
+    let detail = "cut_off: the sidecar stopped before the answer ended";
+    assert_eq!(events[0]["detail"], detail);
+}
+
+#[test]
+fn a_log_level_that_there_is_not_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("sidecar.toml");
+    std::fs::write(&path, settings("")).unwrap();
+    for (flag, variable, says) in [
+        ("log.level=warning", None, "[log] level is `warning`"),
+        ("log.level=info", Some("INFOO"), "LATCHKEY_LOG is `INFOO`"),
+    ] {
+        for then in ["--check-config", "--check"] {
+            let output = Command::new(env!("CARGO_BIN_EXE_latchkey-sidecar"))
+                .arg("--config")
+                .arg(&path)
+                .args([then, "--set", flag])
+                .envs(variable.map(|value| ("LATCHKEY_LOG", value)))
+                .output()
+                .unwrap();
+            assert_eq!(output.status.code(), Some(2));
+            let error = String::from_utf8(output.stderr).unwrap();
+            assert!(error.contains(says) && error.contains("`warn`"), "{error}");
+        }
+    }
+}
+
+#[test]
 fn bad_settings_are_told_before_anything_is_bound() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("sidecar.toml");

@@ -5,6 +5,7 @@ use std::{
     path::Path,
     process::Command,
     sync::atomic::{AtomicUsize, Ordering},
+    time::{Duration, Instant},
 };
 
 use crate::{
@@ -111,4 +112,28 @@ fn a_disk_that_gets_full_refuses_and_recovers_when_there_is_room() {
     for seen in server.seen() {
         assert!(ids.contains(seen.request_id.as_str()), "forwarded unseen");
     }
+}
+
+#[test]
+fn a_disk_with_no_room_for_an_intent_is_not_ready() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = ToolServer::start();
+    bundle::Release::new(1).write(folder.path(), &server.upstream());
+    let program = Program::start(folder.path(), "audit = {file = \"/dev/null\"}");
+    let token = bundle::token("alice");
+    let call = || client::call(program.address, &token, "get_issue").outcome();
+    assert_eq!(call(), "ok");
+    let room = length(&folder.path().join("state/audit.journal")) + 600;
+    limit(&program, &room.to_string());
+    assert_eq!(call(), "audit_unavailable");
+    let until = Instant::now() + Duration::from_secs(3);
+    while Instant::now() < until {
+        assert_eq!(client::get(program.admin, "/readyz").status, 503);
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    limit(&program, "unlimited");
+    wait_for("room", || {
+        client::get(program.admin, "/readyz").status == 200
+    });
+    assert_eq!(call(), "ok");
 }

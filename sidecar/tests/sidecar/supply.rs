@@ -386,3 +386,36 @@ fn an_overlay_takes_away_and_never_gives() {
     });
     assert!(calls().json().get("result").is_none());
 }
+
+#[test]
+fn names_of_the_overlay_that_the_bundle_does_not_know_are_told() {
+    let rig = Rig::prepared(
+        &Release::new(1),
+        |folder| {
+            let text = r#"{"suspended":["nosuch"],"denied":["github/get_issue","github/nosuch"]}"#;
+            std::fs::write(folder.join("overlay.json"), text).unwrap();
+        },
+        r#"overlay = {file = "overlay.json"}"#,
+    );
+    let status = || client::get(rig.sidecar.admin, "/status").json();
+    let unknown = serde_json::json!(["nosuch", "github/nosuch"]);
+    wait_for("the names", || status()["overlay_unknown"] == unknown);
+    rig.call(&token("alice"), "get_issue");
+    assert_eq!(rig.events().last().unwrap()["reason"], "denied_by_overlay");
+    let metric = |line: &str| {
+        let text = client::get(rig.sidecar.admin, "/metrics").body;
+        text.lines().any(|it| it == line)
+    };
+    assert_eq!(status()["urgent_denials"], 3);
+    assert!(metric("latchkey_urgent_denials 3"));
+    assert!(metric("latchkey_overlay_refused 0"));
+    let path = rig.folder.path().join("overlay.json");
+    std::fs::write(&path, r#"{"suspended":["alice"#).unwrap();
+    wait_for("the metric", || metric("latchkey_overlay_refused 1"));
+    std::fs::write(&path, r#"{"suspended":["alice"]}"#).unwrap();
+    wait_for("the overlay", || metric("latchkey_overlay_refused 0"));
+    wait_for("no names", || {
+        status()["overlay_unknown"] == serde_json::json!([])
+    });
+    assert!(metric("latchkey_urgent_denials 1"));
+}
