@@ -28,6 +28,10 @@ const BLOCK: usize = 64 << 10;
 /// How much room there must be until a file counts as taking bytes again.
 pub(super) const ROOM: usize = 64 << 10;
 
+/// What is written to see whether there is room. It ends no line: where the sidecar dies before it is
+/// taken back, it is taken for the beginning of a line that was cut short.
+const BLANK: u8 = b' ';
+
 #[derive(Debug)]
 enum Sink {
     /// A file.
@@ -283,7 +287,7 @@ impl Held {
 
     fn probe(&mut self) -> io::Result<()> {
         let end = self.file.metadata()?.len();
-        let written = self.file.write_all(&vec![b'\n'; ROOM]);
+        let written = self.file.write_all(&vec![BLANK; ROOM]);
         self.file.set_len(end)?;
         written
     }
@@ -357,18 +361,26 @@ fn recover(file: &mut File, state: &Path) -> io::Result<(u64, Option<String>)> {
         let mut tail = Vec::new();
         file.seek(SeekFrom::Start(tail_start))?;
         file.read_to_end(&mut tail)?;
-        let aside = state.join(format!("audit.cut-{}", ids::uuid()));
-        crate::files::write_private(&aside, &tail)?;
+        if tail.iter().any(|byte| *byte != BLANK) {
+            move_aside(&tail, state)?;
+        }
         file.set_len(tail_start)?;
-        tracing::warn!(
-            target: "audit", bytes = tail.len(), aside = %aside.display(),
-            "the last audit line was cut short; moved it aside"
-        );
     }
     if tail_start == 0 {
         return Ok((0, None));
     }
     Ok((tail_start, Some(line_before(file, tail_start)?)))
+}
+
+/// Keeps a line that was cut short.
+fn move_aside(line: &[u8], state: &Path) -> io::Result<()> {
+    let aside = state.join(format!("audit.cut-{}", ids::uuid()));
+    crate::files::write_private(&aside, line)?;
+    tracing::warn!(
+        target: "audit", bytes = line.len(), aside = %aside.display(),
+        "the last audit line was cut short; moved it aside"
+    );
+    Ok(())
 }
 
 /// The line that ends at `end`, without its line end.

@@ -199,3 +199,28 @@ fn a_second_sidecar_is_refused_the_log() {
     assert!(error.contains("audit.jsonl is locked"), "{error}");
     assert!(error.contains("give each its own"), "{error}");
 }
+
+#[test]
+fn what_was_written_to_see_whether_there_is_room_is_no_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_server, program) = start(folder.path());
+    call(&program);
+    program.signal("KILL");
+    assert_eq!(program.ended(), None);
+    let path = folder.path().join("audit.jsonl");
+    let before = std::fs::read_to_string(&path).unwrap();
+    // Killed before it was taken back.
+    std::fs::write(&path, before.clone() + &" ".repeat(3000)).unwrap();
+    again(folder.path());
+    assert!(std::fs::read_to_string(&path).unwrap().starts_with(&before));
+    assert_eq!(outcomes(&chained(folder.path(), &["audit.jsonl"])).len(), 1);
+    let cut = std::fs::read_dir(folder.path().join("state")).unwrap();
+    let cut = cut.filter(|it| {
+        it.as_ref()
+            .unwrap()
+            .file_name()
+            .to_string_lossy()
+            .contains("cut")
+    });
+    assert_eq!(cut.count(), 0);
+}
