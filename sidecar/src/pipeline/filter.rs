@@ -366,19 +366,28 @@ fn too_large(worker: &Worker, mut exchange: Box<Exchange>) -> Response<Answer> {
 /// What a head says that its body holds: a stream of events where one of its media types is that,
 /// JSON where nothing else is said.
 fn media(headers: &HeaderMap) -> Media {
-    let values = headers.get_all(header::CONTENT_TYPE).iter();
-    let values: Vec<String> = values
-        .map(|it| String::from_utf8_lossy(it.as_bytes()).to_ascii_lowercase())
-        .collect();
-    let is = |value: &String, media: &str| value.split(';').next().map(str::trim) == Some(media);
-    if values.iter().any(|it| is(it, "text/event-stream")) {
+    let values = || headers.get_all(header::CONTENT_TYPE).iter();
+    let is = |value: &HeaderValue, media: &[u8]| {
+        let named = value.as_bytes().split(|byte| *byte == b';').next();
+        named.is_some_and(|it| it.trim_ascii().eq_ignore_ascii_case(media))
+    };
+    if values().any(|it| is(it, b"text/event-stream")) {
         return Media::Events;
     }
-    match values.as_slice() {
-        // Some clients look for it anywhere.
-        [only] if is(only, "application/json") && !only.contains("event-stream") => Media::Json,
+    let mut all = values();
+    match (all.next(), all.next()) {
+        (Some(only), None) if is(only, b"application/json") && !hints_at_events(only) => {
+            Media::Json
+        }
         _ => Media::Other,
     }
+}
+
+/// Some clients look for it anywhere.
+fn hints_at_events(value: &HeaderValue) -> bool {
+    const WORD: &[u8] = b"event-stream";
+    let mut parts = value.as_bytes().windows(WORD.len());
+    parts.any(|it| it.eq_ignore_ascii_case(WORD))
 }
 
 fn is_encoded(headers: &HeaderMap) -> bool {
