@@ -194,7 +194,7 @@ impl Sources {
             return format!("{origin}: {text}");
         }
         let Some((name, file)) = &self.file else {
-            return text.to_owned();
+            return format!("{text}: name a file of settings after --config, or set it by a flag");
         };
         match toml::from_str::<Config>(file) {
             Err(alone) => format!("{name}{alone}"),
@@ -283,6 +283,12 @@ mod tests {
         let mut known: Vec<&str> = known.split('`').skip(1).step_by(2).collect();
         known.sort_unstable();
         assert_eq!(known, SECTIONS);
+    }
+
+    #[test]
+    fn who_names_no_settings_is_told_how() {
+        let error = Sources::default().read(Path::new("")).unwrap_err();
+        assert!(error.to_string().contains("after --config"), "{error}");
     }
 
     #[test]
