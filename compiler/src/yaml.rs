@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use serde_json::Value as Json;
+use serde_json::{Number, Value as Json};
 
 /// The longest list that stays on one line, in bytes.
 const LINE: usize = 80;
@@ -63,6 +63,7 @@ fn below(value: &Json, depth: usize, out: &mut String) {
 pub(crate) fn inline(value: &Json) -> String {
     match value {
         Json::String(it) => text(it),
+        Json::Number(it) => number(it),
         Json::Array(items) => {
             let items: Vec<_> = items.iter().map(inline).collect();
             format!("[{}]", items.join(", "))
@@ -76,6 +77,17 @@ pub(crate) fn inline(value: &Json) -> String {
         }
         _ => value.to_string(),
     }
+}
+
+/// The strict subset has no exponents, and this keeps a float a float.
+fn number(number: &Number) -> String {
+    let short = number.to_string();
+    let float = number.as_f64().filter(|_| short.contains('e'));
+    float.map_or(short, |float| {
+        let long = float.to_string();
+        let dot = if long.contains('.') { "" } else { ".0" };
+        long + dot
+    })
 }
 
 /// Words that some YAML version reads as something else than text.
@@ -112,5 +124,16 @@ mod tests {
         });
         let read: Json = serde_yaml::from_str(&write(&value)).unwrap();
         assert_eq!(read, value);
+    }
+
+    #[test]
+    fn numbers_are_written_without_an_exponent() {
+        let numbers = json!([1e16, 1e-10, -2.5, 7, u64::MAX]);
+        let text = inline(&numbers);
+        assert_eq!(
+            text,
+            "[10000000000000000.0, 0.0000000001, -2.5, 7, 18446744073709551615]"
+        );
+        assert_eq!(serde_yaml::from_str::<Json>(&text).unwrap(), numbers);
     }
 }

@@ -225,6 +225,45 @@ fn written_rows_raise_the_score_and_nothing_else_changes() {
     assert!(old.lines().all(|line| lines.any(|it| it == line)));
 }
 
+/// In brackets or quotes a line more would not be a row more.
+#[test]
+fn rows_are_not_written_into_matrices_in_flow_style() {
+    let library = library("flow");
+    fs::remove_dir_all(library.join("tests")).expect("gone");
+    let file = library.join("flow.yaml");
+    let calls_in_brackets = "matrices:
+  flow:
+    server: github
+    at: \"2027-03-30T00:00:00Z\"
+    callers: {bot: {principal: triage-bot}}
+    calls: {
+      bug: {create_issue: {owner: acme, repo: invoices, title: x}}}
+    expect: |
+      .    bot
+      bug  allow
+    others: {bot: [get_issue, push_files, search_issues]}
+";
+    let all_in_brackets = "matrices: {
+  flow: {
+    server: github, at: \"2027-03-30T00:00:00Z\", callers: {bot: {principal: triage-bot}},
+    calls: {
+      bug: {create_issue: {owner: acme, repo: invoices, title: x}}},
+    expect: \".    bot\\nbug  allow\",
+    others: {bot: [get_issue, push_files, search_issues]}}}
+";
+    for (written, adds) in [(calls_in_brackets, true), (all_in_brackets, false)] {
+        fs::write(&file, written).expect("written");
+        let (code, out, err) = latchkey(&library, &["test"]);
+        assert_eq!(code, 0, "{out}{err}");
+        let (_, out, _) = latchkey(&library, &["test", "--mutate", "--write"]);
+        assert!(out.contains("survive"), "{out}");
+        let text = fs::read_to_string(&file).expect("the file");
+        assert_eq!(text != written, adds, "{text}");
+        let (code, out, err) = latchkey(&library, &["test"]);
+        assert_eq!(code, 0, "{out}{err}{text}");
+    }
+}
+
 #[test]
 fn the_full_truth_holds_and_notices_nearly_everything() {
     let library = library("truth");

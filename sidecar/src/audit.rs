@@ -10,6 +10,7 @@
 
 mod chain;
 mod journal;
+mod stream;
 
 use std::{
     collections::VecDeque,

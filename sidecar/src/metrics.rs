@@ -4,6 +4,7 @@
 
 mod children;
 mod issuers;
+mod store;
 mod supply;
 mod telemetry;
 
@@ -27,6 +28,7 @@ use prometheus_client::{
 
 pub use children::{ChildMetrics, CountedChild};
 pub use issuers::IssuerMetrics;
+pub use store::StoreMetrics;
 pub use supply::SupplyMetrics;
 pub use telemetry::TelemetryMetrics;
 
@@ -70,6 +72,8 @@ pub struct Metrics {
     pub issuers: IssuerMetrics,
     /// The tool server that the sidecar runs.
     pub children: ChildMetrics,
+    /// The store that sidecars share.
+    pub store: StoreMetrics,
     bundle: Family<BundleLabels, Gauge>,
     bundle_version: Gauge<u64, AtomicU64>,
     bundle_age: Gauge,
@@ -173,6 +177,7 @@ impl Metrics {
             supply: SupplyMetrics::default(),
             issuers: IssuerMetrics::default(),
             children: ChildMetrics::default(),
+            store: StoreMetrics::default(),
             bundle: Family::default(),
             bundle_version: Gauge::default(),
             bundle_age: Gauge::default(),
@@ -185,6 +190,7 @@ impl Metrics {
         metrics.supply.register(&mut metrics.registry);
         metrics.issuers.register(&mut metrics.registry);
         metrics.children.register(&mut metrics.registry);
+        metrics.store.register(&mut metrics.registry);
         metrics.telemetry.register(&mut metrics.registry);
         metrics
     }

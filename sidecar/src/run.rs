@@ -170,7 +170,7 @@ impl Shared {
             .map_err(StartError)?;
         let capabilities = Capabilities::open(&config).map_err(StartError)?;
         let store = config.store.as_ref();
-        let store = store.map(|it| Store::open(it, &config.bundle.server));
+        let store = store.map(|it| Store::open(it, &config.bundle.server, &metrics.store));
         let (store, link) = store.transpose().map_err(StartError)?.unzip();
         let children = Children::new(&metrics.children);
         let shared = Arc::new(Shared {

@@ -9,19 +9,12 @@ mod places;
 mod rates;
 mod resp;
 
-use std::{
-    future::Future,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{future::Future, sync::Arc, time::Duration};
 
 use latchkey_gate::supply::Digest;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::config::StoreConfig;
+use crate::{config::StoreConfig, metrics::StoreMetrics};
 pub use places::Place;
 use places::Register;
 use rates::Drawn;
@@ -36,7 +29,7 @@ pub struct Store {
     lease: Duration,
     register: Arc<Register>,
     drawn: Drawn,
-    state: Arc<State>,
+    metrics: StoreMetrics,
     /// Before every key: the server whose sidecars share, as a hash tag so that its keys are of one
     /// slot.
     prefix: String,
@@ -45,13 +38,6 @@ pub struct Store {
 /// The store did not answer, or not in time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lost;
-
-/// What is known of the connection.
-#[derive(Debug, Default)]
-pub struct State {
-    connected: AtomicBool,
-    losses: AtomicU64,
-}
 
 /// One command on its way.
 #[derive(Debug)]
@@ -68,18 +54,18 @@ impl Store {
     pub fn open(
         config: &StoreConfig,
         server: &str,
+        metrics: &StoreMetrics,
     ) -> Result<(Arc<Self>, impl Future<Output = ()> + Send + use<>), String> {
         let (asks, asked) = mpsc::channel(MAX_WAITING);
-        let state = Arc::new(State::default());
         let register = Arc::new(Register::default());
-        let link = link::Link::new(config, Arc::clone(&state), Arc::clone(&register))?;
+        let link = link::Link::new(config, metrics.clone(), Arc::clone(&register))?;
         let store = Arc::new(Self {
             asks,
             timeout: config.timeout.0,
             lease: config.lease.0,
             register,
             drawn: Drawn::default(),
-            state,
+            metrics: metrics.clone(),
             prefix: format!("latchkey:{{{server}}}:"),
         });
         Ok((store, link.run(asked)))
@@ -88,13 +74,7 @@ impl Store {
     /// Whether the store answers, as far as is known.
     #[must_use]
     pub fn is_connected(&self) -> bool {
-        self.state.connected.load(Ordering::Relaxed)
-    }
-
-    /// How often the store was lost when it was needed.
-    #[must_use]
-    pub fn losses(&self) -> u64 {
-        self.state.losses.load(Ordering::Relaxed)
+        self.metrics.is_connected()
     }
 
     /// Marks an id as used until a time passes; `false` when it was used before, here or by
@@ -152,7 +132,7 @@ impl Store {
     }
 
     fn lost(&self) -> Lost {
-        self.state.losses.fetch_add(1, Ordering::Relaxed);
+        self.metrics.lose();
         Lost
     }
 }

@@ -3,8 +3,13 @@
 use std::collections::BTreeMap;
 
 use crate::{
+    diag::Sink,
     model::{Matrix, Model},
     source::{FileId, SourceMap, Span},
+    syntax::{
+        node::{Node, Value},
+        yaml,
+    },
 };
 
 /// What is written where.
@@ -52,12 +57,14 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    /// Reads it off the first call and the rows; none where they are not on lines of their own.
+    /// Reads it off the first call and the rows; none where they are not on lines of their own, or
+    /// stand in brackets or quotes.
     pub(super) fn of(matrix: &Matrix, sources: &SourceMap) -> Option<Self> {
         let call = matrix.calls.first()?;
         let (calls, call_indent) = line_of(call.name.span, sources)?;
         let width = matrix.callers.len();
         let first = matrix.cells.get(..width)?;
+        is_in_block(first.first()?.expected.span, sources)?;
         let last = matrix.cells.last()?;
         let file = sources.file(last.expected.span.file)?;
         let text = file.text();
@@ -116,13 +123,35 @@ impl Layout {
     }
 }
 
-/// The start of the line that a key stands on alone, and its indentation.
+/// The start of the line that a key of block style begins, and its indentation.
 fn line_of(key: Span, sources: &SourceMap) -> Option<(usize, String)> {
     let before = sources.file(key.file)?.text().get(..key.range().start)?;
     let start = before.rfind('\n').map_or(0, |at| at + 1);
     let indent = before.get(start..)?;
     let blank = indent.chars().all(|c| c == ' ');
+    is_in_block(key, sources)?;
     blank.then(|| (start, indent.to_owned()))
+}
+
+/// That a part of a file stands in no brackets and no quotes, so that a line before it is an entry
+/// more.
+fn is_in_block(part: Span, sources: &SourceMap) -> Option<()> {
+    let text = sources.file(part.file)?.text();
+    let root = yaml::parse(part.file, text, &mut Sink::new()).root?;
+    let mut inner: Vec<&Node> = vec![&root];
+    while let Some(node) = inner.pop() {
+        let range = node.span.range();
+        let encloses = range.start < part.range().start && part.range().end <= range.end;
+        if encloses && text.get(range)?.starts_with(['{', '[', '"', '\'']) {
+            return None;
+        }
+        match &node.value {
+            Value::Map(pairs) => inner.extend(pairs.iter().map(|pair| &pair.value)),
+            Value::List(items) => inner.extend(items),
+            _ => {}
+        }
+    }
+    Some(())
 }
 
 /// A matrix before the first one of the same server, or else of any.

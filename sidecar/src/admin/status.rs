@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::{
     identity::keys::KeyStatus,
     listen::tls::Certificates,
+    metrics::StoreMetrics,
     run::Shared,
     supply::{Active, PointerStatus, Status, TrustStatus},
 };
@@ -42,12 +43,22 @@ struct Report<'a> {
     overlay_unknown: &'a [String],
     /// The certificate that callers see.
     certificate: Option<CertificateReport>,
+    /// The store that sidecars share; absent without one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    store: Option<StoreReport>,
     /// Where spans go, and what became of them; absent without a collector.
     #[serde(skip_serializing_if = "Option::is_none")]
     traces: Option<TracesReport<'a>>,
     /// Where other enforcement points ask; absent where they cannot.
     #[serde(skip_serializing_if = "Option::is_none")]
     decision_point: Option<DecisionReport>,
+}
+
+#[derive(Debug, Serialize)]
+struct StoreReport {
+    connected: bool,
+    /// How often it was needed and did not answer in time.
+    lost: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -167,6 +178,7 @@ pub(super) fn report(shared: &Shared, state: &'static str) -> Option<String> {
         last_error_since: error.map(|error| error.since.to_string()),
         overlay_error: overlay_error.as_ref().map(|error| error.as_str()),
         overlay_unknown: &shared.overlay_unknown.load(),
+        store: shared.store.as_ref().map(|_| store(&shared.metrics.store)),
         traces: traces(shared),
         decision_point: shared.config.decision.as_ref().map(|it| DecisionReport {
             address: it.address.as_ref().map(ToString::to_string),
@@ -176,6 +188,13 @@ pub(super) fn report(shared: &Shared, state: &'static str) -> Option<String> {
     };
     let text = serde_json::to_string_pretty(&report).ok()?;
     Some(text + "\n")
+}
+
+fn store(metrics: &StoreMetrics) -> StoreReport {
+    StoreReport {
+        connected: metrics.is_connected(),
+        lost: metrics.lost(),
+    }
 }
 
 fn traces(shared: &Shared) -> Option<TracesReport<'_>> {

@@ -10,7 +10,7 @@ use std::{
 
 use latchkey_gate::event::Unsealed;
 
-use super::{AuditError, fault, journal::Begun, locked};
+use super::{AuditError, fault, journal::Begun, locked, stream::Stream};
 use crate::ids;
 
 /// Where sealed lines go, and the hash that the next one names.
@@ -37,7 +37,7 @@ enum Sink {
     /// A file.
     File(Held),
     /// Something that cannot be read back: standard output, a pipe, a device.
-    Stream(File),
+    Stream(Stream),
 }
 
 /// A file that nobody else writes to for as long as it is held.
@@ -63,27 +63,23 @@ impl Log {
             let stdout = std::os::fd::AsFd::as_fd(&io::stdout())
                 .try_clone_to_owned()
                 .map_err(|error| fault(path, "open", &error))?;
-            return Ok(Self {
-                sink: Sink::Stream(stdout.into()),
-                prev_hash: String::new(),
-                lines: String::new(),
-            });
+            return Ok(Self::new(Sink::Stream(Stream::new(stdout.into())), None));
         }
         let file = opened(path)?;
         let regular = file.metadata().is_ok_and(|metadata| metadata.is_file());
         if !regular {
-            return Ok(Self {
-                sink: Sink::Stream(file),
-                prev_hash: String::new(),
-                lines: String::new(),
-            });
+            return Ok(Self::new(Sink::Stream(Stream::new(file)), None));
         }
         let (held, last) = Held::new(path, file, state)?;
-        Ok(Self {
-            sink: Sink::File(held),
+        Ok(Self::new(Sink::File(held), last))
+    }
+
+    fn new(sink: Sink, last: Option<String>) -> Self {
+        Self {
+            sink,
             prev_hash: last.unwrap_or_default(),
             lines: String::new(),
-        })
+        }
     }
 
     /// Goes on in another file if the path names this one no more, and takes note of one that was
@@ -198,7 +194,7 @@ impl Log {
     pub(super) fn probe(&mut self) -> io::Result<()> {
         match &mut self.sink {
             Sink::File(held) => held.probe(),
-            Sink::Stream(file) => file.write_all(b"").and_then(|()| device_takes(file)),
+            Sink::Stream(stream) => stream.probe(),
         }
     }
 }
@@ -206,7 +202,7 @@ impl Log {
 impl Sink {
     fn write(&mut self, lines: &str) -> io::Result<()> {
         match self {
-            Self::Stream(file) => file.write_all(lines.as_bytes()),
+            Self::Stream(stream) => stream.write(lines),
             Self::File(held) => held.write(lines),
         }
     }
@@ -341,16 +337,6 @@ fn ids_from(mut file: &File, offset: u64) -> io::Result<Vec<String>> {
     file.read_to_end(&mut bytes)?;
     let text = String::from_utf8_lossy(&bytes);
     Ok(text.lines().filter_map(id_of).collect())
-}
-
-/// A full device says so only when something is written; a pipe or terminal is left alone.
-fn device_takes(file: &mut File) -> io::Result<()> {
-    use std::os::unix::fs::FileTypeExt;
-    let kind = file.metadata()?.file_type();
-    if kind.is_char_device() && !io::IsTerminal::is_terminal(file) {
-        file.write_all(b"\n")?;
-    }
-    Ok(())
 }
 
 /// The good length of a log and its last line.

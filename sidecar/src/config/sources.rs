@@ -135,10 +135,9 @@ impl Sources {
             .try_into()
             .map_err(|error| ConfigError(self.explain(&error)))?;
         config.resolve(base);
-        let name = self.file.as_ref().map_or("", |(name, _)| name.as_str());
         config
             .check()
-            .map_err(|ConfigError(what)| ConfigError(format!("{name}{what}")))?;
+            .map_err(|ConfigError(what)| ConfigError(self.placed(&what)))?;
         Ok(config)
     }
 
@@ -185,12 +184,11 @@ impl Sources {
     fn explain(&self, error: &toml::de::Error) -> String {
         let text = error.to_string();
         let text = text.trim_end();
-        let named = self.origins.iter().find(|((section, key), origin)| {
-            let is_set = origin.starts_with(PREFIX) || origin.starts_with("--set");
+        let named = self.set_by(|section, key| {
             let names = [format!("`{key}`"), format!("in `{section}.{key}`")];
-            is_set && names.iter().any(|name| text.contains(name))
+            names.iter().any(|name| text.contains(name))
         });
-        if let Some((_, origin)) = named {
+        if let Some(origin) = named {
             return format!("{origin}: {text}");
         }
         let Some((name, file)) = &self.file else {
@@ -200,6 +198,30 @@ impl Sources {
             Err(alone) => format!("{name}{alone}"),
             Ok(_) => format!("{name}{text}"),
         }
+    }
+
+    /// Names the variable, flag or file that sets what a fault is about: it begins with the setting,
+    /// as `[section] key`.
+    fn placed(&self, fault: &str) -> String {
+        let named = self.set_by(|section, key| {
+            let rest = fault.strip_prefix(&format!("[{section}] {key}"));
+            rest.is_some_and(|rest| rest.starts_with([' ', ':', ',']))
+        });
+        let file = self.file.as_ref().map_or("", |(name, _)| name.as_str());
+        named.map_or_else(
+            || format!("{file}{fault}"),
+            |origin| format!("{origin}: {fault}"),
+        )
+    }
+
+    /// The variable or flag that sets the first such setting.
+    fn set_by(&self, is_it: impl Fn(&str, &str) -> bool) -> Option<&str> {
+        let mut set = self
+            .origins
+            .iter()
+            .filter(|(_, origin)| origin.starts_with(PREFIX) || origin.starts_with("--set"));
+        let found = set.find(|((section, key), _)| is_it(section, key));
+        found.map(|(_, origin)| origin.as_str())
     }
 }
 
@@ -299,6 +321,11 @@ mod tests {
         let error = sources.read(Path::new("")).unwrap_err().to_string();
         assert!(error.contains("LATCHKEY_LISTEN_ADRESS"), "{error}");
         assert!(error.contains("expected one of"), "{error}");
+        let mut sources = self::sources();
+        sources.flag("bounds.tokens=1").unwrap();
+        let error = sources.read(Path::new("")).unwrap_err().to_string();
+        let begins = "--set bounds.tokens: [bounds] tokens is 1: ";
+        assert!(error.starts_with(begins), "{error}");
         for (flag, says) in [
             ("listen", "section.key=value"),
             ("lisen.address=x", "the sections are"),

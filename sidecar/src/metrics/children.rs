@@ -31,6 +31,11 @@ impl ChildMetrics {
         }
     }
 
+    /// Counts a process that could not be started.
+    pub fn not_started(&self) {
+        self.failed.inc();
+    }
+
     pub(super) fn register(&self, registry: &mut Registry) {
         registry.register(
             "latchkey_children",
@@ -44,7 +49,7 @@ impl ChildMetrics {
         );
         registry.register(
             "latchkey_children_failed",
-            "Processes of the tool server that ended, or were ended, because they were no good",
+            "Processes of the tool server that could not be started, ended, or were ended because they were no good",
             self.failed.clone(),
         );
     }

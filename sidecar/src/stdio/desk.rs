@@ -1,7 +1,7 @@
 //! The correspondence with one child: who waits for what, and where each of its messages belongs.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -36,7 +36,7 @@ pub(super) struct Room {
 
 /// The most messages that wait in one place.
 const MESSAGES: usize = 1024;
-/// The most requests of a child that wait for their answers.
+/// The most requests of a child that wait for their answers: beyond it the oldest is given up.
 const ASKED: usize = 64;
 
 /// The correspondence with one child.
@@ -52,8 +52,8 @@ pub(super) struct Desk {
 struct State {
     next: u64,
     open: BTreeMap<u64, Open>,
-    /// The requests of the child that were passed on, ids as written.
-    asked: BTreeSet<String>,
+    /// The requests of the child that were passed on, oldest first, ids as written.
+    asked: VecDeque<String>,
     /// Who watches the stream that no request asked for.
     watcher: Option<Mailbox>,
     /// When the child last said something.
@@ -110,7 +110,7 @@ impl Desk {
         let state = State {
             next: 0,
             open: BTreeMap::new(),
-            asked: BTreeSet::new(),
+            asked: VecDeque::new(),
             watcher: None,
             heard: None,
             used: Instant::now(),
@@ -190,7 +190,7 @@ impl Desk {
             return Err(NotSent::Gone);
         }
         let number = match message.sort() {
-            Some(Sort::Answer { id, .. }) if state.asked.remove(id) => None,
+            Some(Sort::Answer { id, .. }) if state.was_asked(id) => None,
             Some(Sort::Notification {
                 method: "notifications/cancelled",
             }) => {
@@ -248,14 +248,16 @@ impl Desk {
                     Era::Shared => None,
                     Era::Session => state.partner(false),
                 };
-                let given =
-                    state.asked.len() < ASKED && partner.is_some_and(|it| it.give(&message));
-                if given {
-                    state.asked.insert(id.to_owned());
+                let given = partner.is_some_and(|it| it.give(&message));
+                let unanswered = if given {
+                    state.ask(id)
                 } else {
-                    // A child that waits for an answer would wait for ever. Where its own queue is
-                    // full, it does not read anyway.
-                    let refusal = message::error(id, -32601, "the client cannot be asked", None);
+                    Some(id.to_owned())
+                };
+                // A child that waits for an answer would wait for ever. Where its own queue is
+                // full, it does not read anyway.
+                if let Some(id) = unanswered {
+                    let refusal = message::error(&id, -32601, "the client cannot be asked", None);
                     let _ = self.outbox.put(refusal);
                 }
                 passed(given)
@@ -340,6 +342,19 @@ impl State {
         let mut open = self.open.iter().rev();
         open.find(|(_, open)| open.id == id)
             .map(|(number, _)| *number)
+    }
+
+    /// Notes a request of the child; answers the one that is given up for it.
+    fn ask(&mut self, id: &str) -> Option<String> {
+        let oldest = (self.asked.len() >= ASKED).then(|| self.asked.pop_front());
+        self.asked.push_back(id.to_owned());
+        oldest.flatten()
+    }
+
+    /// Whether the child waits for this answer; it waits no more.
+    fn was_asked(&mut self, id: &str) -> bool {
+        let at = self.asked.iter().position(|asked| asked == id);
+        at.and_then(|at| self.asked.remove(at)).is_some()
     }
 
     fn answer(&mut self, id: &str, message: &Message<'_>) -> Heard {

@@ -325,6 +325,7 @@ impl Server {
             }
             Ok(Err(error)) => {
                 tracing::error!(target: "stdio", program, %error, "a tool server was not started");
+                self.metrics.not_started();
                 self.backoff().ended(Duration::ZERO);
                 Err(Reason::UpstreamUnavailable)
             }

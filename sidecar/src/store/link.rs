@@ -6,7 +6,7 @@ use std::{
     collections::VecDeque,
     path::PathBuf,
     pin::Pin,
-    sync::{Arc, atomic::Ordering},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -20,11 +20,14 @@ use tokio::{
 use tokio_rustls::{TlsConnector, rustls::pki_types::ServerName};
 
 use super::{
-    Ask, State, Value,
+    Ask, Value,
     places::Register,
     resp::{self, command},
 };
-use crate::config::{StoreAddress, StoreConfig};
+use crate::{
+    config::{StoreAddress, StoreConfig},
+    metrics::StoreMetrics,
+};
 
 /// Keeps one connection open.
 #[derive(Debug)]
@@ -35,7 +38,7 @@ pub(super) struct Link {
     config: StoreConfig,
     patience: Duration,
     lease: Duration,
-    state: Arc<State>,
+    metrics: StoreMetrics,
     register: Arc<Register>,
 }
 
@@ -54,7 +57,7 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_s
 impl Link {
     pub(super) fn new(
         config: &StoreConfig,
-        state: Arc<State>,
+        metrics: StoreMetrics,
         register: Arc<Register>,
     ) -> Result<Self, String> {
         config
@@ -67,7 +70,7 @@ impl Link {
             config: config.clone(),
             patience: config.timeout.0,
             lease: config.lease.0,
-            state,
+            metrics,
             register,
         })
     }
@@ -79,10 +82,10 @@ impl Link {
             let ended = match self.connect().await {
                 Ok(stream) => {
                     pause = PAUSE.0;
-                    self.state.connected.store(true, Ordering::Relaxed);
+                    self.metrics.set_connected(true);
                     tracing::info!(target: "store", "connected");
                     let ended = Session::new(stream, &self).serve(&mut asks).await;
-                    self.state.connected.store(false, Ordering::Relaxed);
+                    self.metrics.set_connected(false);
                     ended
                 }
                 Err(why) => why,

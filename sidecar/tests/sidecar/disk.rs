@@ -1,7 +1,9 @@
-//! A disk that gets full while the sidecar runs, and has room again later.
+//! A disk or a pipe that gets full while the sidecar runs, and has room again later.
 
 use std::{
     collections::BTreeSet,
+    fs::OpenOptions,
+    io::Read,
     path::Path,
     process::Command,
     sync::atomic::{AtomicUsize, Ordering},
@@ -136,4 +138,53 @@ fn a_disk_with_no_room_for_an_intent_is_not_ready() {
         client::get(program.admin, "/readyz").status == 200
     });
     assert_eq!(call(), "ok");
+}
+
+#[test]
+fn who_stops_reading_the_log_stops_calls_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = ToolServer::start();
+    bundle::Release::new(1).write(folder.path(), &server.upstream());
+    let pipe = folder.path().join("pipe");
+    assert!(
+        Command::new("mkfifo")
+            .arg(&pipe)
+            .status()
+            .unwrap()
+            .success()
+    );
+    let mut reader = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(&pipe)
+        .unwrap();
+    let program = Program::start(
+        folder.path(),
+        "audit = {file = \"pipe\"}\nlisten.workers = 1",
+    );
+    let calls = call_until_refused(&program, 1000);
+    let since = Instant::now();
+    assert_eq!(call_until_refused(&program, 1), 1);
+    assert_eq!(client::get(program.admin, "/readyz").status, 503);
+    assert!(since.elapsed() < Duration::from_secs(3));
+    // The first of those refused was let through on its intent, and its event waits.
+    assert_eq!(server.seen().len(), calls);
+
+    let wanted = calls + 2;
+    let lines = std::thread::spawn(move || {
+        let (mut text, mut bytes) = (String::new(), [0; 4096]);
+        while text.lines().count() < wanted || !text.ends_with('\n') {
+            let count = reader.read(&mut bytes).unwrap();
+            text.push_str(std::str::from_utf8(&bytes[..count]).unwrap());
+        }
+        text
+    });
+    wait_for("the reader", || {
+        client::get(program.admin, "/readyz").status == 200
+    });
+    let answer = client::call(program.address, &bundle::token("alice"), "get_issue");
+    assert_eq!(answer.outcome(), "ok");
+    let lines = lines.join().unwrap();
+    latchkey_gate::event::verify_chain(lines.lines()).unwrap();
+    assert_eq!(lines.lines().count(), wanted);
 }

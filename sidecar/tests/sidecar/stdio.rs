@@ -263,6 +263,20 @@ fn a_child_that_is_killed_is_started_again() {
 }
 
 #[test]
+fn a_program_that_cannot_be_started_is_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut release = release(1, "modern", "");
+    release.command = vec!["/nowhere/server".to_owned()];
+    release.write(folder.path(), "");
+    let sidecar = sidecar(folder.path(), "").unwrap();
+    let rig = Rig { folder, sidecar };
+    let answer = rig.open("alice").modern(&json!(1), "get_issue");
+    assert_eq!(answer.outcome(), "upstream_unavailable");
+    assert!(rig.counts("latchkey_children_failed_total 1"));
+    assert!(rig.counts("latchkey_children_started_total 0"));
+}
+
+#[test]
 fn whatever_a_child_does_its_callers_get_an_answer_and_one_event_each() {
     for (mode, expected) in [
         ("die", "upstream_unavailable"),

@@ -5,6 +5,7 @@ use std::time::Duration;
 use latchkey_engine::index::{Obligation, Pool, Reach};
 use latchkey_gate::settings::{OnLoss, ServerSettings, Sharing, StoreLoss};
 use latchkey_sidecar::run::Running;
+use serde_json::{Value, json};
 
 use crate::{
     bundle::{self, token},
@@ -157,6 +158,16 @@ fn a_store_that_is_paused_or_killed_refuses_unless_the_policy_says_otherwise() {
     assert_eq!(pair.reached(), 2);
     let event = events(pair.first.folder.path()).pop().unwrap();
     assert_eq!(event["reason"], "rate_limited", "{event}");
+    let told = || {
+        let get = |path| client::get(pair.first.sidecar.admin, path).body;
+        let status: Value = serde_json::from_str(&get("/status")).unwrap();
+        (status["store"].clone(), get("/metrics"))
+    };
+    let (store, metrics) = told();
+    assert_eq!(store, json!({"connected": false, "lost": 3}));
+    for line in ["latchkey_store_connected 0", "latchkey_store_lost_total 3"] {
+        assert!(metrics.lines().any(|it| it == line), "{metrics}");
+    }
     // What needs no store goes on.
     assert_eq!(
         pair.first.call(&token("alice"), "get_issue").outcome(),
@@ -164,6 +175,7 @@ fn a_store_that_is_paused_or_killed_refuses_unless_the_policy_says_otherwise() {
     );
     pair.redis.signal("CONT");
     pair.wait_connected();
+    assert_eq!(told().0["connected"], true);
     assert_eq!(pair.let_through(2, "paced"), 2);
     pair.redis.signal("KILL");
     assert_eq!(pair.let_through(6, "paced"), 0);

@@ -125,6 +125,28 @@ async fn a_session_asks_its_caller_and_only_what_was_asked_is_answered() {
 }
 
 #[tokio::test]
+async fn who_never_answers_is_asked_on_and_the_oldest_questions_are_given_up() {
+    let (desk, mut lines) = Desk::new(Era::Session, ROOM);
+    let answer = |id: usize| {
+        tell(
+            &desk,
+            &format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{}}}}"#),
+        )
+    };
+    for id in 0..=ASKED {
+        let mut watcher = desk.watch().unwrap();
+        let asked = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"roots/list"}}"#);
+        assert_eq!(desk.hear(asked.as_bytes()), Heard::Passed);
+        assert!(next(&mut watcher).await.contains("roots/list"));
+    }
+    let refused = next(&mut lines).await;
+    assert!(refused.contains("\"id\":0,\"error\""), "{refused}");
+    assert_eq!(answer(0), Err(NotSent::Unfit));
+    assert_eq!(answer(1), Ok(()));
+    assert_eq!(answer(ASKED), Ok(()));
+}
+
+#[tokio::test]
 async fn a_caller_cancels_its_own_requests_only() {
     let (desk, mut lines) = Desk::new(Era::Session, ROOM);
     let (_letters, _ticket) = ask(&desk, "\"c\"").unwrap();
