@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 VENV := .cache/demo-venv
 
-.PHONY: help demo test test-fast faults agree lint bench cel fuzz-smoke vectors sign-test
+.PHONY: help demo release test test-fast faults agree lint bench cel fuzz-smoke vectors sign-test
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1 \t\2/' | expand -t 20
@@ -14,6 +14,9 @@ demo: $(VENV)/installed ## the whole story on one page: policy, bundle, sidecar,
 	@echo "demo: building latchkey and latchkey-sidecar (some minutes the first time)"
 	@cargo build --quiet --locked -p latchkey -p latchkey-sidecar --bins
 	@PYTHONDONTWRITEBYTECODE=1 $(VENV)/bin/python demo/demo.py
+
+release: ## the programs as they are released, in target/release; the sidecar is built by what a load of calls runs
+	@bench/guided
 
 test: nextest ## every test of every crate, and of the documents
 	@cargo nextest run --workspace --locked

@@ -238,3 +238,37 @@ fn warnings_are_silenced_with_a_reason_or_by_level_and_always_counted() {
     assert_eq!(counts(&level("warn"), &with("")), (0, 1, 0));
     assert_eq!(counts(&level("deny"), &with("")), (1, 1, 0));
 }
+
+/// The arguments that one rule reads stand far apart by name: only in the order of the rules do
+/// twenty of them make a small diagram.
+#[test]
+fn a_shadowed_rule_is_found_among_many_that_read_arguments_of_their_own() {
+    let rule = |name: &str, at: usize, least: usize| {
+        format!(
+            "  {name}: {{effect: deny, surfaces: {{s: [t]}}, message: No., when: 'has(args.a{at}) \
+             && args.a{at} == \"x\" && has(args.b{at}) && args.b{at} > {least}'}}\n"
+        )
+    };
+    let numbers = 0..20;
+    let rules: String = numbers
+        .clone()
+        .map(|n| rule(&format!("r{n}"), n, n))
+        .collect();
+    let properties = numbers.map(|n| format!("a{n}: {{type: string}}, b{n}: {{type: integer}}"));
+    let properties = properties.collect::<Vec<_>>().join(", ");
+    let input =
+        format!("{{type: object, additionalProperties: false, properties: {{{properties}}}}}");
+    let policy = [
+        issuer("    audiences: [a]\n    jwks: {uri: https://idp.acme.example/jwks}\n"),
+        tool(&format!("{{risk: read, input: {input}}}")),
+        "principals:\n  bob: {type: human, identity: {issuer: i, subject: u}, in: acme}\n\
+         roles:\n  r: {allow: {s: [t]}}\n\
+         bindings:\n  b: {who: [bob], roles: [r], in: acme}\nrules:\n"
+            .to_owned(),
+        rules,
+        rule("shadowed", 3, 50),
+    ];
+    let report = report(TOML, &policy.concat());
+    let found: Vec<_> = report.diagnostics.iter().map(|it| it.code.id).collect();
+    assert!(found.contains(&"LK3023"), "{found:?}");
+}

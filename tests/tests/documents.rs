@@ -136,6 +136,9 @@ fn operating_lists_every_metric_and_no_other() {
     metrics.supply.refused("rollback");
     metrics.supply.fetched("whole", 1);
     metrics.telemetry.exported(1);
+    metrics.issuers.fetched("acme", "ok");
+    metrics.issuers.usable("acme", 1);
+    metrics.issuers.vouched("acme", 1);
     metrics.observe_stage(
         latchkey_sidecar::telemetry::Stage::Admit,
         std::time::Duration::ZERO,

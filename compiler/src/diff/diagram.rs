@@ -94,9 +94,26 @@ impl Diagram {
         wanted: &dyn Fn(u32) -> bool,
         most: usize,
     ) -> Vec<Path> {
+        let leads = self.leading_to(root, wanted);
         let mut paths = Vec::new();
-        self.walk(root, wanted, most, &mut Vec::new(), &mut paths);
+        self.walk(root, &leads, most, &mut Vec::new(), &mut paths);
         paths
+    }
+
+    /// Of each node up to the root, whether some way leads to a leaf that is asked for. There may be
+    /// ever so many ways that do not.
+    fn leading_to(&self, root: NodeId, wanted: &dyn Fn(u32) -> bool) -> Vec<bool> {
+        let nodes = self.nodes.iter().take(root.0 as usize + 1);
+        let mut leads: Vec<bool> = Vec::with_capacity(nodes.len());
+        for node in nodes {
+            let leads_on = |child: &NodeId| leads.get(child.0 as usize) == Some(&true);
+            leads.push(match node {
+                Node::Leaf(value) => wanted(*value),
+                // Children are made before whoever has them.
+                Node::Branch(_, children) => children.iter().any(leads_on),
+            });
+        }
+        leads
     }
 
     fn intern(&mut self, node: Node) -> Result<NodeId, TooLarge> {
@@ -226,16 +243,16 @@ impl Diagram {
     fn walk(
         &self,
         at: NodeId,
-        wanted: &dyn Fn(u32) -> bool,
+        leads: &[bool],
         most: usize,
         way: &mut Vec<(Variable, Vec<usize>)>,
         paths: &mut Vec<Path>,
     ) {
-        if paths.len() >= most {
+        if paths.len() >= most || leads.get(at.0 as usize) != Some(&true) {
             return;
         }
         match self.nodes.get(at.0 as usize) {
-            Some(Node::Leaf(value)) if wanted(*value) => paths.push((way.clone(), *value)),
+            Some(Node::Leaf(value)) => paths.push((way.clone(), *value)),
             Some(Node::Branch(variable, children)) => {
                 let mut seen: Vec<(NodeId, Vec<usize>)> = Vec::new();
                 for (region, child) in children.iter().enumerate() {
@@ -246,11 +263,11 @@ impl Diagram {
                 }
                 for (child, regions) in seen {
                     way.push((*variable, regions));
-                    self.walk(child, wanted, most, way, paths);
+                    self.walk(child, leads, most, way, paths);
                     way.pop();
                 }
             }
-            _ => {}
+            None => {}
         }
     }
 }

@@ -123,6 +123,8 @@ pub(super) const ONE: i128 = 1_000_000_000;
 #[derive(Debug, Clone, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "each is one kind of value")]
 pub(super) struct Reads {
+    /// How many variables were read before it.
+    rank: usize,
     texts: BTreeSet<String>,
     prefixes: BTreeSet<String>,
     languages: BTreeSet<Language>,
@@ -142,7 +144,8 @@ pub(super) struct Reads {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Collector {
     attributes: BTreeMap<Attribute, Reads>,
-    others: BTreeSet<Key>,
+    /// Groups and flags, each with its rank.
+    others: BTreeMap<Key, usize>,
     flags: BTreeMap<Key, Flag>,
     hints: BTreeMap<Attribute, BTreeSet<String>>,
     /// Attributes that are compared with one another.
@@ -163,12 +166,18 @@ pub(super) type Hints = (BTreeMap<Key, Flag>, BTreeMap<Attribute, BTreeSet<Strin
 impl Collector {
     /// What is known of an attribute; made on first use.
     pub(super) fn attribute(&mut self, attribute: &Attribute) -> &mut Reads {
-        self.attributes.entry(attribute.clone()).or_default()
+        let rank = self.ranks();
+        let known = self.attributes.entry(attribute.clone());
+        known.or_insert_with(|| Reads {
+            rank,
+            ..Reads::default()
+        })
     }
 
     /// A group or flag is read.
     pub(super) fn other(&mut self, key: Key) {
-        self.others.insert(key);
+        let rank = self.ranks();
+        self.others.entry(key).or_insert(rank);
     }
 
     /// A test of an attribute can go either way inside a region.
@@ -183,7 +192,12 @@ impl Collector {
         }
         let test = test.clone();
         self.flags.insert(key.clone(), Flag { attributes, test });
-        self.others.insert(key);
+        self.other(key);
+    }
+
+    /// How many variables there are so far.
+    fn ranks(&self) -> usize {
+        self.attributes.len() + self.others.len()
     }
 
     /// Two attributes are compared with one another.
@@ -217,7 +231,8 @@ impl Collector {
         )
     }
 
-    /// The variables in order, each with its regions.
+    /// The variables, each with its regions, in the order in which they were first read: a diagram
+    /// stays small where what one condition reads stands together.
     pub(super) fn domains(
         mut self,
         shape: &dyn Fn(&Attribute) -> Shape,
@@ -225,10 +240,11 @@ impl Collector {
         known: &Known,
     ) -> Vec<(Key, Vec<Region>)> {
         self.share(shape);
-        let mut domains: Vec<_> = self
+        let mut ranked: Vec<_> = self
             .attributes
             .into_iter()
             .map(|(attribute, mut reads)| {
+                let rank = reads.rank;
                 let own = shape(&attribute);
                 let member = own.member.clone().map(|it| Ask::Member(Value::Text(it)));
                 if let Some(member) = member.clone() {
@@ -248,12 +264,14 @@ impl Collector {
                     let lists = lists.into_iter().filter(|it| !lacks(it));
                     regions.extend(lists.map(Region::List));
                 }
-                (Key::Attribute(attribute), regions)
+                (rank, (Key::Attribute(attribute), regions))
             })
             .collect();
         let both = || vec![Region::Holds(false), Region::Holds(true)];
-        domains.extend(self.others.into_iter().map(|key| (key, both())));
-        domains
+        let others = self.others.into_iter();
+        ranked.extend(others.map(|(key, rank)| (rank, (key, both()))));
+        ranked.sort_unstable_by_key(|(rank, _)| *rank);
+        ranked.into_iter().map(|(_, domain)| domain).collect()
     }
 }
 

@@ -205,6 +205,9 @@ impl<'a> Review<'a> {
     }
 }
 
+/// The most regions of one entry that are told in words.
+const MOST_REGIONS: usize = 8;
+
 impl Entry<'_> {
     /// Where it comes from: the first place on the new side, or else on the old one.
     #[must_use]
@@ -228,7 +231,8 @@ impl Entry<'_> {
         })
     }
 
-    /// The regions in words; empty is every call.
+    /// The regions in words; empty is every call. Of very many the shortest stand for all: nobody reads
+    /// the others, and the JSON report has them.
     #[must_use]
     pub fn region(&self) -> String {
         if self.regions.contains("") {
@@ -237,7 +241,14 @@ impl Entry<'_> {
         match self.regions.iter().collect::<Vec<_>>().as_slice() {
             [one] => (**one).to_owned(),
             many => {
-                let each: Vec<_> = many.iter().map(|it| format!("({it})")).collect();
+                let mut shown = many.to_vec();
+                if many.len() > MOST_REGIONS {
+                    shown.sort_by_key(|it| it.len());
+                    shown.truncate(MOST_REGIONS);
+                }
+                let mut each: Vec<_> = shown.iter().map(|it| format!("({it})")).collect();
+                let left = many.len() - shown.len();
+                each.extend((left > 0).then(|| format!("{left} more regions (--format json)")));
                 each.join(" or ")
             }
         }

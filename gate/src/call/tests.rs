@@ -15,6 +15,65 @@ fn ask(text: &str) -> String {
     }
 }
 
+/// The page of the documents has every member and no other, and what it shows can be read.
+#[test]
+fn every_member_is_documented() {
+    use std::collections::BTreeSet;
+    let page = include_str!("../../../docs/reference/stated-calls.md");
+    let shown: Vec<serde_json::Map<String, serde_json::Value>> = page
+        .split("```json")
+        .skip(1)
+        .map(|rest| serde_json::from_str(rest.split("```").next().unwrap()).unwrap())
+        .collect();
+    let [call, answered] = shown.as_slice() else {
+        panic!("{shown:?}");
+    };
+    let call: Stated = serde_json::from_value(call.clone().into()).unwrap();
+    let rows = |head: &str| -> BTreeSet<String> {
+        let table = page.split(head).nth(1).unwrap();
+        let rows = table.lines().skip(2).take_while(|it| it.starts_with('|'));
+        let names =
+            rows.flat_map(|row| row.split('|').nth(1).unwrap().split('`').skip(1).step_by(2));
+        names.map(str::to_owned).collect()
+    };
+    let members = |value: serde_json::Value| -> BTreeSet<String> {
+        value.as_object().unwrap().keys().cloned().collect()
+    };
+    let text = || Some(String::new());
+    let json = || Some(RawValue::from_string("{}".to_owned()).unwrap());
+    let caller = StatedCaller {
+        principal: text(),
+        issuer: text(),
+        subject: text(),
+        groups: vec![String::new()],
+    };
+    let whole = Stated {
+        tool: text(),
+        prompt: text(),
+        resource: text(),
+        arguments: json(),
+        method: text(),
+        path: text(),
+        body: json(),
+        token_permissions: Some(Vec::new()),
+        token_id: text(),
+        ..call
+    };
+    assert_eq!(
+        rows("member of a call"),
+        members(serde_json::to_value(whole).unwrap())
+    );
+    assert_eq!(
+        rows("member of a caller"),
+        members(serde_json::to_value(caller).unwrap())
+    );
+    let answered: BTreeSet<String> = answered.keys().cloned().collect();
+    assert_eq!(rows("member of an answer"), answered);
+    let text =
+        r#"{"caller":{"principal":"alice"},"server":"github","tool":"nope","at":"2026-12-01"}"#;
+    assert_eq!(answered, members(serde_json::from_str(&ask(text)).unwrap()));
+}
+
 #[test]
 fn an_answer_has_exactly_the_agreed_members() {
     let text = r#"{"id":"r1","caller":{"principal":"alice"},"server":"github","tool":"push_files","arguments":{"owner":"ACME","repo":"Ledger"},"at":"2026-12-01T10:00:00Z"}"#;
