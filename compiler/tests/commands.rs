@@ -258,6 +258,32 @@ allow: allowed (LK9000)
 }
 
 #[test]
+fn in_a_chain_only_the_groups_that_its_callers_are_in_are_named() {
+    let folder = project("explain-chain");
+    let group = "support-staff: {from: {issuer: acme-idp, value: support}, within: acme/support}";
+    let other = "other: {from: {issuer: acme-idp, value: other}, within: acme/support}";
+    let both = format!("{group}\n  {other}");
+    edit(&folder.join("org.yaml"), group, &both);
+    let access = folder.join("access/support.yaml");
+    edit(
+        &access,
+        "[\"group:support-staff\",",
+        "[\"group:support-staff\", \"group:other\",",
+    );
+    let call = NOTE.replace(
+        "\"server\"",
+        "\"on_behalf_of\":[{\"principal\":\"ana\",\"groups\":[\"support\"]}],\"server\"",
+    );
+    let (_, out, err) = latchkey(&folder, &["explain", "--call", &call]);
+    let named = out.lines().find(|line| line.starts_with("    as "));
+    assert_eq!(
+        named,
+        Some("    as triage-bot, group:support-staff"),
+        "{out}{err}"
+    );
+}
+
+#[test]
 fn a_deny_names_its_rule_or_who_holds_what_is_missing() {
     let folder = project("explain-deny");
     let (_, out, _) = latchkey(&folder, &["explain", "--call", ANSWER]);

@@ -17,8 +17,9 @@ use latchkey_engine::{
     overlay::Overlay,
 };
 use latchkey_gate::{
-    call::{self, Stated},
+    call::{self, Stated, StatedError},
     gate::Gate,
+    identity::Identity,
 };
 
 /// Decides a stated call and prints every fact of the decision.
@@ -36,13 +37,16 @@ pub(super) fn run(
             Err(exit) => return Ok(exit),
         },
     };
-    let verdict = call::verdict(&opened.gate, &Overlay::default(), &stated)
-        .map_err(|error| Failure::usage(error.to_string()).help("correct the call"))?;
+    let unfit = |error: StatedError| Failure::usage(error.to_string()).help("correct the call");
+    let verdict = call::verdict(&opened.gate, &Overlay::default(), &stated).map_err(unfit)?;
+    let identity = call::identity(&opened.gate, &stated).map_err(unfit)?;
+    let identity = identity.ok().flatten();
     let why = Why {
         facts: &verdict.facts,
         opened: &opened,
         near: Near {
             facts: &verdict.facts,
+            callers: identity.as_ref().map_or(&[], Identity::callers),
             stated: &stated,
             opened: &opened,
         },
@@ -85,7 +89,7 @@ impl Opened {
 fn parse(text: &str) -> Result<Stated, Failure> {
     let wrong = |error: serde_json::Error| {
         Failure::usage(format!("this is no call: {error}"))
-            .help("a call is a JSON object as `latchkey eval` reads it; see `docs/quickstart.md`")
+            .help("a call is a JSON object as `latchkey eval` reads it; see `docs/reference/stated-calls.md`")
     };
     if text.trim_start().starts_with('{') {
         return serde_json::from_str(text).map_err(wrong);

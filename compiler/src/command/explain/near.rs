@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use latchkey_engine::{
     bundle::places::PlaceKind,
+    call::Caller,
     condition::{Attribute, Defaults, Facts as Attributes, Formula, Program, Root, Segment},
     decision::NoTrace,
-    id::{AttributeId, BindingId, FormulaId, PrincipalId},
+    id::{AttributeId, BindingId, FormulaId},
     index::{Index, Subject},
     policy::Policy,
     reason::Reason,
@@ -32,6 +33,8 @@ const MAX_ROLES: usize = 3;
 /// A decision, and what it was asked.
 pub(super) struct Near<'a> {
     pub(super) facts: &'a Facts,
+    /// Who calls, and whom they act for; nobody where their token is refused.
+    pub(super) callers: &'a [Caller],
     pub(super) stated: &'a Stated,
     pub(super) opened: &'a Opened,
 }
@@ -90,36 +93,15 @@ impl Near<'_> {
     /// As what a binding names a caller of the call.
     pub(super) fn named_by(&self, binding: BindingId) -> Vec<String> {
         let policy = self.opened.gate.policy();
-        let who = &self.facts.who;
-        let ids = who.callers.iter().filter_map(|it| policy.principal(it));
-        let ids: Vec<PrincipalId> = ids.collect();
-        let types = &policy.index().principals.types;
         let subjects = policy.bindings().subjects_of(binding).iter();
-        let named = subjects.filter_map(|subject| {
-            let (fits, name) = match subject {
-                Subject::Principal(id) => (ids.contains(id), policy.principal_name(*id).to_owned()),
-                Subject::Group(id) => {
-                    let name = policy.group_name(*id);
-                    let by_git = ids.iter().any(|it| in_group(policy, *it, name));
-                    let listed = who.groups.iter().any(|it| it == name);
-                    (
-                        by_git || listed || who.callers.len() > 1,
-                        format!("group:{name}"),
-                    )
-                }
-                Subject::Tag(id) => {
-                    let name = policy.index().tags.get(id.index());
-                    let tagged = ids.iter().any(|it| has_tag(policy, *it, name));
-                    (tagged, format!("tag:{name}"))
-                }
-                Subject::Type(kind) => {
-                    let word = type_name(*kind);
-                    let one = ids.iter().any(|it| types.get(it.index()) == Some(kind));
-                    (one || who.principal_type == word, format!("type:{word}"))
-                }
-                Subject::Everyone => (true, "everyone".to_owned()),
-            };
-            fits.then_some(name)
+        let named =
+            subjects.filter(|it| self.callers.iter().any(|caller| is(policy, caller, **it)));
+        let named = named.map(|subject| match subject {
+            Subject::Principal(id) => policy.principal_name(*id).to_owned(),
+            Subject::Group(id) => format!("group:{}", policy.group_name(*id)),
+            Subject::Tag(id) => format!("tag:{}", policy.index().tags.get(id.index())),
+            Subject::Type(kind) => format!("type:{}", type_name(*kind)),
+            Subject::Everyone => "everyone".to_owned(),
         });
         named.collect()
     }
@@ -180,7 +162,7 @@ impl Near<'_> {
         let elements: BTreeMap<AttributeId, Vec<Slot<'_>>> = elements.collect();
         let values = Values {
             policy,
-            facts: self.facts,
+            callers: self.callers,
             held: &held,
             elements: &elements,
         };
@@ -221,8 +203,8 @@ impl Near<'_> {
                     }
                 }
             }
-            Root::Principal => text(caller(policy, self.facts.who.callers.first(), field)),
-            Root::Subject => text(caller(policy, self.facts.who.callers.last(), field)),
+            Root::Principal => text(fact(policy, self.callers.first(), field)),
+            Root::Subject => text(fact(policy, self.callers.last(), field)),
             Root::Scope => {
                 let scope = self.facts.scopes.first().and_then(|it| tree.find(it));
                 let node = scope.and_then(|scope| match field {
@@ -237,20 +219,26 @@ impl Near<'_> {
     }
 }
 
-/// A fact of a declared caller, as conditions read it.
-fn caller(policy: &Policy, name: Option<&String>, field: &str) -> Option<String> {
-    let id = policy.principal(name?)?;
-    let principals = &policy.index().principals;
+/// Whether a caller is what a binding names.
+fn is(policy: &Policy, caller: &Caller, subject: Subject) -> bool {
+    match subject {
+        Subject::Principal(id) => caller.principal == Some(id),
+        Subject::Group(id) => caller.groups.contains(&id),
+        Subject::Tag(id) => has_tag(policy, caller, policy.index().tags.get(id.index())),
+        Subject::Type(kind) => caller.kind == Some(kind),
+        Subject::Everyone => true,
+    }
+}
+
+/// A fact of a caller, as conditions read it.
+fn fact(policy: &Policy, caller: Option<&Caller>, field: &str) -> Option<String> {
+    let caller = caller?;
     let tree = &policy.index().scopes;
-    let scope = principals.scopes.get(id.index()).copied();
     match field {
-        "name" => name.cloned(),
-        "type" => {
-            let kind = principals.types.get(id.index())?;
-            Some(type_name(*kind).to_owned())
-        }
-        "organization" => Some(tree.name(tree.organization(scope?)?).to_owned()),
-        "team" => Some(tree.name(tree.team(scope?)?).to_owned()),
+        "name" => Some(policy.principal_name(caller.principal?).to_owned()),
+        "type" => Some(type_name(caller.kind?).to_owned()),
+        "organization" => Some(tree.name(tree.organization(caller.scope?)?).to_owned()),
+        "team" => Some(tree.name(tree.team(caller.scope?)?).to_owned()),
         _ => None,
     }
 }
@@ -280,7 +268,7 @@ fn told(blamed: &[Blamed]) -> String {
 /// The values of a call, as the engine's evaluator asks for them.
 struct Values<'a> {
     policy: &'a Policy,
-    facts: &'a Facts,
+    callers: &'a [Caller],
     held: &'a BTreeMap<AttributeId, Held>,
     elements: &'a BTreeMap<AttributeId, Vec<Slot<'a>>>,
 }
@@ -308,36 +296,30 @@ impl Attributes for Values<'_> {
 
     fn member(&self, attribute: AttributeId, name: &str) -> Option<bool> {
         let entry = self.policy.index().attributes.get(attribute.index())?;
-        let callers = &self.facts.who.callers;
         let caller = match entry.root {
-            Root::Principal => callers.first(),
-            Root::Subject => callers.last(),
+            Root::Principal => self.callers.first(),
+            Root::Subject => self.callers.last(),
             Root::Args | Root::Scope | Root::Request => return None,
         };
-        let id = caller.and_then(|name| self.policy.principal(name));
         let [Segment::Field(field)] = entry.path.as_slice() else {
             return None;
         };
+        let group = self.policy.group(name);
         match field.as_str() {
-            "groups" if entry.root == Root::Principal => {
-                Some(self.facts.who.groups.iter().any(|it| it == name))
+            "groups" => {
+                let in_group = |it: &Caller| group.is_some_and(|id| it.groups.contains(&id));
+                Some(caller.is_some_and(in_group))
             }
-            "groups" => Some(id.is_some_and(|id| in_group(self.policy, id, name))),
-            "tags" => Some(id.is_some_and(|id| has_tag(self.policy, id, name))),
+            "tags" => Some(caller.is_some_and(|it| has_tag(self.policy, it, name))),
             _ => None,
         }
     }
 }
 
-fn in_group(policy: &Policy, id: PrincipalId, name: &str) -> bool {
-    let groups = &policy.index().principals.groups;
-    let group = policy.group(name);
-    group.is_some_and(|group| groups.binary_search(&(id, group)).is_ok())
-}
-
-fn has_tag(policy: &Policy, id: PrincipalId, name: &str) -> bool {
+fn has_tag(policy: &Policy, caller: &Caller, name: &str) -> bool {
     let index = policy.index();
-    let of = index.principals.tags.iter().filter(|(it, _)| *it == id);
+    let tags = index.principals.tags.iter();
+    let of = tags.filter(|(it, _)| Some(*it) == caller.principal);
     let mut names = of.map(|(_, tag)| index.tags.get(tag.index()));
     names.any(|it| it == name)
 }
