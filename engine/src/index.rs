@@ -314,9 +314,9 @@ pub enum ScopeSource {
         /// The argument.
         argument: ArgumentPath,
         /// Exact values, sorted.
-        exact: Vec<(String, ScopeId)>,
+        exact: ScopeNames,
         /// Prefixes, longest first, then sorted.
-        prefixes: Vec<(String, ScopeId)>,
+        prefixes: ScopeNames,
     },
     /// The sidecar writes the current actor's organization or team into an argument.
     Force {
@@ -327,6 +327,70 @@ pub enum ScopeSource {
     },
     /// Anywhere: needs a grant at the server's scope.
     Unscoped,
+}
+
+/// Texts that name scopes: a large project has one list of tens of thousands for each surface.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ScopeNames {
+    texts: Strings,
+    scopes: Vec<ScopeId>,
+}
+
+impl ScopeNames {
+    /// Appends a text. Answers false, and changes nothing, once 4 GiB would be passed.
+    pub fn push(&mut self, text: &str, scope: ScopeId) -> bool {
+        let pushed = self.texts.push(text);
+        if pushed {
+            self.scopes.push(scope);
+        }
+        pushed
+    }
+
+    /// The scope that a text names, where the texts are sorted.
+    #[must_use]
+    pub fn get(&self, text: &str) -> Option<ScopeId> {
+        self.scopes.get(self.texts.position(text)?).copied()
+    }
+
+    /// The scope of the longest of these that a text begins with, where the longest come first.
+    #[must_use]
+    pub fn by_prefix(&self, text: &str) -> Option<ScopeId> {
+        let mut fitting = self.iter().filter(|(prefix, _)| text.starts_with(prefix));
+        fitting.next().map(|(_, scope)| scope)
+    }
+
+    /// The texts, in order.
+    #[must_use]
+    pub fn texts(&self) -> &Strings {
+        &self.texts
+    }
+
+    /// The scopes, in the order of their texts.
+    #[must_use]
+    pub fn scopes(&self) -> &[ScopeId] {
+        &self.scopes
+    }
+
+    /// Each text and the scope that it names.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, ScopeId)> + Clone {
+        self.texts.iter().zip(self.scopes.iter().copied())
+    }
+
+    /// Gives back what growth left over.
+    pub fn shrink_to_fit(&mut self) {
+        self.texts.shrink_to_fit();
+        self.scopes.shrink_to_fit();
+    }
+}
+
+impl<S: AsRef<str>> FromIterator<(S, ScopeId)> for ScopeNames {
+    fn from_iter<I: IntoIterator<Item = (S, ScopeId)>>(named: I) -> Self {
+        let mut names = Self::default();
+        for (text, scope) in named {
+            names.push(text.as_ref(), scope);
+        }
+        names
+    }
 }
 
 /// A fact about one argument of a surface.

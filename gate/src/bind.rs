@@ -13,7 +13,7 @@ use latchkey_engine::{
     call::{Caller, MAX_SCOPES, Operation, Scopes},
     condition::Segment,
     id::{ScopeId, SurfaceId},
-    index::{ArgumentFact, ArgumentPath, Operations, ScopeSource, Surface},
+    index::{ArgumentFact, ArgumentPath, Operations, ScopeNames, ScopeSource, Surface},
     policy::Policy,
 };
 
@@ -270,21 +270,11 @@ impl<'d> Arguments<'d, '_> {
     fn mapped(
         &self,
         path: &ArgumentPath,
-        exact: &[(String, ScopeId)],
-        prefixes: &[(String, ScopeId)],
+        exact: &ScopeNames,
+        prefixes: &ScopeNames,
     ) -> Option<Vec<ScopeId>> {
         let texts = self.texts(path)?;
-        let scope = |text: &str| {
-            let found = exact.binary_search_by(|(value, _)| value.as_str().cmp(text));
-            match found {
-                Ok(at) => exact.get(at),
-                // Longest first, so the first that fits is the longest.
-                Err(_) => prefixes
-                    .iter()
-                    .find(|(prefix, _)| text.starts_with(prefix.as_str())),
-            }
-            .map(|(_, scope)| *scope)
-        };
+        let scope = |text: &str| exact.get(text).or_else(|| prefixes.by_prefix(text));
         texts.iter().map(|held| scope(held.text()?)).collect()
     }
 

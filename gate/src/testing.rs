@@ -314,12 +314,11 @@ fn index() -> Index {
         } = &mut it.scope
         {
             *argument = vec!["repos".to_owned()];
-            let payments = exact.iter().find(|(name, _)| name == "ledger").unwrap().1;
-            let platform = exact.iter().find(|(name, _)| name == "infra").unwrap().1;
-            *prefixes = vec![
-                ("infra-pay-".to_owned(), payments),
-                ("infra-".to_owned(), platform),
-            ];
+            let payments = exact.get("ledger").unwrap();
+            let platform = exact.get("infra").unwrap();
+            *prefixes = [("infra-pay-", payments), ("infra-", platform)]
+                .into_iter()
+                .collect();
         }
     });
     let bare = |it: &mut Surface, kind| {

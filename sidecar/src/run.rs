@@ -628,12 +628,12 @@ fn look_at_keys(shared: &Shared) {
     tell(shared, word, detail);
 }
 
-/// Lets the allocator return memory that has been free for a second. It looks when a large block is
-/// freed, and an idle sidecar frees none: what opening a bundle needed would stay for hours.
+/// Lets the allocator return memory that has been free for a second. It looks for all of it when a
+/// thread ends, and an idle sidecar ends none: what opening a bundle needed would stay for hours.
 fn give_back() {
-    const LARGE: usize = 1 << 20;
-    // Untouched, so that no page of it is ever there.
-    drop(std::hint::black_box(Vec::<u8>::with_capacity(LARGE)));
+    let _ = std::thread::Builder::new()
+        .name("idle".to_owned())
+        .spawn(|| ());
 }
 
 /// Keeps the store open for as long as a request may need it.

@@ -82,7 +82,9 @@ impl Folder {
             Err(error) if error.kind() == io::ErrorKind::NotADirectory => return Ok(None),
             Err(error) => return Err(storage(&path, "cannot be read", &error)),
         };
-        let mut bytes = Vec::new();
+        // As large as the file at once: what grows leaves several times that behind.
+        let length = file.metadata().map_or(0, |metadata| metadata.len());
+        let mut bytes = Vec::with_capacity(usize::try_from(length.min(largest)).unwrap_or(0));
         let read = file.take(largest.saturating_add(1)).read_to_end(&mut bytes);
         read.map_err(|error| storage(&path, "cannot be read", &error))?;
         if bytes.len() as u64 > largest {

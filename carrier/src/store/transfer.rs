@@ -135,6 +135,8 @@ impl Transfer {
         }
         let end = Instant::now() + self.timeout;
         let mut bytes = Vec::new();
+        // As large as the answer at once: what grows leaves several times that behind.
+        let _ = bytes.try_reserve_exact(usize::try_from(announced).unwrap_or(0));
         let mut window = (Instant::now() + self.stall, 0);
         loop {
             let (until, so_far) = window;

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use latchkey_engine::{
     condition::{Formula, Test},
     id::{BindingId, PermissionId, PrincipalId, RoleId, ScopeId},
-    index::{Group, Rule, ScopeSource, Server, Subject, Surface},
+    index::{Group, Rule, ScopeNames, ScopeSource, Server, Subject, Surface},
     policy::Policy,
 };
 
@@ -196,8 +196,10 @@ impl Reader<'_> {
     }
 
     fn surface(&self, it: &Surface) -> String {
-        let to = |all: &[(String, ScopeId)]| -> Vec<(String, String)> {
-            let paths = all.iter().map(|(text, at)| (text.clone(), self.path(*at)));
+        let to = |all: &ScopeNames| -> Vec<(String, String)> {
+            let paths = all
+                .iter()
+                .map(|(text, at)| (text.to_owned(), self.path(at)));
             paths.collect()
         };
         let scope = match &it.scope {

@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use latchkey_engine::{
     id::{BindingId, FormulaId, PermissionId, ScopeId},
-    index::{Rule, ScopeSource, Subject, Surface},
+    index::{Rule, ScopeNames, ScopeSource, Subject, Surface},
     scope::ScopeTree,
 };
 
@@ -259,9 +259,9 @@ fn surface(side: &Side<'_>, surface: &Surface) -> String {
         .policy
         .server_entry(surface.server)
         .map(|it| tree.path(it.scope));
-    let to = |all: &[(String, ScopeId)]| -> Vec<(String, String)> {
+    let to = |all: &ScopeNames| -> Vec<(String, String)> {
         all.iter()
-            .map(|(text, scope)| (text.clone(), tree.path(*scope)))
+            .map(|(text, scope)| (text.to_owned(), tree.path(scope)))
             .collect()
     };
     let scope = match &surface.scope {

@@ -253,10 +253,11 @@ impl<'a> View<'a> {
         } = &surface.scope
         {
             let reads = collector.attribute(&argument(path, self.each));
-            for (text, _) in exact.iter().filter(|(text, _)| self.asks_about_text(text)) {
+            let texts = exact.texts().iter();
+            for text in texts.filter(|text| self.asks_about_text(text)) {
                 reads.text(text);
             }
-            for (text, _) in prefixes {
+            for text in prefixes.texts().iter() {
                 reads.prefix(text);
             }
         }
@@ -468,11 +469,7 @@ impl<'a> View<'a> {
                 .collect(),
             ScopeSource::Map {
                 exact, prefixes, ..
-            } => exact
-                .iter()
-                .chain(prefixes)
-                .map(|(_, scope)| *scope)
-                .collect(),
+            } => [exact.scopes(), prefixes.scopes()].concat(),
         };
         scopes.retain(|scope| tree.covers(home, *scope));
         scopes.sort_unstable();
@@ -507,10 +504,7 @@ impl<'a> View<'a> {
             return self.scopes();
         };
         let tree = &self.side.index.scopes;
-        let mut places: Vec<ScopeId> = within
-            .iter()
-            .filter_map(|text| of_text(exact, text))
-            .collect();
+        let mut places: Vec<ScopeId> = within.iter().filter_map(|text| exact.get(text)).collect();
         places.retain(|scope| tree.covers(home, *scope));
         places.sort_unstable();
         places.dedup();
@@ -546,15 +540,9 @@ impl<'a> View<'a> {
         else {
             return None;
         };
-        let by_prefix = |text: &str| {
-            prefixes
-                .iter()
-                .find(|(prefix, _)| text.starts_with(prefix))
-                .map(|(_, scope)| *scope)
-        };
         let scope = match region {
-            Region::Exactly(text) => of_text(exact, text).or_else(|| by_prefix(text)),
-            Region::Texts(texts) => by_prefix(&texts.prefix),
+            Region::Exactly(text) => exact.get(text).or_else(|| prefixes.by_prefix(text)),
+            Region::Texts(texts) => prefixes.by_prefix(&texts.prefix),
             _ => None,
         };
         scope.filter(|scope| self.side.index.scopes.covers(home, *scope))
@@ -633,17 +621,11 @@ pub(super) fn texts_for(
     else {
         return None;
     };
-    if prefixes.iter().any(|(_, scope)| such(*scope)) {
+    if prefixes.scopes().iter().any(|scope| such(*scope)) {
         return None;
     }
     let texts = exact.iter().filter(|(_, scope)| such(*scope));
-    Some(texts.map(|(text, _)| text.clone()).collect())
-}
-
-/// The scope of an exact value of the scope's argument.
-fn of_text(exact: &[(String, ScopeId)], text: &str) -> Option<ScopeId> {
-    let at = exact.binary_search_by(|(value, _)| value.as_str().cmp(text));
-    exact.get(at.ok()?).map(|(_, scope)| *scope)
+    Some(texts.map(|(text, _)| text.to_owned()).collect())
 }
 
 /// Whether a class is among some subjects.

@@ -99,18 +99,18 @@ fn scope(source: &model::ScopeSource, ids: &Ids<'_>) -> Result<ScopeSource, Unre
             prefixes.sort_by_key(|(prefix, _)| std::cmp::Reverse(prefix.len()));
             ScopeSource::Map {
                 argument: argument.value.clone(),
-                exact: resolved(exact, ids)?,
-                prefixes,
+                exact: resolved(exact, ids)?.into_iter().collect(),
+                prefixes: prefixes.into_iter().collect(),
             }
         }
     })
 }
 
-fn resolved(
-    map: &BTreeMap<Text, Arc<model::Scope>>,
+fn resolved<'m>(
+    map: &'m BTreeMap<Text, Arc<model::Scope>>,
     ids: &Ids<'_>,
-) -> Result<Vec<(String, ScopeId)>, Unresolved> {
+) -> Result<Vec<(&'m str, ScopeId)>, Unresolved> {
     map.iter()
-        .map(|(value, scope)| Ok((value.to_string(), ids.scope(scope)?)))
+        .map(|(value, scope)| Ok((&**value, ids.scope(scope)?)))
         .collect()
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use latchkey_engine::{
     call::Caller,
     id::ScopeId,
-    index::{ArgumentPath, ScopeSource, Surface},
+    index::{ArgumentPath, ScopeNames, ScopeSource, Surface},
     policy::Policy as Engine,
     reason::Reason,
     scope::ScopeTree,
@@ -105,8 +105,8 @@ fn mapped(
 
 /// A map from texts to scopes.
 struct Map<'a> {
-    exact: &'a [(String, ScopeId)],
-    prefixes: &'a [(String, ScopeId)],
+    exact: &'a ScopeNames,
+    prefixes: &'a ScopeNames,
 }
 
 impl<'a> Map<'a> {
@@ -122,28 +122,19 @@ impl<'a> Map<'a> {
     /// What it says, by the paths of scopes.
     fn said(&self, tree: &ScopeTree) -> [Vec<(&'a str, String)>; 2] {
         [self.exact, self.prefixes].map(|all| {
-            let entries = all.iter().map(|(text, at)| (text.as_str(), tree.path(*at)));
+            let entries = all.iter().map(|(text, at)| (text, tree.path(at)));
             entries.collect()
         })
     }
 
     fn targets(&self) -> impl Iterator<Item = ScopeId> {
-        self.exact.iter().chain(self.prefixes).map(|(_, it)| *it)
+        let all = self.exact.scopes().iter().chain(self.prefixes.scopes());
+        all.copied()
     }
 
     fn scope_of(&self, text: &str) -> Option<ScopeId> {
-        let exact = self.exact.iter().find(|(value, _)| value == text);
-        exact
-            .map(|(_, scope)| *scope)
-            .or_else(|| self.by_prefix(text))
-    }
-
-    /// The longest prefix decides.
-    fn by_prefix(&self, text: &str) -> Option<ScopeId> {
-        let fitting = self.prefixes.iter().filter(|(it, _)| text.starts_with(it));
-        fitting
-            .max_by_key(|(it, _)| it.len())
-            .map(|(_, scope)| *scope)
+        let exact = self.exact.get(text);
+        exact.or_else(|| self.prefixes.by_prefix(text))
     }
 
     /// What the texts that an old map gave a scope to can be given by this one.
@@ -151,16 +142,16 @@ impl<'a> Map<'a> {
         let exact = old.exact.iter().filter(|(_, scope)| *scope == was);
         let mut possible: BTreeSet<_> = exact.map(|(text, _)| self.scope_of(text)).collect();
         for (prefix, _) in old.prefixes.iter().filter(|(_, scope)| *scope == was) {
-            possible.insert(self.by_prefix(prefix));
+            possible.insert(self.prefixes.by_prefix(prefix));
             let texts = self
                 .exact
                 .iter()
                 .filter(|(text, _)| text.starts_with(prefix) && old.scope_of(text) == Some(was));
-            possible.extend(texts.map(|(_, scope)| Some(*scope)));
+            possible.extend(texts.map(|(_, scope)| Some(scope)));
             let longer = self.prefixes.iter().filter(|(longer, _)| {
-                longer.starts_with(prefix) && old.by_prefix(longer) == Some(was)
+                longer.starts_with(prefix) && old.prefixes.by_prefix(longer) == Some(was)
             });
-            possible.extend(longer.map(|(_, scope)| Some(*scope)));
+            possible.extend(longer.map(|(_, scope)| Some(scope)));
         }
         possible
     }
@@ -170,9 +161,8 @@ impl<'a> Map<'a> {
 mod tests {
     use super::*;
 
-    fn entries(all: &[(&str, u32)]) -> Vec<(String, ScopeId)> {
-        let entry = |(text, scope): &(&str, u32)| ((*text).to_owned(), ScopeId(*scope));
-        all.iter().map(entry).collect()
+    fn entries(all: &[(&str, u32)]) -> ScopeNames {
+        all.iter().map(|(text, at)| (text, ScopeId(*at))).collect()
     }
 
     #[test]
@@ -198,7 +188,7 @@ mod tests {
         // The prefix is gone.
         let new = Map {
             exact: &old_exact,
-            prefixes: &[],
+            prefixes: &entries(&[]),
         };
         assert_eq!(new.after(&old, ScopeId(3)), BTreeSet::from([None]));
     }

@@ -227,15 +227,13 @@ impl Check<'_> {
                 prefixes,
             } => {
                 named(argument)?;
-                ensure(sorted_by(exact, |(value, _)| value), UNSORTED)?;
-                let longest_first =
-                    |prefix: &str| (std::cmp::Reverse(prefix.len()), prefix.to_owned());
-                ensure(
-                    sorted_by(prefixes, |(prefix, _)| longest_first(prefix)),
-                    UNSORTED,
-                )?;
-                let scopes = exact.iter().chain(prefixes).map(|(_, scope)| *scope);
-                scopes.into_iter().try_for_each(|scope| self.scope(scope))
+                let exact_rise = exact.texts().is_rising(0..exact.texts().len());
+                ensure(exact_rise, UNSORTED)?;
+                let longest_first = |prefix| (std::cmp::Reverse(str::len(prefix)), prefix);
+                let keys = prefixes.texts().iter().map(longest_first);
+                ensure(keys.is_sorted_by(|a, b| a < b), UNSORTED)?;
+                let mut scopes = exact.scopes().iter().chain(prefixes.scopes());
+                scopes.try_for_each(|scope| self.scope(*scope))
             }
         }
     }

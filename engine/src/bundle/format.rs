@@ -45,6 +45,12 @@ impl Writer {
         });
         count.write(self);
     }
+
+    /// Appends a text behind its length.
+    pub(super) fn text(&mut self, text: &str) {
+        self.count(text.len());
+        self.bytes.extend_from_slice(text.as_bytes());
+    }
 }
 
 /// Bytes to be read, from one offset of a file.
@@ -114,6 +120,13 @@ impl<'a> Reader<'a> {
         Ok(count)
     }
 
+    /// A text behind its length.
+    pub(super) fn text(&mut self) -> Result<&'a str, OpenError> {
+        let count = self.count(1)?;
+        let wrong = self.wrong("a text that is not UTF-8");
+        std::str::from_utf8(self.take(count)?).map_err(|_| wrong)
+    }
+
     /// Proves that nothing is left.
     pub(super) fn end(&self) -> Result<(), OpenError> {
         if self.bytes.is_empty() {
@@ -163,15 +176,11 @@ impl Wire for String {
     const MIN: usize = 4;
 
     fn write(&self, to: &mut Writer) {
-        to.count(self.len());
-        to.bytes.extend_from_slice(self.as_bytes());
+        to.text(self);
     }
 
     fn read(from: &mut Reader<'_>) -> Result<Self, OpenError> {
-        let count = from.count(1)?;
-        let wrong = from.wrong("a text that is not UTF-8");
-        let text = std::str::from_utf8(from.take(count)?);
-        text.map(str::to_owned).map_err(|_| wrong)
+        from.text().map(str::to_owned)
     }
 }
 

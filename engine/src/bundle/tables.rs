@@ -14,8 +14,8 @@ use crate::{
     },
     index::{
         Access, Algorithm, ArgumentFact, Disclose, Effect, Fold, Group, Issuer, Obligation,
-        Operations, Pool, PrincipalType, Reach, Risk, Rule, ScopeSource, Server, Surface,
-        SurfaceKind, Transport, Unlock,
+        Operations, Pool, PrincipalType, Reach, Risk, Rule, ScopeNames, ScopeSource, Server,
+        Surface, SurfaceKind, Transport, Unlock,
     },
     strings::Strings,
     time::{Dates, Time},
@@ -121,6 +121,30 @@ impl Wire for Decimal {
     fn read(from: &mut Reader<'_>) -> Result<Self, OpenError> {
         let wrong = from.wrong("a number beyond what policy can read");
         Self::from_billionths(i128::read(from)?).ok_or(wrong)
+    }
+}
+
+impl Wire for ScopeNames {
+    const MIN: usize = 4;
+
+    fn write(&self, to: &mut Writer) {
+        to.count(self.scopes().len());
+        for (text, scope) in self.iter() {
+            to.text(text);
+            scope.write(to);
+        }
+    }
+
+    fn read(from: &mut Reader<'_>) -> Result<Self, OpenError> {
+        let count = from.count(<(String, ScopeId)>::MIN)?;
+        let mut names = Self::default();
+        for _ in 0..count {
+            let wrong = from.wrong("texts of more than 4 GiB");
+            let (text, scope) = (from.text()?, ScopeId::read(from)?);
+            names.push(text, scope).then_some(()).ok_or(wrong)?;
+        }
+        names.shrink_to_fit();
+        Ok(names)
     }
 }
 

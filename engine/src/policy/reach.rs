@@ -111,8 +111,8 @@ impl Policy {
             ScopeSource::Map {
                 exact, prefixes, ..
             } => {
-                let all = exact.iter().chain(prefixes);
-                all.for_each(|(_, to)| put(Some(*to)));
+                let all = exact.scopes().iter().chain(prefixes.scopes());
+                all.for_each(|to| put(Some(*to)));
             }
         }
     }

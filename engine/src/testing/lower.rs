@@ -17,7 +17,8 @@ use crate::{
     },
     index::{
         Algorithm, BindingColumns, Bindings, Disclose, Effect, Group, Index, Issuer, Operations,
-        Principals, Roles, Rule, ScopeSource, Server, Subject, Surface, SurfaceKind, Transport,
+        Principals, Roles, Rule, ScopeNames, ScopeSource, Server, Subject, Surface, SurfaceKind,
+        Transport,
     },
     lists::Lists,
     scope::ScopeTree,
@@ -274,12 +275,10 @@ impl Names {
             },
             Where::Map(values) => ScopeSource::Map {
                 argument: vec!["repo".to_owned()],
-                exact: sorted(
-                    values
-                        .iter()
-                        .map(|(value, path)| (value.clone(), self.scope(path))),
-                ),
-                prefixes: Vec::new(),
+                exact: sorted(values.iter().map(|(value, path)| (value, self.scope(path))))
+                    .into_iter()
+                    .collect(),
+                prefixes: ScopeNames::default(),
             },
         }
     }

@@ -254,7 +254,7 @@ impl Search<'_> {
         match &entry.scope {
             ScopeSource::Map {
                 argument, exact, ..
-            } if is_id(argument) => exact.iter().map(|(value, _)| value.clone()).collect(),
+            } if is_id(argument) => exact.texts().iter().map(str::to_owned).collect(),
             _ => Vec::new(),
         }
     }
